@@ -1,0 +1,41 @@
+//! The configuration: read once, validated into usable types, never read again. Layer 0.
+//! Errors name the key, the file and what is allowed. The contract of names and meanings is `config/entrepot.toml`.
+
+pub mod access;
+pub mod error;
+pub mod load;
+pub mod log;
+pub mod pattern;
+pub mod project;
+pub mod remote;
+pub mod secret;
+pub mod server;
+pub mod storage;
+
+pub use access::{Access, Challenge};
+pub use error::ConfigError;
+pub use load::load;
+pub use log::{Log, LogFormat};
+pub use pattern::Pattern;
+pub use project::{Freshness, FreshnessMode, Project, ProjectKind, StaleIfError, Visibility};
+pub use remote::{Provider, Remote};
+pub use secret::Secret;
+pub use server::{Server, TlsFiles};
+pub use storage::Storage;
+
+/// Everything the process was told, validated.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: Server,
+    pub storage: Storage,
+    /// File of the SQLite database.
+    pub database: std::path::PathBuf,
+    pub remotes: Vec<Remote>,
+    pub projects: Vec<Project>,
+    /// `mirror.offline`: never dial a remote.
+    pub offline: bool,
+    pub access: Access,
+    pub log: Log,
+    /// Keys that are set but that this version does not act on yet; told at start.
+    pub without_effect: Vec<String>,
+}

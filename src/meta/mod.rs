@@ -1,0 +1,17 @@
+//! Rows: which repository may see what, what tags point to, what was learned from remotes and when. Layer 1.
+//! Every SQL statement of the product is in this folder. SQLite now; one writer connection, commits grouped.
+
+pub mod blob;
+pub mod error;
+pub mod list;
+pub mod manifest;
+pub mod repository;
+pub mod tag;
+
+mod sqlite;
+
+pub use error::MetaError;
+pub use list::{ListKind, ListRow};
+pub use manifest::{ManifestCommit, ManifestRow, Referenced};
+pub use sqlite::Meta;
+pub use tag::TagRow;

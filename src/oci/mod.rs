@@ -1,0 +1,21 @@
+//! The words of the OCI specifications as types: digests, names, tags, references, paths, descriptors, manifests.
+//! Pure: no I/O, no runtime. Everybody may call it; it calls nobody.
+
+pub mod descriptor;
+pub mod digest;
+pub mod error_code;
+pub mod header;
+pub mod manifest;
+pub mod media_type;
+pub mod name;
+pub mod path;
+pub mod reference;
+pub mod tag;
+
+pub use descriptor::Descriptor;
+pub use digest::{Algorithm, Digest, Hasher};
+pub use manifest::{Manifest, ManifestKind};
+pub use name::Name;
+pub use path::Path;
+pub use reference::Reference;
+pub use tag::Tag;

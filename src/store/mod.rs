@@ -1,0 +1,15 @@
+//! Content-addressed bytes: the only way to content. Layer 1: knows files, knows no rows and no registry.
+//!
+//! A blob in place is complete and verified, always. What is not yet complete is a [`Spool`]: a growing file that
+//! readers may follow, that a later process may resume, and that becomes a blob by `verify` and `commit`.
+
+pub mod error;
+pub mod local;
+pub mod paths;
+pub mod reader;
+pub mod writer;
+
+pub use error::StoreError;
+pub use local::Store;
+pub use reader::{Blob, BlobBody, PageReader};
+pub use writer::{Spool, Verified};

@@ -1,0 +1,5 @@
+//! Logs and metrics. Layer 0.
+
+pub mod metrics;
+
+pub use metrics::Metrics;
