@@ -4,4 +4,4 @@ pub mod error;
 pub mod registry;
 
 pub use error::{ClientError, ErrorKind, SetupError};
-pub use registry::{BlobStream, ManifestHead, Patience, RegistryClient, RemoteManifest};
+pub use registry::{BlobStream, BlobStreamBody, ManifestHead, Patience, RegistryClient, RemoteManifest};

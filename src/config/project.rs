@@ -71,6 +71,10 @@ impl Project {
     pub fn freshness_of(&self, _tag: &Tag) -> &Freshness {
         todo!()
     }
+    /// How long a list of tags or referrers is served without asking: the ttl of the last rule, which matches everything.
+    pub fn list_ttl(&self) -> Duration {
+        self.freshness.last().map_or(Duration::ZERO, |rule| rule.ttl)
+    }
     /// `allow` and `deny` on the repository name without the project. No `allow` allows all; `deny` wins.
     pub fn admits(&self, _rest: &str) -> bool {
         todo!()

@@ -14,4 +14,4 @@ pub use error::MetaError;
 pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
 pub use sqlite::Meta;
-pub use tag::TagRow;
+pub use tag::{ManifestSummary, TagRow};

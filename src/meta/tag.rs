@@ -5,12 +5,21 @@ use std::time::SystemTime;
 use super::{Meta, MetaError};
 use crate::oci::{Digest, Name, Tag};
 
-/// What a tag points to. The manifest itself need not be here (a HEAD told of it).
+/// A manifest without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestSummary {
+    pub digest: Digest,
+    pub media_type: String,
+    pub size_bytes: u64,
+}
+
+/// What a tag points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagRow {
-    pub digest: Digest,
-    pub media_type: Option<String>,
-    pub size_bytes: Option<u64>,
+    /// The manifest that was last pulled by this tag; for a tag that was only asked for by HEAD, what that told.
+    pub target: ManifestSummary,
+    /// What the remote says now, while its manifest is not here yet; a commit of that manifest moves it to `target`.
+    pub told: Option<ManifestSummary>,
     /// When the remote last said so.
     pub checked_at: SystemTime,
 }

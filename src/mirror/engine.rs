@@ -1,13 +1,24 @@
-//! The facade: one method per question that a client can ask.
+//! The handles that every question needs, in one place; the questions themselves are in the files beside this one.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{MirrorError, Outcome, Repository};
+use super::{
+    ManifestContent, MirrorError, Outcome, Projects, Repository,
+    flight::{Flights, Seat},
+    lists::ListKey,
+    tags::Checked,
+};
 use crate::{
-    oci::{Descriptor, Digest, Reference, Tag},
-    transfer::Content,
+    client::RegistryClient,
+    config::ProjectKind,
+    meta::{ListRow, Meta},
+    oci::{Digest, Name, Reference, Tag},
+    store::Store,
+    telemetry::Metrics,
+    transfer::Fills,
 };
 
 /// An answer and how it came about.
@@ -19,69 +30,103 @@ pub struct Answer<T> {
     pub age: Option<Duration>,
 }
 
-#[derive(Debug, Clone)]
-pub struct ManifestContent {
-    pub digest: Digest,
-    pub media_type: String,
-    pub bytes: Bytes,
-}
-
-#[derive(Debug, Clone)]
-pub struct ManifestSummary {
-    pub digest: Digest,
-    pub media_type: String,
-    pub size_bytes: u64,
+/// What a mirror is made of.
+pub struct Parts {
+    pub projects: Arc<Projects>,
+    /// By the remote's name.
+    pub clients: HashMap<String, RegistryClient>,
+    pub store: Store,
+    pub meta: Meta,
+    pub metrics: Metrics,
+    /// Never dial a remote.
+    pub offline: bool,
+    /// Ends fills.
+    pub shutdown: CancellationToken,
+    /// Holds fills and questions to remotes.
+    pub tasks: TaskTracker,
 }
 
 /// All of mirroring; cheap to clone.
 #[derive(Clone)]
 pub struct Mirror {
-    _private: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    projects: Arc<Projects>,
+    clients: HashMap<String, RegistryClient>,
+    pub(super) store: Store,
+    pub(super) meta: Meta,
+    offline: bool,
+    pub(super) fills: Fills,
+    pub(super) manifest_fetches: Flights<(Name, Reference), (ManifestContent, Outcome)>,
+    pub(super) tag_checks: Flights<(Name, Tag), Checked>,
+    pub(super) blob_heads: Flights<(Name, Digest), Option<u64>>,
+    pub(super) list_fetches: Flights<ListKey, ListRow>,
+}
+
+impl std::ops::Deref for Mirror {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
 }
 
 impl Mirror {
-    pub async fn get_manifest(
-        &self,
-        _repository: &Repository,
-        _reference: &Reference,
-    ) -> Result<Answer<ManifestContent>, MirrorError> {
-        todo!()
+    pub fn new(parts: Parts) -> Self {
+        let Parts { projects, clients, store, meta, metrics, offline, shutdown, tasks } = parts;
+        let fills = Fills::new(store.clone(), meta.clone(), metrics, shutdown, tasks.clone());
+        let inner = Inner {
+            projects,
+            clients,
+            store,
+            meta,
+            offline,
+            fills,
+            manifest_fetches: Flights::new(tasks.clone()),
+            tag_checks: Flights::new(tasks.clone()),
+            blob_heads: Flights::new(tasks.clone()),
+            list_fetches: Flights::new(tasks),
+        };
+        Self { inner: Arc::new(inner) }
     }
-    pub async fn head_manifest(
-        &self,
-        _repository: &Repository,
-        _reference: &Reference,
-    ) -> Result<Answer<ManifestSummary>, MirrorError> {
-        todo!()
+
+    pub fn projects(&self) -> &Projects {
+        &self.projects
     }
-    pub async fn get_blob(
-        &self,
-        _repository: &Repository,
-        _digest: &Digest,
-    ) -> Result<Answer<Content>, MirrorError> {
-        todo!()
+
+    /// The client of the repository's remote; none when it must not be dialed.
+    pub(super) fn client(&self, repository: &Repository) -> Option<RegistryClient> {
+        if self.offline || repository.project.offline {
+            return None;
+        }
+        match &repository.project.kind {
+            ProjectKind::Mirror { remote } => self.clients.get(remote).cloned(),
+            ProjectKind::Hosted => None,
+        }
     }
-    /// Size in bytes.
-    pub async fn head_blob(
+
+    /// As `client`, for what is not here.
+    pub(super) fn client_for(
         &self,
-        _repository: &Repository,
-        _digest: &Digest,
-    ) -> Result<Answer<u64>, MirrorError> {
-        todo!()
+        repository: &Repository,
+        what: &dyn std::fmt::Display,
+    ) -> Result<RegistryClient, MirrorError> {
+        self.client(repository).ok_or_else(|| MirrorError::offline(what))
     }
-    /// All tags, sorted as bytes; `n` and `last` are the edge's.
-    pub async fn list_tags(
-        &self,
-        _repository: &Repository,
-    ) -> Result<Answer<Arc<[Tag]>>, MirrorError> {
-        todo!()
+
+    /// The bytes of a manifest, if they are here.
+    pub(super) async fn manifest_bytes(&self, digest: &Digest) -> Result<Option<Bytes>, MirrorError> {
+        Ok(self.store.read(digest).await?)
     }
-    /// All referrers, unfiltered; `artifactType` is the edge's.
-    pub async fn list_referrers(
-        &self,
-        _repository: &Repository,
-        _digest: &Digest,
-    ) -> Result<Answer<Arc<[Descriptor]>>, MirrorError> {
-        todo!()
+}
+
+impl Seat {
+    /// Who found a question under way joined it.
+    pub(super) fn outcome(self, pilot: Outcome) -> Outcome {
+        match (self, pilot) {
+            (Self::Passenger, Outcome::Miss) => Outcome::Joined,
+            _ => pilot,
+        }
     }
 }

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-/// Messages are for clients: no credentials, no inner text.
+use crate::{
+    client::{ClientError, ErrorKind},
+    meta::MetaError,
+    store::StoreError,
+    transfer::FillError,
+};
+
+/// Messages are for clients: no credentials, no inner text. Shared by all who waited, so cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MirrorError {
     /// 404: the remote said so (404, or 401/403 after a token).
@@ -13,14 +20,66 @@ pub enum MirrorError {
     BadGateway { message: String },
     /// 503: the remote is down or limits us.
     #[error("{message}")]
-    Unavailable {
-        message: String,
-        retry_after: Option<Duration>,
-    },
+    Unavailable { message: String, retry_after: Option<Duration> },
     /// 504: the remote did not answer in time.
     #[error("{message}")]
     TimedOut { message: String },
     /// 500: this server's own fault, logged where it happened.
     #[error("internal error")]
     Internal,
+}
+
+impl From<ClientError> for MirrorError {
+    fn from(error: ClientError) -> Self {
+        let message = format!("remote {error}");
+        match error.kind {
+            ErrorKind::NotFound | ErrorKind::Denied => Self::NotFound(message),
+            ErrorKind::RateLimited => Self::Unavailable { message, retry_after: error.retry_after },
+            ErrorKind::Unreachable if error.status.is_none() || error.status == Some(503) => {
+                Self::Unavailable { message, retry_after: error.retry_after }
+            }
+            ErrorKind::Unreachable | ErrorKind::Invalid => Self::BadGateway { message },
+            ErrorKind::TimedOut => Self::TimedOut { message },
+        }
+    }
+}
+
+impl From<FillError> for MirrorError {
+    fn from(error: FillError) -> Self {
+        match error {
+            FillError::Remote(error) => error.into(),
+            FillError::WrongContent { .. } => Self::BadGateway { message: error.to_string() },
+            FillError::Shutdown => Self::Unavailable { message: error.to_string(), retry_after: None },
+            FillError::Store(_) | FillError::Abandoned => Self::internal("fill", &error),
+        }
+    }
+}
+
+impl From<StoreError> for MirrorError {
+    fn from(error: StoreError) -> Self {
+        Self::internal("store", &error)
+    }
+}
+
+impl From<MetaError> for MirrorError {
+    fn from(error: MetaError) -> Self {
+        Self::internal("rows", &error)
+    }
+}
+
+impl MirrorError {
+    /// Our own fault: logged here, told to nobody.
+    fn internal(what: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(what, error, "a request failed by this server's own fault");
+        Self::Internal
+    }
+
+    /// True when the remote gave an answer about the thing that was asked: not an outage.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self, Self::NotFound(_))
+    }
+
+    pub(super) fn offline(what: &dyn std::fmt::Display) -> Self {
+        Self::Unavailable { message: format!("{what} is not here, and this server is offline"), retry_after: None }
+    }
 }

@@ -1,11 +1,19 @@
-//! Mirroring: answers for repositories of mirror projects, from what is here and from their remotes. Layer 3.
+//! Mirroring: answers for repositories of mirror projects, from what is here and from their remotes. Layer 3: called by
+//! the HTTP edges, calls `transfer`, `store`, `meta`, `client`, `access`; knows no HTTP server.
 
+pub mod blobs;
 pub mod engine;
 pub mod error;
+pub mod flight;
+pub mod freshness;
+pub mod lists;
+pub mod manifests;
 pub mod outcome;
 pub mod resolve;
+pub mod tags;
 
-pub use engine::{Answer, ManifestContent, ManifestSummary, Mirror};
+pub use engine::{Answer, Mirror, Parts};
 pub use error::MirrorError;
+pub use manifests::{ManifestContent, ManifestSummary};
 pub use outcome::Outcome;
 pub use resolve::{Projects, Repository, ResolveError};

@@ -14,6 +14,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Of content that was here, when this is the outcome of asking what its tag points to.
+    pub(super) fn served_from_here(self) -> Self {
+        if self == Self::Stale { Self::Stale } else { Self::Hit }
+    }
+
+    /// As in `X-Cache`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",

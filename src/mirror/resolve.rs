@@ -1,12 +1,27 @@
-//! From a name as a client sent it, and `?ns=`, to a repository of a project. Pure.
+//! From a name as a client sent it, and `?ns=`, to a repository of a mirror project. Pure, and a closed world: neither
+//! is ever an address to dial.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use crate::{access::Caller, config::Project, oci::Name};
+use crate::{
+    access::Caller,
+    config::{Project, ProjectKind, Provider, Remote},
+    oci::Name,
+};
 
 /// The closed list of projects.
 pub struct Projects {
-    _private: (),
+    by_name: HashMap<String, Entry>,
+    /// Value of `?ns=` → project name.
+    by_host: HashMap<String, String>,
+    /// The project that completes names which start with no project's name.
+    default: Option<String>,
+}
+
+struct Entry {
+    project: Arc<Project>,
+    /// Names of one component at the remote are completed with `library/`.
+    completes_library: bool,
 }
 
 /// A repository of a mirror project.
@@ -25,20 +40,110 @@ pub struct Repository {
 pub struct ResolveError(pub String);
 
 impl Projects {
-    pub fn new(_projects: Vec<Project>, _remotes: &[crate::config::Remote]) -> Self {
-        todo!()
+    pub fn new(projects: Vec<Project>, remotes: &[Remote]) -> Self {
+        let is_hub = |project: &Project| match &project.kind {
+            ProjectKind::Mirror { remote } => {
+                remotes.iter().any(|r| r.name == *remote && r.provider == Provider::DockerHub)
+            }
+            ProjectKind::Hosted => false,
+        };
+        let default = projects.iter().find(|project| project.default).map(|project| project.name.clone());
+        let by_host = projects
+            .iter()
+            .filter(|project| matches!(project.kind, ProjectKind::Mirror { .. }))
+            .flat_map(|project| project.hosts.iter().map(|host| (host.clone(), project.name.clone())))
+            .collect();
+        let by_name = projects
+            .into_iter()
+            .map(|project| {
+                let completes_library = is_hub(&project);
+                (project.name.clone(), Entry { project: Arc::new(project), completes_library })
+            })
+            .collect();
+        Self { by_name, by_host, default }
     }
+
     /// `ns`: the query parameter, already told to be absent when it names this server itself.
-    pub fn resolve(
-        &self,
-        _name: &Name,
-        _ns: Option<&str>,
-        _caller: Caller,
-    ) -> Result<Repository, ResolveError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`ResolveError`] when no project that the caller may see has the name.
+    pub fn resolve(&self, name: &Name, ns: Option<&str>, caller: Caller) -> Result<Repository, ResolveError> {
+        let (entry, rest) = match ns {
+            Some(ns) => self.by_ns(name, ns),
+            None => self.by_path(name),
+        }
+        .filter(|(entry, _)| caller.may_pull(&entry.project))
+        .filter(|(entry, _)| matches!(entry.project.kind, ProjectKind::Mirror { .. }))
+        .ok_or_else(|| self.unknown(name, ns, caller))?;
+        let rest = match rest {
+            Some(rest) if entry.completes_library && !rest.as_str().contains('/') => {
+                rest.under("library").map_err(|error| ResolveError(error.to_string()))?
+            }
+            Some(rest) => rest,
+            None => return Err(self.unknown(name, ns, caller)),
+        };
+        self.repository(entry, &rest)
     }
+
     /// Names of the projects that this caller may pull from, sorted.
-    pub fn visible(&self, _caller: Caller) -> Vec<String> {
-        todo!()
+    pub fn visible(&self, caller: Caller) -> Vec<String> {
+        self.names(caller, |_| true)
+    }
+
+    /// All projects, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Project> {
+        self.by_name.values().map(|entry| entry.project.as_ref())
+    }
+
+    /// A path that begins with the project which `ns` selects loses that component once.
+    fn by_ns(&self, name: &Name, ns: &str) -> Option<(&Entry, Option<Name>)> {
+        let project = self.by_host.get(&ns.to_ascii_lowercase())?;
+        let entry = self.by_name.get(project)?;
+        let rest = if name.first() == project { name.rest() } else { Some(name.clone()) };
+        Some((entry, rest))
+    }
+
+    fn by_path(&self, name: &Name) -> Option<(&Entry, Option<Name>)> {
+        if let Some(entry) = self.by_name.get(name.first()) {
+            return Some((entry, name.rest()));
+        }
+        let entry = self.by_name.get(self.default.as_ref()?)?;
+        // A first component that looks like a host is a registry's name that no project has, not Docker Hub's.
+        let names_a_host = name.rest().is_some() && name.first().contains('.');
+        (!names_a_host).then(|| (entry, Some(name.clone())))
+    }
+
+    fn repository(&self, entry: &Entry, rest: &Name) -> Result<Repository, ResolveError> {
+        let project = entry.project.clone();
+        if !project.admits(rest.as_str()) {
+            return Err(ResolveError(format!("project `{}` does not mirror `{rest}`", project.name)));
+        }
+        let too_long = |error: crate::oci::name::NameError| ResolveError(error.to_string());
+        let name = rest.under(&project.name).map_err(too_long)?;
+        let remote_name = match &project.prefix {
+            Some(prefix) => rest.under(prefix.as_str()).map_err(too_long)?,
+            None => rest.clone(),
+        };
+        Ok(Repository { project, name, remote_name })
+    }
+
+    fn unknown(&self, name: &Name, ns: Option<&str>, caller: Caller) -> ResolveError {
+        let mirrors = self.names(caller, |project| matches!(project.kind, ProjectKind::Mirror { .. }));
+        let known = if mirrors.is_empty() {
+            "no mirror projects are open to you".to_owned()
+        } else {
+            format!("mirror projects: {}", mirrors.join(", "))
+        };
+        match ns {
+            Some(ns) => ResolveError(format!("no project mirrors `{ns}`; {known}")),
+            None => ResolveError(format!("no project has `{name}`; {known}")),
+        }
+    }
+
+    fn names(&self, caller: Caller, wanted: impl Fn(&Project) -> bool) -> Vec<String> {
+        let visible = self.iter().filter(|project| caller.may_pull(project) && wanted(project));
+        let mut names: Vec<String> = visible.map(|project| project.name.clone()).collect();
+        names.sort();
+        names
     }
 }

@@ -8,13 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 
 use super::{Tail, TailBody};
 use crate::store::{Blob, BlobBody};
 
 /// What a client can be given.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum Content {
     Stored(Blob),
     Filling(Tail),
@@ -23,11 +23,18 @@ pub enum Content {
 impl Content {
     /// Size in bytes; unknown only while a fill whose remote names no length runs.
     pub fn len(&self) -> Option<u64> {
-        todo!()
+        match self {
+            Self::Stored(blob) => Some(blob.len()),
+            Self::Filling(tail) => tail.len(),
+        }
     }
+
     /// A body of these bytes. `None`: all of it (also when the length is unknown).
-    pub fn body(&self, _range: Option<Range<u64>>) -> ContentBody {
-        todo!()
+    pub fn body(&self, range: Option<Range<u64>>) -> ContentBody {
+        match self {
+            Self::Stored(blob) => ContentBody::Stored(blob.body(range.unwrap_or(0..blob.len()))),
+            Self::Filling(tail) => ContentBody::Filling(tail.body(range.unwrap_or(0..u64::MAX))),
+        }
     }
 }
 
@@ -37,16 +44,31 @@ pub enum ContentBody {
     Filling(TailBody),
 }
 
-impl http_body::Body for ContentBody {
+impl Body for ContentBody {
     type Data = Bytes;
     type Error = io::Error;
+
     fn poll_frame(
         self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        todo!()
+        match self.get_mut() {
+            Self::Stored(body) => Pin::new(body).poll_frame(cx),
+            Self::Filling(body) => Pin::new(body).poll_frame(cx),
+        }
     }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Stored(body) => body.is_end_stream(),
+            Self::Filling(body) => body.is_end_stream(),
+        }
+    }
+
     fn size_hint(&self) -> SizeHint {
-        todo!()
+        match self {
+            Self::Stored(body) => body.size_hint(),
+            Self::Filling(body) => body.size_hint(),
+        }
     }
 }

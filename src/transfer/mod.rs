@@ -1,7 +1,18 @@
-//! Moving content: remote → store. Layer 2.
+//! Moving content: remote → store. Layer 2: joins `client` and `store`, and writes the rows of what arrived.
+//!
+//! ```text
+//! Fills::join ──first──► fill task ──append──► spool file ──verify──► blob in place, rows
+//!      │                                          ▲ ▲ ▲
+//!      └──everybody──► Tail ──── reads ───────────┘ │ │   (slow, late and ranged readers alike)
+//! ```
 
 pub mod content;
+pub mod error;
+pub mod fill;
+pub mod inflight;
 pub mod tail;
 
 pub use content::{Content, ContentBody};
+pub use error::FillError;
+pub use inflight::{FillRequest, Fills, Joined};
 pub use tail::{Tail, TailBody};

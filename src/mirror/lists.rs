@@ -1,0 +1,144 @@
+//! Tag lists and referrers: fetched whole from the remote, kept for the ttl, given stale in outages.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Answer, Mirror, MirrorError, Outcome, Repository, freshness::age_of};
+use crate::{
+    client::{Patience, RegistryClient},
+    meta::{ListKind, ListRow},
+    oci::{Descriptor, Digest, Name, Tag},
+};
+
+/// One list of one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum ListKey {
+    Tags(Name),
+    Referrers(Name, Digest),
+}
+
+impl ListKey {
+    fn repository(&self) -> &Name {
+        match self {
+            Self::Tags(name) | Self::Referrers(name, _) => name,
+        }
+    }
+
+    /// As the rows have it.
+    fn row_key(&self) -> (ListKind, String) {
+        match self {
+            Self::Tags(_) => (ListKind::Tags, String::new()),
+            Self::Referrers(_, subject) => (ListKind::Referrers, subject.to_string()),
+        }
+    }
+}
+
+impl Mirror {
+    /// All tags, sorted as bytes: the remote's list, and what was learned since it was fetched.
+    pub async fn list_tags(&self, repository: &Repository) -> Result<Answer<Arc<[Tag]>>, MirrorError> {
+        let key = ListKey::Tags(repository.name.clone());
+        let learned = self.meta.tags(&repository.name).await?;
+        let (row, outcome, age) = match self.list(repository, &key).await {
+            Ok(list) => list,
+            Err(error) if error.is_answer() || learned.is_empty() => return Err(error),
+            // Never listed before the outage: the tags that were pulled are what there is.
+            Err(_) => (ListRow { body: "[]".into(), fetched_at: SystemTime::UNIX_EPOCH }, Outcome::Stale, None),
+        };
+        let mut tags: BTreeSet<Tag> = parse::<String>(&row)?.iter().filter_map(|tag| tag.parse().ok()).collect();
+        tags.extend(learned.into_iter().filter(|(_, checked_at)| *checked_at > row.fetched_at).map(|(tag, _)| tag));
+        Ok(Answer { content: tags.into_iter().collect(), outcome, age })
+    }
+
+    /// All referrers, unfiltered.
+    pub async fn list_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Answer<Arc<[Descriptor]>>, MirrorError> {
+        let key = ListKey::Referrers(repository.name.clone(), subject.clone());
+        let error = match self.list(repository, &key).await {
+            Ok((row, outcome, age)) => return Ok(Answer { content: parse(&row)?.into(), outcome, age }),
+            Err(error) => error,
+        };
+        let known = self.meta.manifest_referrers(&repository.name, subject).await?;
+        if error.is_answer() || known.is_empty() {
+            return Err(error);
+        }
+        Ok(Answer { content: known.into(), outcome: Outcome::Stale, age: None })
+    }
+
+    /// The list from its row while it is fresh, else from the remote, else the row again.
+    async fn list(
+        &self,
+        repository: &Repository,
+        key: &ListKey,
+    ) -> Result<(ListRow, Outcome, Option<Duration>), MirrorError> {
+        let (kind, row_key) = key.row_key();
+        let row = self.meta.list(key.repository(), kind, &row_key).await?;
+        let age = row.as_ref().map(|row| age_of(row.fetched_at, SystemTime::now()));
+        if let (Some(row), Some(age)) = (&row, age)
+            && age < repository.project.list_ttl()
+        {
+            return Ok((row.clone(), Outcome::Hit, Some(age)));
+        }
+        match (self.fetch_list(repository, key, row.is_some()).await, row) {
+            (Ok((row, outcome)), _) => Ok((row, outcome, None)),
+            (Err(error), Some(row)) if !error.is_answer() => {
+                tracing::warn!(repository = %repository.name, %error, "the remote cannot be asked; a list is served stale");
+                Ok((row, Outcome::Stale, age))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    async fn fetch_list(
+        &self,
+        repository: &Repository,
+        key: &ListKey,
+        have_old: bool,
+    ) -> Result<(ListRow, Outcome), MirrorError> {
+        let client = self.client_for(repository, &repository.name)?;
+        let patience = if have_old { Patience::Short } else { Patience::Full };
+        let (mirror, remote_name, flight_key) = (self.clone(), repository.remote_name.clone(), key.clone());
+        let fetch = async move { mirror.fetch_list_alone(&client, &remote_name, &flight_key, patience).await };
+        let (result, seat) = self.list_fetches.run(key.clone(), fetch).await;
+        Ok((result?, seat.outcome(Outcome::Miss)))
+    }
+
+    async fn fetch_list_alone(
+        &self,
+        client: &RegistryClient,
+        remote_name: &Name,
+        key: &ListKey,
+        patience: Patience,
+    ) -> Result<ListRow, MirrorError> {
+        let fetched_at = SystemTime::now();
+        let body = match key {
+            ListKey::Tags(_) => {
+                let tags = client.tag_list(remote_name, patience).await?;
+                serialize(&tags.iter().map(Tag::as_str).collect::<Vec<_>>())
+            }
+            ListKey::Referrers(_, subject) => serialize(&client.referrer_list(remote_name, subject, patience).await?),
+        };
+        let row = ListRow { body: body.into(), fetched_at };
+        let (kind, row_key) = key.row_key();
+        self.meta.list_put(key.repository(), kind, &row_key, row.clone()).await?;
+        Ok(row)
+    }
+}
+
+fn serialize<T: Serialize>(list: &T) -> Vec<u8> {
+    serde_json::to_vec(list).expect("strings and descriptors have no keys that JSON refuses")
+}
+
+fn parse<T: DeserializeOwned>(row: &ListRow) -> Result<Vec<T>, MirrorError> {
+    serde_json::from_slice(&row.body).map_err(|error| {
+        tracing::error!(%error, "a list's row cannot be read");
+        MirrorError::Internal
+    })
+}

@@ -1,0 +1,336 @@
+//! The leader of a fill: one download of one blob, on behalf of everybody who waits for it.
+//!
+//! It is a task of its own: it outlives the client that asked, goes on over breaks of the remote at the byte where it
+//! stopped, and gives up when no byte has come for `retry_for`.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    FillError, FillRequest, Tail,
+    inflight::{Permit, Phase},
+    tail::End,
+};
+use crate::{
+    client::{BlobStream, BlobStreamBody, ClientError, ErrorKind},
+    store::{Spool, StoreError},
+};
+
+/// How much may wait in memory while the step before is being written.
+const GATHER_BYTES: usize = 1024 * 1024;
+
+/// How often a remote may say "not there" in the middle of a blob before it is believed.
+const ANSWERS_BELIEVED: u32 = 3;
+
+/// Runs one fill to its end.
+pub(super) async fn run(permit: Permit, request: FillRequest) {
+    let metrics = permit.fills.inner.metrics.clone();
+    metrics.fills_running(1);
+    let shutdown = permit.fills.inner.shutdown.clone();
+    let leader = Leader::new(permit, request);
+    tokio::select! {
+        () = leader.lead() => {}
+        () = shutdown.cancelled() => {}
+    }
+    metrics.fills_running(-1);
+}
+
+struct Leader {
+    permit: Permit,
+    request: FillRequest,
+    end: watch::Sender<End>,
+    /// Size of the whole blob in bytes, once anybody said it.
+    total: Option<u64>,
+    streaming: bool,
+}
+
+impl Drop for Leader {
+    /// Whatever ends a fill early (shutdown, a panic), its tails are told.
+    fn drop(&mut self) {
+        self.end.send_if_modified(|end| {
+            let running = matches!(end, End::Running);
+            if running {
+                *end = End::Failed(FillError::Shutdown);
+            }
+            running
+        });
+    }
+}
+
+impl Leader {
+    fn new(permit: Permit, request: FillRequest) -> Self {
+        let total = request.size_bytes;
+        Self { permit, request, end: watch::Sender::new(End::Running), total, streaming: false }
+    }
+
+    async fn lead(mut self) {
+        let started = Instant::now();
+        match self.download().await {
+            Ok(spool) => self.keep(spool, started).await,
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Fetches until every byte is in the spool.
+    async fn download(&mut self) -> Result<Spool, FillError> {
+        let mut spool = self.permit.fills.inner.store.spool(&self.request.digest).await?;
+        let mut patience = ProgressClock::new(self.request.client.remote().retry_for);
+        loop {
+            let before = spool.written();
+            let opened =
+                self.request.client.blob_get(&self.request.remote_name, &self.request.digest, before).await;
+            let broken = match opened {
+                Ok(stream) => {
+                    self.announce(&spool, &stream);
+                    let pumped;
+                    (spool, pumped) = pump(spool, stream, self.total, &self.request.client.remote().name).await?;
+                    match pumped {
+                        Pumped::Complete => return Ok(spool),
+                        Pumped::Broken(error) => error,
+                    }
+                }
+                // All bytes that the remote has are here, whatever length was announced: the digest decides.
+                Err(error) if error.status == Some(416) && before > 0 => return Ok(spool),
+                Err(error) if !self.streaming => return Err(error.into()),
+                Err(error) => error,
+            };
+            patience.wait_or_give_up(broken, spool.written() > before, &self.request).await?;
+        }
+    }
+
+    /// The first answer of the remote tells the length; from now on clients are served.
+    fn announce(&mut self, spool: &Spool, stream: &BlobStream) {
+        if self.streaming {
+            return;
+        }
+        self.total = self.total.or(stream.total_bytes);
+        self.stream_from(spool);
+    }
+
+    fn stream_from(&mut self, spool: &Spool) {
+        self.streaming = true;
+        let tail =
+            Tail { file: spool.file(), written: spool.progress(), end: self.end.subscribe(), total: self.total };
+        self.permit.phase.send_replace(Phase::Streaming(tail));
+    }
+
+    /// Verifies, lets the tails have the last bytes, and only then makes the blob durable and visible.
+    async fn keep(mut self, spool: Spool, started: Instant) {
+        if !self.streaming {
+            // Everything was here from an earlier process; nobody was told a length yet.
+            self.total = self.total.or(Some(spool.written()));
+            self.stream_from(&spool);
+        }
+        let verified = match spool.verify().await {
+            Ok(verified) => verified,
+            Err(StoreError::Mismatch { .. }) => {
+                let remote = self.request.client.remote().name.clone();
+                let digest = self.request.digest.to_string();
+                return self.fail(FillError::WrongContent { remote, digest });
+            }
+            Err(error) => return self.fail(error.into()),
+        };
+        let len = verified.len();
+        self.end.send_replace(End::Verified { len });
+        if let Err(error) = verified.commit().await {
+            tracing::error!(digest = %self.request.digest, %error, "cannot keep a blob that was fetched");
+            return;
+        }
+        self.make_visible(len, started).await;
+    }
+
+    async fn make_visible(mut self, len: u64, started: Instant) {
+        let finished = self.permit.finish(len).await;
+        let request = &self.request;
+        if let Err(error) = finished {
+            tracing::error!(digest = %request.digest, %error, "cannot write the rows of a blob that was fetched");
+            return;
+        }
+        tracing::info!(
+            digest = %request.digest,
+            repository = %request.repository,
+            remote = request.client.remote().name,
+            bytes = len,
+            duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "filled a blob"
+        );
+    }
+
+    fn fail(mut self, error: FillError) {
+        tracing::warn!(
+            digest = %self.request.digest,
+            repository = %self.request.repository,
+            remote = self.request.client.remote().name,
+            %error,
+            "a fill failed"
+        );
+        self.permit.close();
+        self.end.send_replace(End::Failed(error.clone()));
+        if !self.streaming {
+            self.permit.phase.send_replace(Phase::Failed(error));
+        }
+    }
+}
+
+/// How one connection to the remote ended.
+enum Pumped {
+    Complete,
+    Broken(ClientError),
+}
+
+/// Moves a body into the spool: one step is written and hashed on a blocking thread while the next one is gathered.
+async fn pump(
+    spool: Spool,
+    stream: BlobStream,
+    total: Option<u64>,
+    remote: &str,
+) -> Result<(Spool, Pumped), FillError> {
+    let mut source = Source::new(stream, spool.written(), total, remote);
+    let mut gathered = Vec::new();
+    let mut gathered_bytes = 0;
+    let mut ended = None;
+    let mut idle = Some(spool);
+    let mut writing = std::pin::pin!(None);
+    loop {
+        if !gathered.is_empty()
+            && let Some(spool) = idle.take()
+        {
+            gathered_bytes = 0;
+            writing.set(Some(spool.append(std::mem::take(&mut gathered))));
+        }
+        match (&ended, idle.take()) {
+            (Some(_), Some(spool)) => return Ok((spool, ended.expect("just seen to be there"))),
+            (_, spool) => idle = spool,
+        }
+        tokio::select! {
+            chunk = source.next(), if ended.is_none() && gathered_bytes < GATHER_BYTES => match chunk {
+                Ok(Some(chunk)) => {
+                    gathered_bytes += chunk.len();
+                    gathered.push(chunk);
+                }
+                Ok(None) => ended = Some(Pumped::Complete),
+                Err(error) => ended = Some(Pumped::Broken(error)),
+            },
+            written = async { writing.as_mut().as_pin_mut().expect("guarded by is_none").await },
+                if idle.is_none() =>
+            {
+                writing.set(None);
+                idle = Some(written?);
+            }
+        }
+    }
+}
+
+/// A remote's body from the spool's offset on, never beyond the announced length.
+struct Source {
+    body: BlobStreamBody,
+    /// Bytes that the spool has already, sent again by a remote that ignored the Range.
+    skip: u64,
+    /// Bytes still wanted; unknown without an announced length.
+    wanted: Option<u64>,
+    /// The remote's name, for errors.
+    remote: Arc<str>,
+}
+
+impl Source {
+    fn new(stream: BlobStream, written: u64, total: Option<u64>, remote: &str) -> Self {
+        Self {
+            remote: remote.into(),
+            skip: written.saturating_sub(stream.offset),
+            wanted: total.map(|total| total.saturating_sub(written)),
+            body: stream.body,
+        }
+    }
+
+    /// `None` when every wanted byte has come.
+    async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        while self.wanted != Some(0) {
+            let Some(chunk) = self.body.next().await else {
+                return self.at_end();
+            };
+            let mut chunk = chunk?;
+            let skipped = self.skip.min(chunk.len() as u64);
+            self.skip -= skipped;
+            let _ = chunk.split_to(usize::try_from(skipped).expect("at most the chunk's length"));
+            if let Some(wanted) = &mut self.wanted {
+                chunk.truncate(usize::try_from(*wanted).unwrap_or(usize::MAX));
+                *wanted -= chunk.len() as u64;
+            }
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The remote says that this was all.
+    fn at_end(&self) -> Result<Option<Bytes>, ClientError> {
+        match self.wanted {
+            None | Some(0) => Ok(None),
+            Some(missing) => Err(ClientError {
+                kind: ErrorKind::Unreachable,
+                remote: self.remote.clone(),
+                message: format!("the body ended {missing} bytes early"),
+                status: None,
+                retry_after: None,
+            }),
+        }
+    }
+}
+
+/// Gives up when no byte has come for a while.
+struct ProgressClock {
+    retry_for: Duration,
+    last_progress: Instant,
+    delays: backon::ExponentialBackoff,
+    answers: u32,
+}
+
+impl ProgressClock {
+    fn new(retry_for: Duration) -> Self {
+        Self { retry_for, last_progress: Instant::now(), delays: delays(), answers: 0 }
+    }
+
+    /// Waits before the next try, or returns the error that ends the fill.
+    async fn wait_or_give_up(
+        &mut self,
+        error: ClientError,
+        progressed: bool,
+        request: &FillRequest,
+    ) -> Result<(), FillError> {
+        if progressed {
+            self.last_progress = Instant::now();
+            self.delays = delays();
+            self.answers = 0;
+        }
+        self.answers += u32::from(error.is_answer());
+        let delay = error.retry_after.or_else(|| self.delays.next()).unwrap_or(MAX_DELAY);
+        let gives_up = self.answers >= ANSWERS_BELIEVED || self.last_progress.elapsed() + delay > self.retry_for;
+        if gives_up {
+            return Err(error.into());
+        }
+        tracing::warn!(
+            digest = %request.digest,
+            remote = request.client.remote().name,
+            %error,
+            delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            "a fill broke and goes on"
+        );
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+}
+
+const MAX_DELAY: Duration = Duration::from_secs(5);
+
+fn delays() -> backon::ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(MAX_DELAY)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}

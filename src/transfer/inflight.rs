@@ -1,0 +1,211 @@
+//! One fill per digest: whoever comes first leads, everybody else joins.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{FillError, Tail, fill, tail::End};
+use crate::{
+    client::RegistryClient,
+    meta::{Meta, MetaError},
+    oci::{Digest, Name},
+    store::Store,
+    telemetry::Metrics,
+};
+
+/// What is to be fetched, and for whom.
+#[derive(Clone)]
+pub struct FillRequest {
+    pub digest: Digest,
+    /// The local repository that asks.
+    pub repository: Name,
+    pub client: RegistryClient,
+    /// The repository's name at the remote.
+    pub remote_name: Name,
+    /// What a descriptor says; it beats what the remote says.
+    pub size_bytes: Option<u64>,
+}
+
+/// What [`Fills::join`] found.
+#[derive(Debug)]
+pub enum Joined {
+    /// This call started the fill.
+    Leader(Tail),
+    /// A fill was running.
+    Follower(Tail),
+    /// A fill runs for repositories of others: ask again once this repository's own right is proven.
+    NeedsRight,
+}
+
+/// All running fills; cheap to clone.
+#[derive(Clone)]
+pub struct Fills {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) store: Store,
+    pub(super) meta: Meta,
+    pub(super) metrics: Metrics,
+    pub(super) shutdown: CancellationToken,
+    tasks: TaskTracker,
+    running: Mutex<HashMap<Digest, Fill>>,
+}
+
+/// One running fill, as others see it.
+struct Fill {
+    phase: watch::Receiver<Phase>,
+    /// Get a row each when the blob is in place.
+    repositories: BTreeSet<Name>,
+    /// The remote of the leader; a follower of another remote may try its own after a failure.
+    leader: Name,
+}
+
+/// Where a fill is, before its tails take over.
+#[derive(Clone)]
+pub(super) enum Phase {
+    Connecting,
+    Streaming(Tail),
+    Failed(FillError),
+}
+
+impl Fills {
+    /// `tasks` holds the fills, which end when `shutdown` is cancelled; what they fetched stays to be resumed.
+    pub fn new(store: Store, meta: Meta, metrics: Metrics, shutdown: CancellationToken, tasks: TaskTracker) -> Self {
+        let running = Mutex::default();
+        Self { inner: Arc::new(Inner { store, meta, metrics, shutdown, tasks, running }) }
+    }
+
+    /// Joins the fill of this digest, or starts it, and waits until its first bytes can be served.
+    ///
+    /// `has_right`: this repository may see the digest. Without it a fill that was started for other repositories
+    /// only is not joined; the GET that a new fill makes is the proof for its own repository. Dropping the future
+    /// leaves the fill running.
+    pub async fn join(&self, request: &FillRequest, has_right: bool) -> Result<Joined, FillError> {
+        loop {
+            let (phase, led_by) = match self.enter(request, has_right) {
+                Entered::NeedsRight => return Ok(Joined::NeedsRight),
+                Entered::Leading(phase) => (phase, None),
+                Entered::Following(phase, leader) => (phase, Some(leader)),
+            };
+            match (first_bytes(phase).await, led_by) {
+                (Ok(tail), None) => return Ok(Joined::Leader(tail)),
+                (Ok(tail), Some(_)) => return Ok(Joined::Follower(tail)),
+                // Another repository's remote failed; ours may well have it.
+                (Err(_), Some(leader)) if leader != request.repository => {}
+                (Err(error), _) => return Err(error),
+            }
+        }
+    }
+
+    /// Is this digest being filled on behalf of this repository, too?
+    pub fn is_filling_for(&self, digest: &Digest, repository: &Name) -> bool {
+        self.lock().get(digest).is_some_and(|fill| fill.repositories.contains(repository))
+    }
+
+    fn enter(&self, request: &FillRequest, has_right: bool) -> Entered {
+        let mut running = self.lock();
+        if let Some(fill) = running.get_mut(&request.digest) {
+            if !has_right && !fill.repositories.contains(&request.repository) {
+                return Entered::NeedsRight;
+            }
+            fill.repositories.insert(request.repository.clone());
+            return Entered::Following(fill.phase.clone(), fill.leader.clone());
+        }
+        let (sender, phase) = watch::channel(Phase::Connecting);
+        let fill = Fill {
+            phase: phase.clone(),
+            repositories: BTreeSet::from([request.repository.clone()]),
+            leader: request.repository.clone(),
+        };
+        running.insert(request.digest.clone(), fill);
+        let permit = Permit { fills: self.clone(), digest: request.digest.clone(), phase: sender, open: true };
+        self.inner.tasks.spawn(fill::run(permit, request.clone()));
+        Entered::Leading(phase)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Fill>> {
+        // Nothing under this lock can leave the map half changed.
+        self.inner.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Entered {
+    Leading(watch::Receiver<Phase>),
+    Following(watch::Receiver<Phase>, Name),
+    NeedsRight,
+}
+
+/// Waits for the first bytes. A blob said to be empty has nothing that could be held back, so its end is awaited.
+async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<Tail, FillError> {
+    let tail = match phase.wait_for(|phase| !matches!(phase, Phase::Connecting)).await.as_deref() {
+        Ok(Phase::Streaming(tail)) => tail.clone(),
+        Ok(Phase::Failed(error)) => return Err(error.clone()),
+        Ok(Phase::Connecting) | Err(_) => return Err(FillError::Abandoned),
+    };
+    if tail.total == Some(0) {
+        let mut end = tail.end.clone();
+        match end.wait_for(|end| !matches!(end, End::Running)).await.as_deref() {
+            Ok(End::Failed(error)) => return Err(error.clone()),
+            Ok(End::Running | End::Verified { .. }) => {}
+            Err(_) => return Err(FillError::Abandoned),
+        }
+    }
+    Ok(tail)
+}
+
+/// The right to fill one digest. Dropped, the digest is free for the next one; who still waits for first bytes is
+/// told that the fill was abandoned.
+pub(super) struct Permit {
+    pub(super) fills: Fills,
+    pub(super) digest: Digest,
+    pub(super) phase: watch::Sender<Phase>,
+    /// The digest is still taken in the list of running fills.
+    open: bool,
+}
+
+impl Permit {
+    /// Makes the blob visible in every repository that joined, and ends the fill. Who joins while the rows are being
+    /// written gets a row of its own.
+    pub(super) async fn finish(&mut self, size_bytes: u64) -> Result<(), MetaError> {
+        let mut linked = BTreeSet::new();
+        loop {
+            let waiting = self.waiting(&linked);
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            self.fills.inner.meta.blob_link(&waiting, &self.digest, size_bytes).await?;
+            linked.extend(waiting);
+        }
+    }
+
+    /// Repositories that joined and have no row yet; when there are none, the fill is closed under the same lock.
+    fn waiting(&mut self, linked: &BTreeSet<Name>) -> Vec<Name> {
+        let mut running = self.fills.lock();
+        let joined = running.get(&self.digest).map(|fill| &fill.repositories);
+        let waiting: Vec<Name> = joined.into_iter().flatten().filter(|name| !linked.contains(*name)).cloned().collect();
+        if waiting.is_empty() {
+            running.remove(&self.digest);
+            drop(running);
+            self.open = false;
+        }
+        waiting
+    }
+
+    /// Ends the fill: the next request for this digest starts a new one.
+    pub(super) fn close(&mut self) {
+        if std::mem::take(&mut self.open) {
+            self.fills.lock().remove(&self.digest);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
