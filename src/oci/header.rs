@@ -2,9 +2,14 @@
 
 use http::HeaderName;
 
+/// Digest of the manifest or blob in the answer.
 pub const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// `registry/2.0` on every answer below `/v2/`; old clients look for it.
 pub const DOCKER_DISTRIBUTION_API_VERSION: HeaderName =
     HeaderName::from_static("docker-distribution-api-version");
+/// Which filters a referrer list went through (`artifactType`).
 pub const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+/// Echo of `?ns=` (distribution-spec, "Registry Proxying").
 pub const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+/// Where a mirror's answer came from: `hit`, `miss`, `joined`, `stale`, `bypass`.
 pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");

@@ -19,3 +19,12 @@ pub use name::Name;
 pub use path::Path;
 pub use reference::Reference;
 pub use tag::Tag;
+
+/// The start of a foreign text, for use in errors.
+fn shortened(text: &str) -> String {
+    const MAX_LENGTH: usize = 255;
+    if text.len() <= MAX_LENGTH {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(MAX_LENGTH)])
+}

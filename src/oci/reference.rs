@@ -22,9 +22,14 @@ pub enum ReferenceError {
 
 impl FromStr for Reference {
     type Err = ReferenceError;
+
     /// A text with `:` is a digest, all else a tag.
-    fn from_str(_text: &str) -> Result<Self, ReferenceError> {
-        todo!()
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if text.contains(':') {
+            Ok(Self::Digest(text.parse()?))
+        } else {
+            Ok(Self::Tag(text.parse()?))
+        }
     }
 }
 
@@ -34,5 +39,28 @@ impl fmt::Display for Reference {
             Self::Tag(tag) => tag.fmt(f),
             Self::Digest(digest) => fmt::Display::fmt(digest, f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colon_decides_between_tag_and_digest() {
+        let digest = Digest::sha256(b"");
+        assert_eq!(digest.to_string().parse(), Ok(Reference::Digest(digest)));
+        assert_eq!(
+            "latest".parse(),
+            Ok(Reference::Tag("latest".parse().unwrap()))
+        );
+        assert!(matches!(
+            "sha256:00".parse::<Reference>(),
+            Err(ReferenceError::Digest(_))
+        ));
+        assert!(matches!(
+            "a b".parse::<Reference>(),
+            Err(ReferenceError::Tag(_))
+        ));
     }
 }
