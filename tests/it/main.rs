@@ -1,0 +1,3 @@
+//! The integration tests: one binary, in-process servers, real HTTP on loopback.
+
+mod harness;
