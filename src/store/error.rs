@@ -1,9 +1,13 @@
 //! What can go wrong with content on disk.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::oci::Digest;
 
+/// Why the store cannot do what it was asked; the variants are what a caller can tell apart and act on.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk has no room.
@@ -26,4 +30,21 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+}
+
+impl StoreError {
+    /// The error of a failed operation on `path`; a full disk or quota is told apart.
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { path, source }
+            }
+            _ => Self::Io {
+                action,
+                path,
+                source,
+            },
+        }
+    }
 }

@@ -1,41 +1,160 @@
 //! The store on local files.
 
-use std::{path::Path, time::Duration};
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use rustix::process::Resource;
 
-use super::{Blob, Spool, StoreError};
+use super::{
+    Blob, Spool, StoreError,
+    claims::Claims,
+    folder::Folder,
+    open_files::OpenFiles,
+    paths::{self, Spooled},
+};
 use crate::oci::Digest;
+
+/// Blobs kept open, at most.
+const MAX_OPEN_FILES: u64 = 1024;
+/// How long a spool waits for the last step of an earlier one of the same digest.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Content under one folder; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    _private: (),
+    pub(super) folder: Arc<Folder>,
+    pub(super) open_files: Arc<OpenFiles>,
+    claims: Arc<Claims>,
 }
 
 impl Store {
-    /// Makes the folders and locks them against a second process until the last clone is dropped.
-    pub async fn open(_root: &Path) -> Result<Self, StoreError> {
-        todo!()
+    /// Makes the folders and locks them against a second process until the last clone (and spool) is dropped.
+    pub async fn open(root: &Path) -> Result<Self, StoreError> {
+        let root = root.to_owned();
+        let folder = blocking(move || Folder::open(&root)).await?;
+        Ok(Self {
+            folder: Arc::new(folder),
+            open_files: Arc::new(OpenFiles::new(open_file_capacity())),
+            claims: Arc::default(),
+        })
     }
+
     /// The blob, opened, if it is here. Open files are kept in a bounded cache.
-    pub async fn get(&self, _digest: &Digest) -> Result<Option<Blob>, StoreError> {
-        todo!()
+    pub async fn get(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        if let Some(blob) = self.open_files.get(digest) {
+            return Ok(Some(blob));
+        }
+        let (store, digest) = (self.clone(), digest.clone());
+        blocking(move || store.get_from_disk(&digest)).await
     }
-    /// Puts small content (a manifest) in one go: verified, synced, renamed into place. Present already: nothing is written.
-    pub async fn put(&self, _digest: &Digest, _bytes: Bytes) -> Result<(), StoreError> {
-        todo!()
+
+    fn get_from_disk(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        // One of many that asked at once may have opened it by now.
+        if let Some(blob) = self.open_files.get(digest) {
+            return Ok(Some(blob));
+        }
+        let epoch = self.open_files.epoch();
+        let found = self.folder.open_blob(digest)?;
+        if let Some(blob) = &found {
+            self.open_files.opened(epoch, digest, blob);
+        }
+        Ok(found)
     }
-    /// Opens the spool of a digest, with what an earlier fill left of it. One at a time per digest: the caller sees to that.
-    pub async fn spool(&self, _digest: &Digest) -> Result<Spool, StoreError> {
-        todo!()
+
+    /// Puts small content (a manifest) in one go: verified, synced, renamed into place. Present already: nothing is
+    /// written. If the future is dropped all of it still happens.
+    pub async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), StoreError> {
+        let (store, digest) = (self.clone(), digest.clone());
+        blocking(move || store.put_on_disk(&digest, &bytes)).await
     }
-    /// Deletes a blob. Readers that have it open go on. Absent: nothing happens.
-    pub async fn delete(&self, _digest: &Digest) -> Result<(), StoreError> {
-        todo!()
+
+    fn put_on_disk(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        let actual = digest.algorithm().digest(bytes);
+        if actual != *digest {
+            let expected = digest.clone();
+            return Err(StoreError::Mismatch { expected, actual });
+        }
+        let present = self.folder.open_blob(digest)?;
+        if present.is_some_and(|blob| blob.len() == bytes.len() as u64) {
+            // It may have been put in place a moment ago, by somebody who is still syncing.
+            return self.folder.sync_name(digest);
+        }
+        let epoch = self.open_files.epoch();
+        let blob = self.folder.put(digest, bytes)?;
+        self.open_files.placed(epoch, digest, &blob);
+        Ok(())
     }
-    /// Deletes spools that nobody wrote to for `max_age`, and leftovers that cannot be resumed; returns how many.
-    pub async fn sweep(&self, _max_age: Duration) -> Result<u64, StoreError> {
-        todo!()
+
+    /// Opens the spool of a digest, with what an earlier fill left of it: that is read and hashed anew, at the speed of
+    /// the hash. One at a time per digest, and the caller sees to that; here one waits for the other, for a while.
+    pub async fn spool(&self, digest: &Digest) -> Result<Spool, StoreError> {
+        let claim = tokio::time::timeout(CLAIM_TIMEOUT, self.claims.claim(digest));
+        let claim = claim.await.map_err(|_elapsed| StoreError::Io {
+            action: "claim",
+            path: self.folder.path(&paths::spool(digest)),
+            source: io::ErrorKind::ResourceBusy.into(),
+        })?;
+        let store = self.clone();
+        blocking(move || Spool::open(store, claim)).await
     }
+
+    /// Deletes a blob. Readers that have it open go on. Absent: nothing happens. If the future is dropped the blob is
+    /// still deleted.
+    pub async fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
+        let (store, digest) = (self.clone(), digest.clone());
+        blocking(move || {
+            let deleted = store.folder.delete(&paths::blob(&digest));
+            store.open_files.deleted(&digest);
+            deleted.map(drop)
+        })
+        .await
+    }
+
+    /// Deletes spools that nobody wrote to for `max_age`, and leftovers that cannot be resumed; returns how many. What
+    /// is being written now is left alone.
+    pub async fn sweep(&self, max_age: Duration) -> Result<u64, StoreError> {
+        let store = self.clone();
+        blocking(move || store.sweep_on_disk(max_age)).await
+    }
+
+    fn sweep_on_disk(&self, max_age: Duration) -> Result<u64, StoreError> {
+        let mut swept = 0;
+        for (key, spooled) in self.folder.spooled()? {
+            // The claim, if one is needed, is held until the file is gone.
+            let _claim = match spooled {
+                Spooled::Put(_) => None,
+                Spooled::Fill(digest) => match self.claims.try_claim(&digest) {
+                    Some(claim) if self.folder.age(&key)? >= Some(max_age) => Some(claim),
+                    _ => continue,
+                },
+            };
+            swept += u64::from(self.folder.delete(&key)?);
+        }
+        Ok(swept)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+/// A quarter of what the process may open: connections need the rest.
+fn open_file_capacity() -> usize {
+    let limit = rustix::process::getrlimit(Resource::Nofile).current;
+    let capacity = limit.map_or(MAX_OPEN_FILES, |limit| {
+        (limit / 4).clamp(16, MAX_OPEN_FILES)
+    });
+    usize::try_from(capacity).expect("at most 1024")
+}
+
+/// Runs a step on a blocking thread. It reaches its end even if the future is dropped.
+pub(super) async fn blocking<T: Send + 'static>(
+    step: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(step)
+        .await
+        // Never cancelled but by the end of the runtime, which polls nobody any more.
+        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -6,57 +6,170 @@
 //!       └ dropped: file stays, └ mismatch: file is deleted
 //!         a later spool resumes
 //! ```
+//!
+//! Each step takes the spool and gives it back, so steps never overlap. A step whose future is dropped still reaches
+//! its end on its blocking thread; until then a new spool of the same digest waits.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, IoSlice},
+    os::unix::fs::FileExt,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{Blob, StoreError};
+use super::{Blob, Store, StoreError, claims::Claim, folder::write_slices, local::blocking, paths};
+use crate::oci::{Digest, Hasher};
+
+/// What one read takes when what an earlier fill left is hashed again.
+const REHASH_BYTES: usize = 1024 * 1024;
 
 /// An incomplete blob. Dropped, its file stays to be resumed.
 pub struct Spool {
-    _private: (),
+    store: Store,
+    claim: Claim,
+    file: Arc<File>,
+    hasher: Hasher,
+    written: watch::Sender<u64>,
 }
 
 impl Spool {
+    /// Opens the spool and hashes what is in it. Blocks.
+    pub(super) fn open(store: Store, claim: Claim) -> Result<Self, StoreError> {
+        let digest = claim.digest();
+        let file = store.folder.open_spool(digest)?;
+        let mut hasher = digest.algorithm().hasher();
+        let written = rehash(&file, &mut hasher)
+            .map_err(|e| StoreError::io("read", &store.folder.path(&paths::spool(digest)), e))?;
+        Ok(Self {
+            store,
+            claim,
+            file: Arc::new(file),
+            hasher,
+            written: watch::Sender::new(written),
+        })
+    }
+
     /// Bytes that are in the file (hashed, too, when no `append` runs).
     pub fn written(&self) -> u64 {
-        todo!()
+        *self.written.borrow()
     }
-    /// Follows `written`; it moves as soon as bytes are in the file, before they are hashed.
+
+    /// Follows `written`; it moves as soon as bytes are in the file, before they are hashed. Closed once the spool is
+    /// verified or dropped.
     pub fn progress(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.written.subscribe()
     }
-    /// The file itself, for readers that follow it.
+
+    /// The file itself, for readers that follow it; after `commit` it is the blob's.
     pub fn file(&self) -> Arc<File> {
-        todo!()
+        Arc::clone(&self.file)
     }
-    /// Appends and hashes, on a blocking thread.
-    pub async fn append(self, _chunks: Vec<Bytes>) -> Result<Self, StoreError> {
-        todo!()
+
+    /// Appends and hashes, on a blocking thread. If the future is dropped all of it is still written; after an error
+    /// some of it may be. Either way the file stays, and the next spool of the digest begins with what is in it.
+    pub async fn append(mut self, chunks: Vec<Bytes>) -> Result<Self, StoreError> {
+        blocking(move || {
+            let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+            let reached = |position| {
+                self.written.send_replace(position);
+            };
+            write_slices(&self.file, &mut slices, self.written(), reached)
+                .map_err(|e| StoreError::io("write", &self.store.folder.path(&self.key()), e))?;
+            for chunk in &chunks {
+                self.hasher.update(chunk);
+            }
+            Ok(self)
+        })
+        .await
     }
-    /// Throws away everything after a wrong start; written is 0 again. The file readers hold is not touched: a new one is begun.
+
+    /// Deletes the file, after a wrong start: the next spool of the digest begins at 0, in a new file. Readers of this
+    /// one keep what they hold.
     pub async fn discard(self) -> Result<(), StoreError> {
-        todo!()
+        blocking(move || self.store.folder.delete(&self.key()).map(drop)).await
     }
+
     /// Compares the hash of all bytes with the digest. A mismatch deletes the file.
     pub async fn verify(self) -> Result<Verified, StoreError> {
-        todo!()
+        let actual = self.hasher.clone().finish();
+        if actual != *self.claim.digest() {
+            let expected = self.claim.digest().clone();
+            self.discard().await?;
+            return Err(StoreError::Mismatch { expected, actual });
+        }
+        Ok(Verified {
+            blob: Blob::new(self.file(), self.written()),
+            file: self.file,
+            store: self.store,
+            claim: self.claim,
+        })
+    }
+
+    fn key(&self) -> object_store::path::Path {
+        paths::spool(self.claim.digest())
     }
 }
 
-/// A spool whose bytes are right, not yet durable.
+/// Hashes a file from its beginning; how many bytes there were.
+fn rehash(file: &File, hasher: &mut Hasher) -> io::Result<u64> {
+    let left = file.metadata()?.len();
+    if left == 0 {
+        return Ok(0);
+    }
+    let mut buffer = vec![0; REHASH_BYTES];
+    let mut position = 0;
+    while position < left {
+        let wanted = usize::try_from(left - position).map_or(REHASH_BYTES, |n| n.min(REHASH_BYTES));
+        match file.read_at(&mut buffer[..wanted], position) {
+            Ok(0) => break,
+            Ok(read) => {
+                hasher.update(&buffer[..read]);
+                position += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(position)
+}
+
+/// A spool whose bytes are right, not yet durable. Dropped, its file stays in the spool.
 pub struct Verified {
-    _private: (),
+    store: Store,
+    claim: Claim,
+    file: Arc<File>,
+    blob: Blob,
 }
 
 impl Verified {
+    /// Bytes.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "nobody asks whether content is empty"
+    )]
     pub fn len(&self) -> u64 {
-        todo!()
+        self.blob.len()
     }
-    /// Syncs the file, renames it into place, syncs the folder.
+
+    /// The content, which may be served already: `commit` changes only where it is kept.
+    pub fn blob(&self) -> Blob {
+        self.blob.clone()
+    }
+
+    /// Syncs the file, renames it into place, syncs the folder. If the future is dropped all of it still happens.
     pub async fn commit(self) -> Result<Blob, StoreError> {
-        todo!()
+        blocking(move || {
+            let digest: &Digest = self.claim.digest();
+            let epoch = self.store.open_files.epoch();
+            self.store
+                .folder
+                .place(&self.file, &paths::spool(digest), digest)?;
+            self.store.open_files.placed(epoch, digest, &self.blob);
+            Ok(self.blob)
+        })
+        .await
     }
 }

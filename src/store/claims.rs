@@ -1,0 +1,91 @@
+//! Who writes which spool: one at a time per digest, until the last blocking step of the former is over.
+//!
+//! An `append` whose future was dropped still writes. Without a claim a second spool of the digest could be hashed
+//! while the first one changes the file under it, and content that nobody verified would be committed.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+use crate::oci::Digest;
+
+#[derive(Default)]
+pub(super) struct Claims {
+    held: Mutex<HashSet<Digest>>,
+    released: Notify,
+}
+
+impl Claims {
+    /// Waits until nobody holds the digest. May be dropped at any time.
+    pub(super) async fn claim(self: &Arc<Self>, digest: &Digest) -> Claim {
+        loop {
+            // Register before looking, so that no release is missed.
+            let mut released = std::pin::pin!(self.released.notified());
+            released.as_mut().enable();
+            if let Some(claim) = self.try_claim(digest) {
+                return claim;
+            }
+            released.await;
+        }
+    }
+
+    /// The claim, if nobody holds the digest.
+    pub(super) fn try_claim(self: &Arc<Self>, digest: &Digest) -> Option<Claim> {
+        self.held().insert(digest.clone()).then(|| Claim {
+            claims: Arc::clone(self),
+            digest: digest.clone(),
+        })
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to write the spool of one digest; ends when dropped.
+pub(super) struct Claim {
+    claims: Arc<Claims>,
+    digest: Digest,
+}
+
+impl Claim {
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.claims.held().remove(&self.digest);
+        self.claims.released.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_claim_waits_for_the_one_before_and_for_no_other() {
+        let claims = Arc::new(Claims::default());
+        let (a, b) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
+        let first = claims.claim(&a).await;
+        assert!(claims.try_claim(&a).is_none());
+        assert!(claims.claim(&b).now_or_never().is_some());
+
+        let second = tokio::spawn({
+            let (claims, a) = (Arc::clone(&claims), a.clone());
+            async move { claims.claim(&a).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished());
+        drop(first);
+        drop(second.await.unwrap());
+        assert!(claims.held().is_empty());
+    }
+}
