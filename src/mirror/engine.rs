@@ -49,7 +49,7 @@ pub struct Parts {
 /// All of mirroring; cheap to clone.
 #[derive(Clone)]
 pub struct Mirror {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 pub(super) struct Inner {
@@ -65,17 +65,25 @@ pub(super) struct Inner {
     pub(super) list_fetches: Flights<ListKey, ListRow>,
 }
 
-impl std::ops::Deref for Mirror {
-    type Target = Inner;
-    fn deref(&self) -> &Inner {
-        &self.inner
-    }
-}
-
 impl Mirror {
     pub fn new(parts: Parts) -> Self {
-        let Parts { projects, clients, store, meta, metrics, offline, shutdown, tasks } = parts;
-        let fills = Fills::new(store.clone(), meta.clone(), metrics, shutdown, tasks.clone());
+        let Parts {
+            projects,
+            clients,
+            store,
+            meta,
+            metrics,
+            offline,
+            shutdown,
+            tasks,
+        } = parts;
+        let fills = Fills::new(
+            store.clone(),
+            meta.clone(),
+            metrics,
+            shutdown,
+            tasks.clone(),
+        );
         let inner = Inner {
             projects,
             clients,
@@ -88,20 +96,22 @@ impl Mirror {
             blob_heads: Flights::new(tasks.clone()),
             list_fetches: Flights::new(tasks),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     pub fn projects(&self) -> &Projects {
-        &self.projects
+        &self.inner.projects
     }
 
     /// The client of the repository's remote; none when it must not be dialed.
     pub(super) fn client(&self, repository: &Repository) -> Option<RegistryClient> {
-        if self.offline || repository.project.offline {
+        if self.inner.offline || repository.project.offline {
             return None;
         }
         match &repository.project.kind {
-            ProjectKind::Mirror { remote } => self.clients.get(remote).cloned(),
+            ProjectKind::Mirror { remote } => self.inner.clients.get(remote).cloned(),
             ProjectKind::Hosted => None,
         }
     }
@@ -112,12 +122,16 @@ impl Mirror {
         repository: &Repository,
         what: &dyn std::fmt::Display,
     ) -> Result<RegistryClient, MirrorError> {
-        self.client(repository).ok_or_else(|| MirrorError::offline(what))
+        self.client(repository)
+            .ok_or_else(|| MirrorError::offline(what))
     }
 
     /// The bytes of a manifest, if they are here.
-    pub(super) async fn manifest_bytes(&self, digest: &Digest) -> Result<Option<Bytes>, MirrorError> {
-        Ok(self.store.read(digest).await?)
+    pub(super) async fn manifest_bytes(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<Bytes>, MirrorError> {
+        Ok(self.inner.store.read(digest).await?)
     }
 }
 

@@ -20,7 +20,10 @@ pub enum MirrorError {
     BadGateway { message: String },
     /// 503: the remote is down or limits us.
     #[error("{message}")]
-    Unavailable { message: String, retry_after: Option<Duration> },
+    Unavailable {
+        message: String,
+        retry_after: Option<Duration>,
+    },
     /// 504: the remote did not answer in time.
     #[error("{message}")]
     TimedOut { message: String },
@@ -34,9 +37,15 @@ impl From<ClientError> for MirrorError {
         let message = format!("remote {error}");
         match error.kind {
             ErrorKind::NotFound | ErrorKind::Denied => Self::NotFound(message),
-            ErrorKind::RateLimited => Self::Unavailable { message, retry_after: error.retry_after },
+            ErrorKind::RateLimited => Self::Unavailable {
+                message,
+                retry_after: error.retry_after,
+            },
             ErrorKind::Unreachable if error.status.is_none() || error.status == Some(503) => {
-                Self::Unavailable { message, retry_after: error.retry_after }
+                Self::Unavailable {
+                    message,
+                    retry_after: error.retry_after,
+                }
             }
             ErrorKind::Unreachable | ErrorKind::Invalid => Self::BadGateway { message },
             ErrorKind::TimedOut => Self::TimedOut { message },
@@ -48,8 +57,13 @@ impl From<FillError> for MirrorError {
     fn from(error: FillError) -> Self {
         match error {
             FillError::Remote(error) => error.into(),
-            FillError::WrongContent { .. } => Self::BadGateway { message: error.to_string() },
-            FillError::Shutdown => Self::Unavailable { message: error.to_string(), retry_after: None },
+            FillError::WrongContent { .. } => Self::BadGateway {
+                message: error.to_string(),
+            },
+            FillError::Shutdown => Self::Unavailable {
+                message: error.to_string(),
+                retry_after: None,
+            },
             FillError::Store(_) | FillError::Abandoned => Self::internal("fill", &error),
         }
     }
@@ -80,6 +94,9 @@ impl MirrorError {
     }
 
     pub(super) fn offline(what: &dyn std::fmt::Display) -> Self {
-        Self::Unavailable { message: format!("{what} is not here, and this server is offline"), retry_after: None }
+        Self::Unavailable {
+            message: format!("{what} is not here, and this server is offline"),
+            retry_after: None,
+        }
     }
 }

@@ -36,7 +36,10 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(super) fn new(tasks: TaskTracker) -> Self {
-        Self { running: Arc::default(), tasks }
+        Self {
+            running: Arc::default(),
+            tasks,
+        }
     }
 
     /// Joins the run of this key, or starts `make` as a task of its own. Dropping the future leaves the run going.
@@ -58,9 +61,15 @@ where
         }
         let (sender, receiver) = oneshot::channel();
         // A run that panicked drops its sender; its callers get an error, and the key is free again.
-        let flight = receiver.map(|result| result.unwrap_or(Err(MirrorError::Internal))).boxed().shared();
+        let flight = receiver
+            .map(|result| result.unwrap_or(Err(MirrorError::Internal)))
+            .boxed()
+            .shared();
         running.insert(key.clone(), flight.clone());
-        let landing = Landing { running: self.running.clone(), key };
+        let landing = Landing {
+            running: self.running.clone(),
+            key,
+        };
         self.tasks.spawn(async move {
             let result = make.await;
             drop(landing);
@@ -78,7 +87,10 @@ struct Landing<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for Landing<K, V> {
     fn drop(&mut self) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
     }
 }
 
@@ -115,7 +127,9 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_panics_frees_its_key() {
         let flights = Flights::<&str, usize>::new(TaskTracker::new());
-        let (result, _) = flights.run("key", async { panic!("broken invariant") }).await;
+        let (result, _) = flights
+            .run("key", async { panic!("broken invariant") })
+            .await;
         assert!(matches!(result, Err(MirrorError::Internal)));
         let (result, seat) = flights.run("key", async { Ok(1) }).await;
         assert_eq!((result.expect("the key is free"), seat), (1, Seat::Pilot));

@@ -52,16 +52,28 @@ mod tests {
     #[test]
     fn immutable_is_never_asked_again_and_always_is_asked_each_time() {
         let year = Duration::from_secs(31_536_000);
-        assert!(is_fresh(&rule(FreshnessMode::Immutable, StaleIfError::Unlimited), year));
-        assert!(!is_fresh(&rule(FreshnessMode::Always, StaleIfError::Unlimited), Duration::ZERO));
+        assert!(is_fresh(
+            &rule(FreshnessMode::Immutable, StaleIfError::Unlimited),
+            year
+        ));
+        assert!(!is_fresh(
+            &rule(FreshnessMode::Always, StaleIfError::Unlimited),
+            Duration::ZERO
+        ));
     }
 
     #[test]
     fn a_stale_answer_is_given_for_as_long_as_the_rule_says_after_the_ttl() {
-        let limited = rule(FreshnessMode::Ttl, StaleIfError::For(Duration::from_secs(10)));
+        let limited = rule(
+            FreshnessMode::Ttl,
+            StaleIfError::For(Duration::from_secs(10)),
+        );
         assert!(may_be_stale(&limited, Duration::from_secs(70)));
         assert!(!may_be_stale(&limited, Duration::from_secs(71)));
-        assert!(may_be_stale(&rule(FreshnessMode::Ttl, StaleIfError::Unlimited), Duration::MAX));
+        assert!(may_be_stale(
+            &rule(FreshnessMode::Ttl, StaleIfError::Unlimited),
+            Duration::MAX
+        ));
     }
 
     #[test]

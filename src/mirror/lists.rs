@@ -40,18 +40,40 @@ impl ListKey {
 
 impl Mirror {
     /// All tags, sorted as bytes: the remote's list, and what was learned since it was fetched.
-    pub async fn list_tags(&self, repository: &Repository) -> Result<Answer<Arc<[Tag]>>, MirrorError> {
+    pub async fn list_tags(
+        &self,
+        repository: &Repository,
+    ) -> Result<Answer<Arc<[Tag]>>, MirrorError> {
         let key = ListKey::Tags(repository.name.clone());
-        let learned = self.meta.tags(&repository.name).await?;
+        let learned = self.inner.meta.tags(&repository.name).await?;
         let (row, outcome, age) = match self.list(repository, &key).await {
             Ok(list) => list,
             Err(error) if error.is_answer() || learned.is_empty() => return Err(error),
             // Never listed before the outage: the tags that were pulled are what there is.
-            Err(_) => (ListRow { body: "[]".into(), fetched_at: SystemTime::UNIX_EPOCH }, Outcome::Stale, None),
+            Err(_) => (
+                ListRow {
+                    body: "[]".into(),
+                    fetched_at: SystemTime::UNIX_EPOCH,
+                },
+                Outcome::Stale,
+                None,
+            ),
         };
-        let mut tags: BTreeSet<Tag> = parse::<String>(&row)?.iter().filter_map(|tag| tag.parse().ok()).collect();
-        tags.extend(learned.into_iter().filter(|(_, checked_at)| *checked_at > row.fetched_at).map(|(tag, _)| tag));
-        Ok(Answer { content: tags.into_iter().collect(), outcome, age })
+        let mut tags: BTreeSet<Tag> = parse::<String>(&row)?
+            .iter()
+            .filter_map(|tag| tag.parse().ok())
+            .collect();
+        tags.extend(
+            learned
+                .into_iter()
+                .filter(|(_, checked_at)| *checked_at > row.fetched_at)
+                .map(|(tag, _)| tag),
+        );
+        Ok(Answer {
+            content: tags.into_iter().collect(),
+            outcome,
+            age,
+        })
     }
 
     /// All referrers, unfiltered.
@@ -62,14 +84,28 @@ impl Mirror {
     ) -> Result<Answer<Arc<[Descriptor]>>, MirrorError> {
         let key = ListKey::Referrers(repository.name.clone(), subject.clone());
         let error = match self.list(repository, &key).await {
-            Ok((row, outcome, age)) => return Ok(Answer { content: parse(&row)?.into(), outcome, age }),
+            Ok((row, outcome, age)) => {
+                return Ok(Answer {
+                    content: parse(&row)?.into(),
+                    outcome,
+                    age,
+                });
+            }
             Err(error) => error,
         };
-        let known = self.meta.manifest_referrers(&repository.name, subject).await?;
+        let known = self
+            .inner
+            .meta
+            .manifest_referrers(&repository.name, subject)
+            .await?;
         if error.is_answer() || known.is_empty() {
             return Err(error);
         }
-        Ok(Answer { content: known.into(), outcome: Outcome::Stale, age: None })
+        Ok(Answer {
+            content: known.into(),
+            outcome: Outcome::Stale,
+            age: None,
+        })
     }
 
     /// The list from its row while it is fresh, else from the remote, else the row again.
@@ -79,8 +115,14 @@ impl Mirror {
         key: &ListKey,
     ) -> Result<(ListRow, Outcome, Option<Duration>), MirrorError> {
         let (kind, row_key) = key.row_key();
-        let row = self.meta.list(key.repository(), kind, &row_key).await?;
-        let age = row.as_ref().map(|row| age_of(row.fetched_at, SystemTime::now()));
+        let row = self
+            .inner
+            .meta
+            .list(key.repository(), kind, &row_key)
+            .await?;
+        let age = row
+            .as_ref()
+            .map(|row| age_of(row.fetched_at, SystemTime::now()));
         if let (Some(row), Some(age)) = (&row, age)
             && age < repository.project.list_ttl()
         {
@@ -103,10 +145,19 @@ impl Mirror {
         have_old: bool,
     ) -> Result<(ListRow, Outcome), MirrorError> {
         let client = self.client_for(repository, &repository.name)?;
-        let patience = if have_old { Patience::Short } else { Patience::Full };
-        let (mirror, remote_name, flight_key) = (self.clone(), repository.remote_name.clone(), key.clone());
-        let fetch = async move { mirror.fetch_list_alone(&client, &remote_name, &flight_key, patience).await };
-        let (result, seat) = self.list_fetches.run(key.clone(), fetch).await;
+        let patience = if have_old {
+            Patience::Short
+        } else {
+            Patience::Full
+        };
+        let (mirror, remote_name, flight_key) =
+            (self.clone(), repository.remote_name.clone(), key.clone());
+        let fetch = async move {
+            mirror
+                .fetch_list_alone(&client, &remote_name, &flight_key, patience)
+                .await
+        };
+        let (result, seat) = self.inner.list_fetches.run(key.clone(), fetch).await;
         Ok((result?, seat.outcome(Outcome::Miss)))
     }
 
@@ -123,11 +174,19 @@ impl Mirror {
                 let tags = client.tag_list(remote_name, patience).await?;
                 serialize(&tags.iter().map(Tag::as_str).collect::<Vec<_>>())
             }
-            ListKey::Referrers(_, subject) => serialize(&client.referrer_list(remote_name, subject, patience).await?),
+            ListKey::Referrers(_, subject) => {
+                serialize(&client.referrer_list(remote_name, subject, patience).await?)
+            }
         };
-        let row = ListRow { body: body.into(), fetched_at };
+        let row = ListRow {
+            body: body.into(),
+            fetched_at,
+        };
         let (kind, row_key) = key.row_key();
-        self.meta.list_put(key.repository(), kind, &row_key, row.clone()).await?;
+        self.inner
+            .meta
+            .list_put(key.repository(), kind, &row_key, row.clone())
+            .await?;
         Ok(row)
     }
 }

@@ -63,28 +63,47 @@ impl Mirror {
     ) -> Result<Answer<ManifestContent>, MirrorError> {
         if let Some((content, created_at)) = self.manifest_here(repository, digest).await? {
             let age = Some(age_of(created_at, SystemTime::now()));
-            return Ok(Answer { content, outcome: Outcome::Hit, age });
+            return Ok(Answer {
+                content,
+                outcome: Outcome::Hit,
+                age,
+            });
         }
-        self.fetch_manifest(repository, &Reference::Digest(digest.clone())).await
+        self.fetch_manifest(repository, &Reference::Digest(digest.clone()))
+            .await
     }
 
-    async fn manifest_by_tag(&self, repository: &Repository, tag: &Tag) -> Result<Answer<ManifestContent>, MirrorError> {
-        let Some(row) = self.meta.tag(&repository.name, tag).await? else {
-            return self.fetch_manifest(repository, &Reference::Tag(tag.clone())).await;
+    async fn manifest_by_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Answer<ManifestContent>, MirrorError> {
+        let Some(row) = self.inner.meta.tag(&repository.name, tag).await? else {
+            return self
+                .fetch_manifest(repository, &Reference::Tag(tag.clone()))
+                .await;
         };
         let here = self.manifest_here(repository, &row.target.digest).await?;
         if here.is_none() && row.told.is_none() && !self.is_fresh(repository, tag, &row) {
-            return self.fetch_manifest(repository, &Reference::Tag(tag.clone())).await;
+            return self
+                .fetch_manifest(repository, &Reference::Tag(tag.clone()))
+                .await;
         }
         let checked = self.check_tag(repository, tag, row).await?;
-        let fetched = self.manifest_by_digest(repository, &checked.summary.digest).await;
+        let fetched = self
+            .manifest_by_digest(repository, &checked.summary.digest)
+            .await;
         match (fetched, here) {
             (Ok(answer), _) => Ok(checked.dress(answer)),
             // The tag moved, but what it points to now cannot be had: what was pulled still pulls.
             (Err(error), Some((content, created_at))) if !error.is_answer() => {
                 tracing::warn!(repository = %repository.name, %tag, %error, "the tag moved and its new manifest cannot be had");
                 let age = Some(age_of(created_at, SystemTime::now()));
-                Ok(Answer { content, outcome: Outcome::Stale, age })
+                Ok(Answer {
+                    content,
+                    outcome: Outcome::Stale,
+                    age,
+                })
             }
             (Err(error), _) => Err(error),
         }
@@ -95,37 +114,82 @@ impl Mirror {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Answer<ManifestSummary>, MirrorError> {
-        if let Some(row) = self.meta.manifest(&repository.name, digest).await? {
+        if let Some(row) = self.inner.meta.manifest(&repository.name, digest).await? {
             let age = Some(age_of(row.created_at, SystemTime::now()));
-            let content =
-                ManifestSummary { digest: row.digest, media_type: row.media_type, size_bytes: row.size_bytes };
-            return Ok(Answer { content, outcome: Outcome::Hit, age });
+            let content = ManifestSummary {
+                digest: row.digest,
+                media_type: row.media_type,
+                size_bytes: row.size_bytes,
+            };
+            return Ok(Answer {
+                content,
+                outcome: Outcome::Hit,
+                age,
+            });
         }
-        if let Some(named) = self.meta.manifest_referenced(&repository.name, digest).await?
+        if let Some(named) = self
+            .inner
+            .meta
+            .manifest_referenced(&repository.name, digest)
+            .await?
             && let Some(size_bytes) = named.size_bytes
             && !named.media_type.is_empty()
         {
-            let content = ManifestSummary { digest: digest.clone(), media_type: named.media_type, size_bytes };
-            return Ok(Answer { content, outcome: Outcome::Hit, age: None });
+            let content = ManifestSummary {
+                digest: digest.clone(),
+                media_type: named.media_type,
+                size_bytes,
+            };
+            return Ok(Answer {
+                content,
+                outcome: Outcome::Hit,
+                age: None,
+            });
         }
         let client = self.client_for(repository, digest)?;
         let reference = Reference::Digest(digest.clone());
-        let head = client.manifest_head(&repository.remote_name, &reference, Patience::Full).await?;
+        let head = client
+            .manifest_head(&repository.remote_name, &reference, Patience::Full)
+            .await?;
         if let (Some(media_type), Some(size_bytes)) = (head.media_type, head.size_bytes) {
-            let content = ManifestSummary { digest: digest.clone(), media_type, size_bytes };
-            return Ok(Answer { content, outcome: Outcome::Miss, age: None });
+            let content = ManifestSummary {
+                digest: digest.clone(),
+                media_type,
+                size_bytes,
+            };
+            return Ok(Answer {
+                content,
+                outcome: Outcome::Miss,
+                age: None,
+            });
         }
         let answer = self.fetch_manifest(repository, &reference).await?;
-        Ok(Answer { content: (&answer.content).into(), outcome: answer.outcome, age: answer.age })
+        Ok(Answer {
+            content: (&answer.content).into(),
+            outcome: answer.outcome,
+            age: answer.age,
+        })
     }
 
-    async fn head_by_tag(&self, repository: &Repository, tag: &Tag) -> Result<Answer<ManifestSummary>, MirrorError> {
-        let checked = match self.meta.tag(&repository.name, tag).await? {
+    async fn head_by_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Answer<ManifestSummary>, MirrorError> {
+        let checked = match self.inner.meta.tag(&repository.name, tag).await? {
             Some(row) => self.check_tag(repository, tag, row).await?,
             None => self.first_check(repository, tag).await?,
         };
-        let Checked { summary, outcome, age } = checked;
-        Ok(Answer { content: summary, outcome, age })
+        let Checked {
+            summary,
+            outcome,
+            age,
+        } = checked;
+        Ok(Answer {
+            content: summary,
+            outcome,
+            age,
+        })
     }
 
     /// A manifest that this repository has a row for and whose bytes are here, with the time it came.
@@ -134,12 +198,21 @@ impl Mirror {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<(ManifestContent, SystemTime)>, MirrorError> {
-        let Some(row) = self.meta.manifest(&repository.name, digest).await? else { return Ok(None) };
+        let Some(row) = self.inner.meta.manifest(&repository.name, digest).await? else {
+            return Ok(None);
+        };
         let Some(bytes) = self.manifest_bytes(digest).await? else {
             tracing::warn!(repository = %repository.name, %digest, "a manifest's file is gone; it is fetched anew");
             return Ok(None);
         };
-        Ok(Some((ManifestContent { digest: row.digest, media_type: row.media_type, bytes }, row.created_at)))
+        Ok(Some((
+            ManifestContent {
+                digest: row.digest,
+                media_type: row.media_type,
+                bytes,
+            },
+            row.created_at,
+        )))
     }
 
     /// Gets a manifest from the remote, once however many ask, and keeps it.
@@ -151,10 +224,18 @@ impl Mirror {
         let client = self.client_for(repository, reference)?;
         let key = (repository.name.clone(), reference.clone());
         let (mirror, repository, reference) = (self.clone(), repository.clone(), reference.clone());
-        let fetch = async move { mirror.fetch_manifest_alone(&client, &repository, &reference).await };
-        let (result, seat) = self.manifest_fetches.run(key, fetch).await;
+        let fetch = async move {
+            mirror
+                .fetch_manifest_alone(&client, &repository, &reference)
+                .await
+        };
+        let (result, seat) = self.inner.manifest_fetches.run(key, fetch).await;
         let (content, outcome) = result?;
-        Ok(Answer { content, outcome: seat.outcome(outcome), age: None })
+        Ok(Answer {
+            content,
+            outcome: seat.outcome(outcome),
+            age: None,
+        })
     }
 
     async fn fetch_manifest_alone(
@@ -168,10 +249,20 @@ impl Mirror {
         {
             return Ok((adopted, Outcome::Hit));
         }
-        let fetched = client.manifest_get(&repository.remote_name, reference, Patience::Full).await?;
-        let RemoteManifest { bytes, media_type, digest } = fetched;
-        self.store.put(&digest, bytes.clone()).await?;
-        let content = ManifestContent { digest, media_type, bytes };
+        let fetched = client
+            .manifest_get(&repository.remote_name, reference, Patience::Full)
+            .await?;
+        let RemoteManifest {
+            bytes,
+            media_type,
+            digest,
+        } = fetched;
+        self.inner.store.put(&digest, bytes.clone()).await?;
+        let content = ManifestContent {
+            digest,
+            media_type,
+            bytes,
+        };
         let tag = match reference {
             Reference::Tag(tag) => Some((tag.clone(), SystemTime::now())),
             Reference::Digest(_) => None,
@@ -189,19 +280,35 @@ impl Mirror {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<ManifestContent>, MirrorError> {
-        let Some(bytes) = self.manifest_bytes(digest).await? else { return Ok(None) };
-        let named = self.meta.manifest_referenced(&repository.name, digest).await?;
+        let Some(bytes) = self.manifest_bytes(digest).await? else {
+            return Ok(None);
+        };
+        let named = self
+            .inner
+            .meta
+            .manifest_referenced(&repository.name, digest)
+            .await?;
         let media_type = match named.filter(|named| !named.media_type.is_empty()) {
             Some(named) => named.media_type,
             None => {
                 let reference = Reference::Digest(digest.clone());
-                let head = client.manifest_head(&repository.remote_name, &reference, Patience::Full).await?;
-                let said = head.media_type.filter(|said| said != media_type::OCTET_STREAM);
-                let Some(media_type) = said.or_else(|| Manifest::parse(&bytes).media_type) else { return Ok(None) };
+                let head = client
+                    .manifest_head(&repository.remote_name, &reference, Patience::Full)
+                    .await?;
+                let said = head
+                    .media_type
+                    .filter(|said| said != media_type::OCTET_STREAM);
+                let Some(media_type) = said.or_else(|| Manifest::parse(&bytes).media_type) else {
+                    return Ok(None);
+                };
                 media_type
             }
         };
-        let content = ManifestContent { digest: digest.clone(), media_type, bytes };
+        let content = ManifestContent {
+            digest: digest.clone(),
+            media_type,
+            bytes,
+        };
         self.commit(repository, &content, None).await?;
         Ok(Some(content))
     }
@@ -220,6 +327,6 @@ impl Mirror {
             manifest: Manifest::parse(&content.bytes),
             tag,
         };
-        Ok(self.meta.manifest_commit(commit).await?)
+        Ok(self.inner.meta.manifest_commit(commit).await?)
     }
 }

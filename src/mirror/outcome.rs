@@ -16,7 +16,11 @@ pub enum Outcome {
 impl Outcome {
     /// Of content that was here, when this is the outcome of asking what its tag points to.
     pub(super) fn served_from_here(self) -> Self {
-        if self == Self::Stale { Self::Stale } else { Self::Hit }
+        if self == Self::Stale {
+            Self::Stale
+        } else {
+            Self::Hit
+        }
     }
 
     /// As in `X-Cache`.

@@ -42,32 +42,55 @@ pub struct ResolveError(pub String);
 impl Projects {
     pub fn new(projects: Vec<Project>, remotes: &[Remote]) -> Self {
         let is_hub = |project: &Project| match &project.kind {
-            ProjectKind::Mirror { remote } => {
-                remotes.iter().any(|r| r.name == *remote && r.provider == Provider::DockerHub)
-            }
+            ProjectKind::Mirror { remote } => remotes
+                .iter()
+                .any(|r| r.name == *remote && r.provider == Provider::DockerHub),
             ProjectKind::Hosted => false,
         };
-        let default = projects.iter().find(|project| project.default).map(|project| project.name.clone());
+        let default = projects
+            .iter()
+            .find(|project| project.default)
+            .map(|project| project.name.clone());
         let by_host = projects
             .iter()
             .filter(|project| matches!(project.kind, ProjectKind::Mirror { .. }))
-            .flat_map(|project| project.hosts.iter().map(|host| (host.clone(), project.name.clone())))
+            .flat_map(|project| {
+                project
+                    .hosts
+                    .iter()
+                    .map(|host| (host.clone(), project.name.clone()))
+            })
             .collect();
         let by_name = projects
             .into_iter()
             .map(|project| {
                 let completes_library = is_hub(&project);
-                (project.name.clone(), Entry { project: Arc::new(project), completes_library })
+                (
+                    project.name.clone(),
+                    Entry {
+                        project: Arc::new(project),
+                        completes_library,
+                    },
+                )
             })
             .collect();
-        Self { by_name, by_host, default }
+        Self {
+            by_name,
+            by_host,
+            default,
+        }
     }
 
     /// `ns`: the query parameter, already told to be absent when it names this server itself.
     ///
     /// # Errors
     /// [`ResolveError`] when no project that the caller may see has the name.
-    pub fn resolve(&self, name: &Name, ns: Option<&str>, caller: Caller) -> Result<Repository, ResolveError> {
+    pub fn resolve(
+        &self,
+        name: &Name,
+        ns: Option<&str>,
+        caller: Caller,
+    ) -> Result<Repository, ResolveError> {
         let (entry, rest) = match ns {
             Some(ns) => self.by_ns(name, ns),
             None => self.by_path(name),
@@ -76,9 +99,9 @@ impl Projects {
         .filter(|(entry, _)| matches!(entry.project.kind, ProjectKind::Mirror { .. }))
         .ok_or_else(|| self.unknown(name, ns, caller))?;
         let rest = match rest {
-            Some(rest) if entry.completes_library && !rest.as_str().contains('/') => {
-                rest.under("library").map_err(|error| ResolveError(error.to_string()))?
-            }
+            Some(rest) if entry.completes_library && !rest.as_str().contains('/') => rest
+                .under("library")
+                .map_err(|error| ResolveError(error.to_string()))?,
             Some(rest) => rest,
             None => return Err(self.unknown(name, ns, caller)),
         };
@@ -99,7 +122,11 @@ impl Projects {
     fn by_ns(&self, name: &Name, ns: &str) -> Option<(&Entry, Option<Name>)> {
         let project = self.by_host.get(&ns.to_ascii_lowercase())?;
         let entry = self.by_name.get(project)?;
-        let rest = if name.first() == project { name.rest() } else { Some(name.clone()) };
+        let rest = if name.first() == project {
+            name.rest()
+        } else {
+            Some(name.clone())
+        };
         Some((entry, rest))
     }
 
@@ -116,7 +143,10 @@ impl Projects {
     fn repository(&self, entry: &Entry, rest: &Name) -> Result<Repository, ResolveError> {
         let project = entry.project.clone();
         if !project.admits(rest.as_str()) {
-            return Err(ResolveError(format!("project `{}` does not mirror `{rest}`", project.name)));
+            return Err(ResolveError(format!(
+                "project `{}` does not mirror `{rest}`",
+                project.name
+            )));
         }
         let too_long = |error: crate::oci::name::NameError| ResolveError(error.to_string());
         let name = rest.under(&project.name).map_err(too_long)?;
@@ -124,11 +154,17 @@ impl Projects {
             Some(prefix) => rest.under(prefix.as_str()).map_err(too_long)?,
             None => rest.clone(),
         };
-        Ok(Repository { project, name, remote_name })
+        Ok(Repository {
+            project,
+            name,
+            remote_name,
+        })
     }
 
     fn unknown(&self, name: &Name, ns: Option<&str>, caller: Caller) -> ResolveError {
-        let mirrors = self.names(caller, |project| matches!(project.kind, ProjectKind::Mirror { .. }));
+        let mirrors = self.names(caller, |project| {
+            matches!(project.kind, ProjectKind::Mirror { .. })
+        });
         let known = if mirrors.is_empty() {
             "no mirror projects are open to you".to_owned()
         } else {
@@ -141,7 +177,9 @@ impl Projects {
     }
 
     fn names(&self, caller: Caller, wanted: impl Fn(&Project) -> bool) -> Vec<String> {
-        let visible = self.iter().filter(|project| caller.may_pull(project) && wanted(project));
+        let visible = self
+            .iter()
+            .filter(|project| caller.may_pull(project) && wanted(project));
         let mut names: Vec<String> = visible.map(|project| project.name.clone()).collect();
         names.sort();
         names

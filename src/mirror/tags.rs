@@ -24,14 +24,30 @@ pub(super) struct Checked {
 impl Checked {
     /// What was last pulled, although the remote could not be asked.
     fn stale(row: TagRow, age: Duration) -> Self {
-        Self { summary: row.target, outcome: Outcome::Stale, age: Some(age) }
+        Self {
+            summary: row.target,
+            outcome: Outcome::Stale,
+            age: Some(age),
+        }
     }
 
     /// The answer about a tag: its manifest may be a hit by digest although the tag is stale, or a miss.
     pub(super) fn dress<T>(&self, answer: Answer<T>) -> Answer<T> {
-        let outcome = if answer.outcome == Outcome::Hit { self.outcome.served_from_here() } else { answer.outcome };
-        let age = if matches!(outcome, Outcome::Hit | Outcome::Stale) { self.age } else { None };
-        Answer { content: answer.content, outcome, age }
+        let outcome = if answer.outcome == Outcome::Hit {
+            self.outcome.served_from_here()
+        } else {
+            answer.outcome
+        };
+        let age = if matches!(outcome, Outcome::Hit | Outcome::Stale) {
+            self.age
+        } else {
+            None
+        };
+        Answer {
+            content: answer.content,
+            outcome,
+            age,
+        }
     }
 }
 
@@ -43,12 +59,21 @@ impl Mirror {
 
     /// What the tag of this row points to: the row while it is fresh, else the remote's word, else (the remote is
     /// down) the row again, marked stale.
-    pub(super) async fn check_tag(&self, repository: &Repository, tag: &Tag, row: TagRow) -> Result<Checked, MirrorError> {
+    pub(super) async fn check_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        row: TagRow,
+    ) -> Result<Checked, MirrorError> {
         let age = age_of(row.checked_at, SystemTime::now());
         let rule = repository.project.freshness_of(tag);
         if is_fresh(rule, age) {
             let summary = row.told.unwrap_or(row.target);
-            return Ok(Checked { summary, outcome: Outcome::Hit, age: Some(age) });
+            return Ok(Checked {
+                summary,
+                outcome: Outcome::Hit,
+                age: Some(age),
+            });
         }
         let Some(client) = self.client(repository) else {
             return Ok(Checked::stale(row, age));
@@ -64,18 +89,28 @@ impl Mirror {
     }
 
     /// A tag that nobody asked for before.
-    pub(super) async fn first_check(&self, repository: &Repository, tag: &Tag) -> Result<Checked, MirrorError> {
+    pub(super) async fn first_check(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Checked, MirrorError> {
         let client = self.client_for(repository, tag)?;
         self.ask(client, repository, tag, None).await
     }
 
     /// The remote says that the tag is gone (or hides it): an answer, not an outage.
-    async fn gone(&self, repository: &Repository, tag: &Tag, row: TagRow, error: MirrorError) -> Result<Checked, MirrorError> {
+    async fn gone(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        row: TagRow,
+        error: MirrorError,
+    ) -> Result<Checked, MirrorError> {
         if repository.project.keep_deleted {
             let age = age_of(row.checked_at, SystemTime::now());
             return Ok(Checked::stale(row, age));
         }
-        self.meta.tag_delete(&repository.name, tag).await?;
+        self.inner.meta.tag_delete(&repository.name, tag).await?;
         Err(error)
     }
 
@@ -90,9 +125,12 @@ impl Mirror {
         let key = (repository.name.clone(), tag.clone());
         let (mirror, repository, tag) = (self.clone(), repository.clone(), tag.clone());
         let ask = async move { mirror.ask_alone(&client, &repository, &tag, row).await };
-        let (result, seat) = self.tag_checks.run(key, ask).await;
+        let (result, seat) = self.inner.tag_checks.run(key, ask).await;
         let checked = result?;
-        Ok(Checked { outcome: seat.outcome(checked.outcome), ..checked })
+        Ok(Checked {
+            outcome: seat.outcome(checked.outcome),
+            ..checked
+        })
     }
 
     async fn ask_alone(
@@ -102,18 +140,38 @@ impl Mirror {
         tag: &Tag,
         row: Option<TagRow>,
     ) -> Result<Checked, MirrorError> {
-        let patience = if row.is_some() { Patience::Short } else { Patience::Full };
+        let patience = if row.is_some() {
+            Patience::Short
+        } else {
+            Patience::Full
+        };
         let reference = Reference::Tag(tag.clone());
-        let head = client.manifest_head(&repository.remote_name, &reference, patience).await?;
+        let head = client
+            .manifest_head(&repository.remote_name, &reference, patience)
+            .await?;
         let Some(summary) = complete(row.as_ref(), head) else {
             // A remote that leaves out the digest, the size or the type can only be asked for the whole.
             let answer = self.fetch_manifest(repository, &reference).await?;
-            return Ok(Checked { summary: (&answer.content).into(), outcome: answer.outcome, age: None });
+            return Ok(Checked {
+                summary: (&answer.content).into(),
+                outcome: answer.outcome,
+                age: None,
+            });
         };
-        let unchanged = row.as_ref().is_some_and(|row| row.target.digest == summary.digest);
+        let unchanged = row
+            .as_ref()
+            .is_some_and(|row| row.target.digest == summary.digest);
         self.note(repository, tag, row, summary.clone()).await?;
-        let outcome = if unchanged { Outcome::Hit } else { Outcome::Miss };
-        Ok(Checked { summary, outcome, age: None })
+        let outcome = if unchanged {
+            Outcome::Hit
+        } else {
+            Outcome::Miss
+        };
+        Ok(Checked {
+            summary,
+            outcome,
+            age: None,
+        })
     }
 
     /// Writes down what the remote said. A tag that was pulled keeps what it pointed to until the new manifest is here:
@@ -126,12 +184,25 @@ impl Mirror {
         said: ManifestSummary,
     ) -> Result<(), MirrorError> {
         let checked_at = SystemTime::now();
-        let is_here = self.meta.manifest(&repository.name, &said.digest).await?.is_some();
+        let is_here = self
+            .inner
+            .meta
+            .manifest(&repository.name, &said.digest)
+            .await?
+            .is_some();
         let next = match row {
-            Some(row) if row.target.digest != said.digest && !is_here => TagRow { told: Some(said), checked_at, ..row },
-            _ => TagRow { target: said, told: None, checked_at },
+            Some(row) if row.target.digest != said.digest && !is_here => TagRow {
+                told: Some(said),
+                checked_at,
+                ..row
+            },
+            _ => TagRow {
+                target: said,
+                told: None,
+                checked_at,
+            },
         };
-        Ok(self.meta.tag_put(&repository.name, tag, next).await?)
+        Ok(self.inner.meta.tag_put(&repository.name, tag, next).await?)
     }
 }
 
@@ -139,7 +210,13 @@ impl Mirror {
 fn complete(row: Option<&TagRow>, head: ManifestHead) -> Option<ManifestSummary> {
     let digest = head.digest?;
     if let (Some(media_type), Some(size_bytes)) = (head.media_type, head.size_bytes) {
-        return Some(ManifestSummary { digest, media_type, size_bytes });
+        return Some(ManifestSummary {
+            digest,
+            media_type,
+            size_bytes,
+        });
     }
-    row.map(|row| &row.target).filter(|target| target.digest == digest).cloned()
+    row.map(|row| &row.target)
+        .filter(|target| target.digest == digest)
+        .cloned()
 }

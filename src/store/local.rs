@@ -9,6 +9,7 @@ use super::{
     Blob, Spool, StoreError,
     claims::Claims,
     folder::Folder,
+    hot::Hot,
     open_files::OpenFiles,
     paths::{self, Spooled},
 };
@@ -25,6 +26,7 @@ pub struct Store {
     pub(super) folder: Arc<Folder>,
     pub(super) open_files: Arc<OpenFiles>,
     claims: Arc<Claims>,
+    hot: Arc<Hot>,
 }
 
 impl Store {
@@ -36,6 +38,7 @@ impl Store {
             folder: Arc::new(folder),
             open_files: Arc::new(OpenFiles::new(open_file_capacity())),
             claims: Arc::default(),
+            hot: Arc::new(Hot::new()),
         })
     }
 
@@ -59,6 +62,23 @@ impl Store {
             self.open_files.opened(epoch, digest, blob);
         }
         Ok(found)
+    }
+
+    /// Small content (a manifest), from memory if it was read before; `None` if it is not here.
+    pub async fn read(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+        if let Some(bytes) = self.hot.get(digest).await {
+            return Ok(Some(bytes));
+        }
+        let Some(blob) = self.get(digest).await? else {
+            return Ok(None);
+        };
+        let bytes = blob.read_all().await.map_err(|source| StoreError::Io {
+            action: "read",
+            path: self.folder.path(&paths::blob(digest)),
+            source,
+        })?;
+        self.hot.put(digest, bytes.clone()).await;
+        Ok(Some(bytes))
     }
 
     /// Puts small content (a manifest) in one go: verified, synced, renamed into place. Present already: nothing is
@@ -101,6 +121,7 @@ impl Store {
     /// Deletes a blob. Readers that have it open go on. Absent: nothing happens. If the future is dropped the blob is
     /// still deleted.
     pub async fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.hot.remove(digest).await;
         let (store, digest) = (self.clone(), digest.clone());
         blocking(move || {
             let deleted = store.folder.delete(&paths::blob(&digest));

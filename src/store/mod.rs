@@ -15,6 +15,7 @@ pub mod writer;
 mod buffers;
 mod claims;
 mod folder;
+mod hot;
 mod open_files;
 
 #[cfg(test)]

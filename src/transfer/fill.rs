@@ -63,7 +63,13 @@ impl Drop for Leader {
 impl Leader {
     fn new(permit: Permit, request: FillRequest) -> Self {
         let total = request.size_bytes;
-        Self { permit, request, end: watch::Sender::new(End::Running), total, streaming: false }
+        Self {
+            permit,
+            request,
+            end: watch::Sender::new(End::Running),
+            total,
+            streaming: false,
+        }
     }
 
     async fn lead(mut self) {
@@ -76,17 +82,32 @@ impl Leader {
 
     /// Fetches until every byte is in the spool.
     async fn download(&mut self) -> Result<Spool, FillError> {
-        let mut spool = self.permit.fills.inner.store.spool(&self.request.digest).await?;
+        let mut spool = self
+            .permit
+            .fills
+            .inner
+            .store
+            .spool(&self.request.digest)
+            .await?;
         let mut patience = ProgressClock::new(self.request.client.remote().retry_for);
         loop {
             let before = spool.written();
-            let opened =
-                self.request.client.blob_get(&self.request.remote_name, &self.request.digest, before).await;
+            let opened = self
+                .request
+                .client
+                .blob_get(&self.request.remote_name, &self.request.digest, before)
+                .await;
             let broken = match opened {
                 Ok(stream) => {
                     self.announce(&spool, &stream);
                     let pumped;
-                    (spool, pumped) = pump(spool, stream, self.total, &self.request.client.remote().name).await?;
+                    (spool, pumped) = pump(
+                        spool,
+                        stream,
+                        self.total,
+                        &self.request.client.remote().name,
+                    )
+                    .await?;
                     match pumped {
                         Pumped::Complete => return Ok(spool),
                         Pumped::Broken(error) => error,
@@ -97,7 +118,9 @@ impl Leader {
                 Err(error) if !self.streaming => return Err(error.into()),
                 Err(error) => error,
             };
-            patience.wait_or_give_up(broken, spool.written() > before, &self.request).await?;
+            patience
+                .wait_or_give_up(broken, spool.written() > before, &self.request)
+                .await?;
         }
     }
 
@@ -112,8 +135,12 @@ impl Leader {
 
     fn stream_from(&mut self, spool: &Spool) {
         self.streaming = true;
-        let tail =
-            Tail { file: spool.file(), written: spool.progress(), end: self.end.subscribe(), total: self.total };
+        let tail = Tail {
+            file: spool.file(),
+            written: spool.progress(),
+            end: self.end.subscribe(),
+            total: self.total,
+        };
         self.permit.phase.send_replace(Phase::Streaming(tail));
     }
 
@@ -291,7 +318,12 @@ struct ProgressClock {
 
 impl ProgressClock {
     fn new(retry_for: Duration) -> Self {
-        Self { retry_for, last_progress: Instant::now(), delays: delays(), answers: 0 }
+        Self {
+            retry_for,
+            last_progress: Instant::now(),
+            delays: delays(),
+            answers: 0,
+        }
     }
 
     /// Waits before the next try, or returns the error that ends the fill.
@@ -307,8 +339,12 @@ impl ProgressClock {
             self.answers = 0;
         }
         self.answers += u32::from(error.is_answer());
-        let delay = error.retry_after.or_else(|| self.delays.next()).unwrap_or(MAX_DELAY);
-        let gives_up = self.answers >= ANSWERS_BELIEVED || self.last_progress.elapsed() + delay > self.retry_for;
+        let delay = error
+            .retry_after
+            .or_else(|| self.delays.next())
+            .unwrap_or(MAX_DELAY);
+        let gives_up = self.answers >= ANSWERS_BELIEVED
+            || self.last_progress.elapsed() + delay > self.retry_for;
         if gives_up {
             return Err(error.into());
         }

@@ -75,9 +75,24 @@ pub(super) enum Phase {
 
 impl Fills {
     /// `tasks` holds the fills, which end when `shutdown` is cancelled; what they fetched stays to be resumed.
-    pub fn new(store: Store, meta: Meta, metrics: Metrics, shutdown: CancellationToken, tasks: TaskTracker) -> Self {
+    pub fn new(
+        store: Store,
+        meta: Meta,
+        metrics: Metrics,
+        shutdown: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
         let running = Mutex::default();
-        Self { inner: Arc::new(Inner { store, meta, metrics, shutdown, tasks, running }) }
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                meta,
+                metrics,
+                shutdown,
+                tasks,
+                running,
+            }),
+        }
     }
 
     /// Joins the fill of this digest, or starts it, and waits until its first bytes can be served.
@@ -104,7 +119,9 @@ impl Fills {
 
     /// Is this digest being filled on behalf of this repository, too?
     pub fn is_filling_for(&self, digest: &Digest, repository: &Name) -> bool {
-        self.lock().get(digest).is_some_and(|fill| fill.repositories.contains(repository))
+        self.lock()
+            .get(digest)
+            .is_some_and(|fill| fill.repositories.contains(repository))
     }
 
     fn enter(&self, request: &FillRequest, has_right: bool) -> Entered {
@@ -123,14 +140,22 @@ impl Fills {
             leader: request.repository.clone(),
         };
         running.insert(request.digest.clone(), fill);
-        let permit = Permit { fills: self.clone(), digest: request.digest.clone(), phase: sender, open: true };
+        let permit = Permit {
+            fills: self.clone(),
+            digest: request.digest.clone(),
+            phase: sender,
+            open: true,
+        };
         self.inner.tasks.spawn(fill::run(permit, request.clone()));
         Entered::Leading(phase)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Fill>> {
         // Nothing under this lock can leave the map half changed.
-        self.inner.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -142,14 +167,22 @@ enum Entered {
 
 /// Waits for the first bytes. A blob said to be empty has nothing that could be held back, so its end is awaited.
 async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<Tail, FillError> {
-    let tail = match phase.wait_for(|phase| !matches!(phase, Phase::Connecting)).await.as_deref() {
+    let tail = match phase
+        .wait_for(|phase| !matches!(phase, Phase::Connecting))
+        .await
+        .as_deref()
+    {
         Ok(Phase::Streaming(tail)) => tail.clone(),
         Ok(Phase::Failed(error)) => return Err(error.clone()),
         Ok(Phase::Connecting) | Err(_) => return Err(FillError::Abandoned),
     };
     if tail.total == Some(0) {
         let mut end = tail.end.clone();
-        match end.wait_for(|end| !matches!(end, End::Running)).await.as_deref() {
+        match end
+            .wait_for(|end| !matches!(end, End::Running))
+            .await
+            .as_deref()
+        {
             Ok(End::Failed(error)) => return Err(error.clone()),
             Ok(End::Running | End::Verified { .. }) => {}
             Err(_) => return Err(FillError::Abandoned),
@@ -178,7 +211,11 @@ impl Permit {
             if waiting.is_empty() {
                 return Ok(());
             }
-            self.fills.inner.meta.blob_link(&waiting, &self.digest, size_bytes).await?;
+            self.fills
+                .inner
+                .meta
+                .blob_link(&waiting, &self.digest, size_bytes)
+                .await?;
             linked.extend(waiting);
         }
     }
@@ -187,7 +224,12 @@ impl Permit {
     fn waiting(&mut self, linked: &BTreeSet<Name>) -> Vec<Name> {
         let mut running = self.fills.lock();
         let joined = running.get(&self.digest).map(|fill| &fill.repositories);
-        let waiting: Vec<Name> = joined.into_iter().flatten().filter(|name| !linked.contains(*name)).cloned().collect();
+        let waiting: Vec<Name> = joined
+            .into_iter()
+            .flatten()
+            .filter(|name| !linked.contains(*name))
+            .cloned()
+            .collect();
         if waiting.is_empty() {
             running.remove(&self.digest);
             drop(running);

@@ -127,7 +127,11 @@ impl TailBody {
             End::Failed(error) => return Step::Cut(io::Error::other(error)),
             End::Running => self.released(written),
         };
-        if position < limit { Step::Read { end: limit } } else { Step::Wait }
+        if position < limit {
+            Step::Read { end: limit }
+        } else {
+            Step::Wait
+        }
     }
 
     /// At the end of a verified blob: complete only if it is as long as what was announced.
@@ -191,7 +195,8 @@ impl http_body::Body for TailBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<http_body::Frame<Bytes>>>> {
-        self.poll_next(cx).map(|next| next.map(|bytes| bytes.map(http_body::Frame::data)))
+        self.poll_next(cx)
+            .map(|next| next.map(|bytes| bytes.map(http_body::Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -199,6 +204,9 @@ impl http_body::Body for TailBody {
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        self.remaining().map_or_else(http_body::SizeHint::default, http_body::SizeHint::with_exact)
+        self.remaining().map_or_else(
+            http_body::SizeHint::default,
+            http_body::SizeHint::with_exact,
+        )
     }
 }
