@@ -2,8 +2,54 @@
 
 use std::time::SystemTime;
 
-use super::{Meta, MetaError};
+use sqlx::SqliteConnection;
+
+use super::{
+    ManifestSummary, Meta, MetaError, TagRow, blob, column, repository, tag,
+    writer::{Changes, Write},
+};
 use crate::oci::{Descriptor, Digest, Manifest, Name, Tag};
+
+pub(super) const SQL_GET: &str = "SELECT media_type, size_bytes, created_at FROM manifest \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2";
+
+/// The same bytes again: what was read out of them may be more than an earlier version knew.
+pub(super) const SQL_PUT: &str = "INSERT INTO manifest \
+     (repository_id, digest, media_type, size_bytes, created_at, subject, artifact_type, annotations) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+     ON CONFLICT (repository_id, digest) DO UPDATE SET \
+     media_type = excluded.media_type, subject = excluded.subject, \
+     artifact_type = excluded.artifact_type, annotations = excluded.annotations";
+
+pub(super) const SQL_REFERENCE: &str = "INSERT INTO reference \
+     (repository_id, child, kind, parent, media_type, size_bytes) VALUES ($1, $2, $3, $4, $5, $6) \
+     ON CONFLICT (repository_id, child, kind, parent) DO NOTHING";
+
+pub(super) const SQL_REFERENCED_SIZED: &str = "SELECT media_type, size_bytes FROM reference \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND child = $2 AND kind = $3 \
+     AND size_bytes IS NOT NULL LIMIT 1";
+
+pub(super) const SQL_REFERENCED: &str = "SELECT media_type, size_bytes FROM reference \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND child = $2 AND kind = $3 \
+     LIMIT 1";
+
+pub(super) const SQL_REFERRERS: &str = "SELECT digest, media_type, size_bytes, artifact_type, annotations \
+     FROM manifest \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND subject = $2 \
+     ORDER BY digest";
+
+pub(super) const SQL_DELETE_TAGS: &str = "DELETE FROM tag \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2 RETURNING name";
+
+pub(super) const SQL_DELETE_REFERENCES: &str = "DELETE FROM reference \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND parent = $2";
+
+pub(super) const SQL_DELETE: &str = "DELETE FROM manifest \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2";
+
+pub(super) const SQL_DELETE_UNUSED_BLOB: &str = "DELETE FROM blob WHERE digest = $1 \
+     AND NOT EXISTS (SELECT 1 FROM manifest WHERE manifest.digest = $1) \
+     AND NOT EXISTS (SELECT 1 FROM link WHERE link.digest = $1)";
 
 /// A manifest that a repository has. Its bytes are in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +57,7 @@ pub struct ManifestRow {
     pub digest: Digest,
     pub media_type: String,
     pub size_bytes: u64,
+    /// When it was first committed here. Kept to the millisecond.
     pub created_at: SystemTime,
 }
 
@@ -34,47 +81,252 @@ pub struct ManifestCommit {
     pub tag: Option<(Tag, SystemTime)>,
 }
 
+/// What a parent names a child as.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Blob,
+    Manifest,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Blob => "blob",
+            Self::Manifest => "manifest",
+        }
+    }
+}
+
 impl Meta {
+    /// The manifest of this digest, if this repository has it.
     pub async fn manifest(
         &self,
-        _repository: &Name,
-        _digest: &Digest,
+        repository: &Name,
+        digest: &Digest,
     ) -> Result<Option<ManifestRow>, MetaError> {
-        todo!()
+        let key = (repository.clone(), digest.clone());
+        let read = self.manifest_read(repository, digest);
+        self.hot().manifests.get_or_read(key, read).await
     }
-    pub async fn manifest_commit(&self, _commit: ManifestCommit) -> Result<(), MetaError> {
-        todo!()
+
+    async fn manifest_read(
+        &self,
+        repository: &Name,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>, MetaError> {
+        let query = sqlx::query_as(SQL_GET)
+            .bind(repository.as_str())
+            .bind(digest.to_string());
+        let row: Option<(String, i64, i64)> =
+            self.read(query.fetch_optional(self.readers())).await?;
+        let Some((media_type, size_bytes, created_at)) = row else {
+            return Ok(None);
+        };
+        Ok(Some(ManifestRow {
+            digest: digest.clone(),
+            media_type,
+            size_bytes: column::size_read(size_bytes)?,
+            created_at: column::time(created_at),
+        }))
     }
+
+    /// Makes a manifest visible in its repository with all that belongs to it; repeats are harmless.
+    pub async fn manifest_commit(&self, commit: ManifestCommit) -> Result<(), MetaError> {
+        self.write(Write::ManifestCommit(Box::new(commit))).await
+    }
+
     /// Does a manifest of this repository name this blob (config, layer)? With the size that it states.
     pub async fn blob_referenced(
         &self,
-        _repository: &Name,
-        _digest: &Digest,
+        repository: &Name,
+        digest: &Digest,
     ) -> Result<Option<Referenced>, MetaError> {
-        todo!()
+        self.referenced(repository, digest, Kind::Blob).await
     }
+
     /// Does an index of this repository name this manifest?
     pub async fn manifest_referenced(
         &self,
-        _repository: &Name,
-        _digest: &Digest,
+        repository: &Name,
+        digest: &Digest,
     ) -> Result<Option<Referenced>, MetaError> {
-        todo!()
+        self.referenced(repository, digest, Kind::Manifest).await
     }
-    /// Manifests of this repository whose subject is `subject`, as descriptors (with artifactType and annotations).
+
+    /// Of several parents one that states a size is preferred.
+    async fn referenced(
+        &self,
+        repository: &Name,
+        digest: &Digest,
+        kind: Kind,
+    ) -> Result<Option<Referenced>, MetaError> {
+        for sql in [SQL_REFERENCED_SIZED, SQL_REFERENCED] {
+            let query = sqlx::query_as(sql)
+                .bind(repository.as_str())
+                .bind(digest.to_string())
+                .bind(kind.as_str());
+            let row: Option<(String, Option<i64>)> =
+                self.read(query.fetch_optional(self.readers())).await?;
+            if let Some((media_type, size_bytes)) = row {
+                return Ok(Some(Referenced {
+                    media_type,
+                    size_bytes: size_bytes.map(column::size_read).transpose()?,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Manifests of this repository whose subject is `subject`, as descriptors (with artifactType and annotations),
+    /// sorted by digest.
     pub async fn manifest_referrers(
         &self,
-        _repository: &Name,
-        _subject: &Digest,
+        repository: &Name,
+        subject: &Digest,
     ) -> Result<Vec<Descriptor>, MetaError> {
-        todo!()
+        let query = sqlx::query_as(SQL_REFERRERS)
+            .bind(repository.as_str())
+            .bind(subject.to_string());
+        let rows: Vec<ReferrerColumns> = self.read(query.fetch_all(self.readers())).await?;
+        rows.into_iter().map(referrer).collect()
     }
+
     /// Tags and manifest gone from a repository: used when the row's content is not here any more.
     pub async fn manifest_delete(
         &self,
-        _repository: &Name,
-        _digest: &Digest,
+        repository: &Name,
+        digest: &Digest,
     ) -> Result<(), MetaError> {
-        todo!()
+        self.write(Write::ManifestDelete {
+            repository: repository.clone(),
+            digest: digest.clone(),
+        })
+        .await
     }
+}
+
+/// digest, `media_type`, `size_bytes`, `artifact_type`, annotations
+type ReferrerColumns = (String, String, i64, Option<String>, Option<String>);
+
+fn referrer(columns: ReferrerColumns) -> Result<Descriptor, MetaError> {
+    let (digest, media_type, size_bytes, artifact_type, annotations) = columns;
+    let annotations = annotations
+        .map(|json| serde_json::from_str(&json))
+        .transpose()
+        .map_err(|error| MetaError::Corrupt(format!("annotations of `{digest}`: {error}")))?;
+    Ok(Descriptor {
+        media_type,
+        digest: column::parsed(&digest)?,
+        size: Some(column::size_read(size_bytes)?),
+        artifact_type,
+        annotations,
+        other: serde_json::Map::new(),
+    })
+}
+
+/// [`Meta::manifest_commit`], inside a transaction.
+pub(super) async fn commit(
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+    commit: &ManifestCommit,
+) -> Result<(), MetaError> {
+    changes.manifest(&commit.repository, &commit.digest);
+    let repository_id = repository::with_content(connection, &commit.repository).await?;
+    blob::put(connection, &commit.digest, commit.size_bytes).await?;
+    put(connection, repository_id, commit).await?;
+    for (kind, children) in [
+        (Kind::Blob, &commit.manifest.blobs),
+        (Kind::Manifest, &commit.manifest.manifests),
+    ] {
+        for child in children {
+            sqlx::query(SQL_REFERENCE)
+                .bind(repository_id)
+                .bind(child.digest.to_string())
+                .bind(kind.as_str())
+                .bind(commit.digest.to_string())
+                .bind(child.media_type.as_str())
+                .bind(column::stated_size(child.size))
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    let repository = &commit.repository;
+    tag::arrived(
+        connection,
+        changes,
+        repository,
+        repository_id,
+        &commit.digest,
+    )
+    .await?;
+    let Some((name, checked_at)) = &commit.tag else {
+        return Ok(());
+    };
+    let target = ManifestSummary {
+        digest: commit.digest.clone(),
+        media_type: commit.media_type.clone(),
+        size_bytes: commit.size_bytes,
+    };
+    let row = TagRow {
+        target,
+        told: None,
+        checked_at: *checked_at,
+    };
+    tag::put(connection, changes, repository, name, &row).await
+}
+
+async fn put(
+    connection: &mut SqliteConnection,
+    repository_id: i64,
+    commit: &ManifestCommit,
+) -> Result<(), MetaError> {
+    let subject = commit.manifest.subject.as_ref();
+    let annotations = commit
+        .manifest
+        .annotations
+        .as_ref()
+        .filter(|_| subject.is_some())
+        .map(|map| serde_json::to_string(map).expect("a map of strings is JSON"));
+    sqlx::query(SQL_PUT)
+        .bind(repository_id)
+        .bind(commit.digest.to_string())
+        .bind(commit.media_type.as_str())
+        .bind(column::size(commit.size_bytes))
+        .bind(column::milliseconds(SystemTime::now()))
+        .bind(subject.map(|subject| subject.digest.to_string()))
+        .bind(commit.manifest.artifact_type.as_deref())
+        .bind(annotations)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// [`Meta::manifest_delete`], inside a transaction.
+pub(super) async fn delete(
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+    repository: &Name,
+    digest: &Digest,
+) -> Result<(), MetaError> {
+    changes.manifest(repository, digest);
+    let tags: Vec<String> = sqlx::query_scalar(SQL_DELETE_TAGS)
+        .bind(repository.as_str())
+        .bind(digest.to_string())
+        .fetch_all(&mut *connection)
+        .await?;
+    for name in &tags {
+        changes.tag(repository, &column::parsed(name)?);
+    }
+    for sql in [SQL_DELETE_REFERENCES, SQL_DELETE] {
+        sqlx::query(sql)
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query(SQL_DELETE_UNUSED_BLOB)
+        .bind(digest.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
 }

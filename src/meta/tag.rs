@@ -2,8 +2,39 @@
 
 use std::time::SystemTime;
 
-use super::{Meta, MetaError};
+use sqlx::SqliteConnection;
+
+use super::{
+    Meta, MetaError, column, repository,
+    writer::{Changes, Write},
+};
 use crate::oci::{Digest, Name, Tag};
+
+pub(super) const SQL_GET: &str = "SELECT digest, media_type, size_bytes, \
+     told_digest, told_media_type, told_size_bytes, checked_at FROM tag \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND name = $2";
+
+pub(super) const SQL_ALL: &str = "SELECT name, checked_at FROM tag \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) ORDER BY name";
+
+/// An answer that is older than the row changes nothing, unless the row's time is still to come ($10 is now):
+/// then the clock was wrong, and the row would stand until that time.
+pub(super) const SQL_PUT: &str = "INSERT INTO tag (repository_id, name, digest, media_type, size_bytes, \
+     told_digest, told_media_type, told_size_bytes, checked_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+     ON CONFLICT (repository_id, name) DO UPDATE SET \
+     digest = excluded.digest, media_type = excluded.media_type, size_bytes = excluded.size_bytes, \
+     told_digest = excluded.told_digest, told_media_type = excluded.told_media_type, \
+     told_size_bytes = excluded.told_size_bytes, checked_at = excluded.checked_at \
+     WHERE excluded.checked_at >= tag.checked_at OR tag.checked_at > $10";
+
+/// The manifest that these tags were told of is here now.
+pub(super) const SQL_ARRIVED: &str = "UPDATE tag SET digest = told_digest, media_type = told_media_type, \
+     size_bytes = told_size_bytes, told_digest = NULL, told_media_type = NULL, told_size_bytes = NULL \
+     WHERE repository_id = $1 AND told_digest = $2 RETURNING name";
+
+pub(super) const SQL_DELETE: &str = "DELETE FROM tag \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND name = $2";
 
 /// A manifest without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,28 +51,162 @@ pub struct TagRow {
     pub target: ManifestSummary,
     /// What the remote says now, while its manifest is not here yet; a commit of that manifest moves it to `target`.
     pub told: Option<ManifestSummary>,
-    /// When the remote last said so.
+    /// When the remote last said so. Kept to the millisecond.
     pub checked_at: SystemTime,
 }
 
+/// digest, `media_type`, `size_bytes`, the same as told, `checked_at`
+type TagColumns = (
+    String,
+    String,
+    i64,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    i64,
+);
+
+fn row(columns: TagColumns) -> Result<TagRow, MetaError> {
+    let (digest, media_type, size_bytes, told_digest, told_media_type, told_size, checked_at) =
+        columns;
+    let told = match (told_digest, told_media_type, told_size) {
+        (Some(digest), Some(media_type), Some(size_bytes)) => {
+            Some(summary(&digest, media_type, size_bytes)?)
+        }
+        _ => None,
+    };
+    Ok(TagRow {
+        target: summary(&digest, media_type, size_bytes)?,
+        told,
+        checked_at: column::time(checked_at),
+    })
+}
+
+fn summary(
+    digest: &str,
+    media_type: String,
+    size_bytes: i64,
+) -> Result<ManifestSummary, MetaError> {
+    Ok(ManifestSummary {
+        digest: column::parsed(digest)?,
+        media_type,
+        size_bytes: column::size_read(size_bytes)?,
+    })
+}
+
 impl Meta {
-    pub async fn tag(&self, _repository: &Name, _tag: &Tag) -> Result<Option<TagRow>, MetaError> {
-        todo!()
+    /// What a tag points to.
+    pub async fn tag(&self, repository: &Name, tag: &Tag) -> Result<Option<TagRow>, MetaError> {
+        let key = (repository.clone(), tag.clone());
+        let read = self.tag_read(repository, tag);
+        self.hot().tags.get_or_read(key, read).await
     }
-    /// Sets or moves a tag.
+
+    /// [`Meta::tag`] past the cache.
+    pub(super) async fn tag_read(
+        &self,
+        repository: &Name,
+        tag: &Tag,
+    ) -> Result<Option<TagRow>, MetaError> {
+        let query = sqlx::query_as(SQL_GET)
+            .bind(repository.as_str())
+            .bind(tag.as_str());
+        let columns: Option<TagColumns> = self.read(query.fetch_optional(self.readers())).await?;
+        columns.map(row).transpose()
+    }
+
+    /// Sets or moves a tag. A row with an earlier `checked_at` than the one that is here changes nothing.
     pub async fn tag_put(
         &self,
-        _repository: &Name,
-        _tag: &Tag,
-        _row: TagRow,
+        repository: &Name,
+        tag: &Tag,
+        row: TagRow,
     ) -> Result<(), MetaError> {
-        todo!()
+        self.write(Write::TagPut {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            row,
+        })
+        .await
     }
-    pub async fn tag_delete(&self, _repository: &Name, _tag: &Tag) -> Result<(), MetaError> {
-        todo!()
+
+    /// Forgets a tag, if there is one.
+    pub async fn tag_delete(&self, repository: &Name, tag: &Tag) -> Result<(), MetaError> {
+        self.write(Write::TagDelete {
+            repository: repository.clone(),
+            tag: tag.clone(),
+        })
+        .await
     }
+
     /// All tags of a repository with the time each was checked, sorted as bytes.
-    pub async fn tags(&self, _repository: &Name) -> Result<Vec<(Tag, SystemTime)>, MetaError> {
-        todo!()
+    pub async fn tags(&self, repository: &Name) -> Result<Vec<(Tag, SystemTime)>, MetaError> {
+        let query = sqlx::query_as(SQL_ALL).bind(repository.as_str());
+        let rows: Vec<(String, i64)> = self.read(query.fetch_all(self.readers())).await?;
+        rows.into_iter()
+            .map(|(tag, checked_at)| Ok((column::parsed(&tag)?, column::time(checked_at))))
+            .collect()
     }
+}
+
+/// [`Meta::tag_put`], inside a transaction.
+pub(super) async fn put(
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+    repository: &Name,
+    tag: &Tag,
+    row: &TagRow,
+) -> Result<(), MetaError> {
+    changes.tag(repository, tag);
+    let repository_id = repository::with_content(connection, repository).await?;
+    let told = row.told.as_ref();
+    sqlx::query(SQL_PUT)
+        .bind(repository_id)
+        .bind(tag.as_str())
+        .bind(row.target.digest.to_string())
+        .bind(row.target.media_type.as_str())
+        .bind(column::size(row.target.size_bytes))
+        .bind(told.map(|told| told.digest.to_string()))
+        .bind(told.map(|told| told.media_type.as_str()))
+        .bind(told.map(|told| column::size(told.size_bytes)))
+        .bind(column::milliseconds(row.checked_at))
+        .bind(column::milliseconds(SystemTime::now()))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Tags that were told of this manifest point to it from now on.
+pub(super) async fn arrived(
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+    repository: &Name,
+    repository_id: i64,
+    digest: &Digest,
+) -> Result<(), MetaError> {
+    let moved: Vec<String> = sqlx::query_scalar(SQL_ARRIVED)
+        .bind(repository_id)
+        .bind(digest.to_string())
+        .fetch_all(connection)
+        .await?;
+    for name in &moved {
+        changes.tag(repository, &column::parsed(name)?);
+    }
+    Ok(())
+}
+
+/// [`Meta::tag_delete`], inside a transaction.
+pub(super) async fn delete(
+    connection: &mut SqliteConnection,
+    changes: &mut Changes,
+    repository: &Name,
+    tag: &Tag,
+) -> Result<(), MetaError> {
+    changes.tag(repository, tag);
+    sqlx::query(SQL_DELETE)
+        .bind(repository.as_str())
+        .bind(tag.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
 }

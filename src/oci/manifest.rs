@@ -1,6 +1,9 @@
 //! A lenient reader of manifests and indexes: what a document references. The bytes themselves are never rewritten.
 
-use std::{collections::HashSet, fmt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+};
 
 use serde::{
     Deserialize,
@@ -37,6 +40,7 @@ pub struct Manifest {
     pub subject: Option<Descriptor>,
     /// `artifactType`, else the config's media type.
     pub artifact_type: Option<String>,
+    pub annotations: Option<BTreeMap<String, String>>,
 }
 
 /// The members that matter; their values are read later, one by one, so that one odd member spoils no other.
@@ -61,6 +65,8 @@ struct Document<'a> {
     fs_layers: Option<&'a RawValue>,
     #[serde(borrow)]
     subject: Option<&'a RawValue>,
+    #[serde(borrow)]
+    annotations: Option<&'a RawValue>,
 }
 
 impl Manifest {
@@ -87,6 +93,7 @@ impl Manifest {
             blobs: Vec::new(),
             subject: None,
             artifact_type: None,
+            annotations: None,
         }
     }
 }
@@ -122,6 +129,9 @@ impl Document<'_> {
             blobs: blobs.list,
             subject: self.subject.and_then(descriptor),
             artifact_type,
+            annotations: self
+                .annotations
+                .and_then(|raw| serde_json::from_str(raw.get()).ok()),
         }
     }
 
