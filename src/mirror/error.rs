@@ -12,9 +12,12 @@ use crate::{
 /// Messages are for clients: no credentials, no inner text. Shared by all who waited, so cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MirrorError {
-    /// 404: the remote said so (404, or 401/403 after a token).
+    /// 404: the remote said 404.
     #[error("{0}")]
     NotFound(String),
+    /// 404 that says so: the remote said 401 or 403 although it had a token (Docker Hub's answer to a typo).
+    #[error("{0}")]
+    Refused(String),
     /// 502: the remote answered what cannot be used, or broke.
     #[error("{message}")]
     BadGateway { message: String },
@@ -36,7 +39,8 @@ impl From<ClientError> for MirrorError {
     fn from(error: ClientError) -> Self {
         let message = format!("remote {error}");
         match error.kind {
-            ErrorKind::NotFound | ErrorKind::Denied => Self::NotFound(message),
+            ErrorKind::NotFound => Self::NotFound(message),
+            ErrorKind::Denied => Self::Refused(message),
             ErrorKind::RateLimited => Self::Unavailable {
                 message,
                 retry_after: error.retry_after,
@@ -90,7 +94,7 @@ impl MirrorError {
 
     /// True when the remote gave an answer about the thing that was asked: not an outage.
     pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Self::NotFound(_))
+        matches!(self, Self::NotFound(_) | Self::Refused(_))
     }
 
     pub(super) fn offline(what: &dyn std::fmt::Display) -> Self {

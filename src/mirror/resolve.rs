@@ -41,19 +41,21 @@ pub struct ResolveError(pub String);
 
 impl Projects {
     pub fn new(projects: Vec<Project>, remotes: &[Remote]) -> Self {
-        let is_hub = |project: &Project| match &project.kind {
+        Self::from_entries(projects, |project| match &project.kind {
             ProjectKind::Mirror { remote } => remotes
                 .iter()
-                .any(|r| r.name == *remote && r.provider == Provider::DockerHub),
+                .any(|known| known.name == *remote && known.provider == Provider::DockerHub),
             ProjectKind::Hosted => false,
-        };
-        let default = projects
+        })
+    }
+
+    fn from_entries(projects: Vec<Project>, completes_library: impl Fn(&Project) -> bool) -> Self {
+        let default = projects.iter().find(|project| project.default);
+        let default = default.map(|project| project.name.clone());
+        let mirrors = projects
             .iter()
-            .find(|project| project.default)
-            .map(|project| project.name.clone());
-        let by_host = projects
-            .iter()
-            .filter(|project| matches!(project.kind, ProjectKind::Mirror { .. }))
+            .filter(|project| matches!(project.kind, ProjectKind::Mirror { .. }));
+        let by_host = mirrors
             .flat_map(|project| {
                 project
                     .hosts
@@ -61,21 +63,18 @@ impl Projects {
                     .map(|host| (host.clone(), project.name.clone()))
             })
             .collect();
-        let by_name = projects
-            .into_iter()
-            .map(|project| {
-                let completes_library = is_hub(&project);
-                (
-                    project.name.clone(),
-                    Entry {
-                        project: Arc::new(project),
-                        completes_library,
-                    },
-                )
-            })
-            .collect();
+        let by_name = projects.into_iter().map(|project| {
+            let completes_library = completes_library(&project);
+            (
+                project.name.clone(),
+                Entry {
+                    project: Arc::new(project),
+                    completes_library,
+                },
+            )
+        });
         Self {
-            by_name,
+            by_name: by_name.collect(),
             by_host,
             default,
         }
@@ -185,3 +184,7 @@ impl Projects {
         names
     }
 }
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

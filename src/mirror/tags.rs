@@ -110,7 +110,9 @@ impl Mirror {
             let age = age_of(row.checked_at, SystemTime::now());
             return Ok(Checked::stale(row, age));
         }
-        self.inner.meta.tag_delete(&repository.name, tag).await?;
+        if matches!(error, MirrorError::NotFound(_)) {
+            self.inner.meta.tag_delete(&repository.name, tag).await?;
+        }
         Err(error)
     }
 

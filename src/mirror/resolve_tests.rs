@@ -1,0 +1,142 @@
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Freshness, FreshnessMode, Pattern, StaleIfError, Visibility};
+
+fn mirror(name: &str, hosts: &[&str]) -> Project {
+    Project {
+        name: name.into(),
+        kind: ProjectKind::Mirror {
+            remote: name.into(),
+        },
+        hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        default: name == "docker.io",
+        visibility: Visibility::Public,
+        allow: Vec::new(),
+        deny: Vec::new(),
+        prefix: None,
+        keep_deleted: false,
+        negative_ttl: Duration::ZERO,
+        offline: false,
+        freshness: vec![Freshness {
+            tags: Pattern::parse("**").expect("a pattern"),
+            mode: FreshnessMode::Ttl,
+            ttl: Duration::from_secs(60),
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: StaleIfError::Unlimited,
+        }],
+    }
+}
+
+fn pattern(text: &str) -> Pattern {
+    Pattern::parse(text).expect("a pattern")
+}
+
+/// docker.io (the default), ghcr.io, and `team`: private, with a prefix at its remote and a repository denied.
+fn projects() -> Projects {
+    let team = Project {
+        visibility: Visibility::Private,
+        prefix: Some("org/mirror".parse().expect("a name")),
+        deny: vec![pattern("secret/**")],
+        ..mirror("team", &["team"])
+    };
+    let hub = mirror(
+        "docker.io",
+        &["docker.io", "index.docker.io", "registry-1.docker.io"],
+    );
+    let known = vec![hub, mirror("ghcr.io", &["ghcr.io"]), team];
+    Projects::from_entries(known, |project| project.name == "docker.io")
+}
+
+fn resolve(name: &str, ns: Option<&str>, caller: Caller) -> Result<(String, String), String> {
+    let name = name.parse().expect("a name");
+    projects()
+        .resolve(&name, ns, caller)
+        .map(|found| (found.name.to_string(), found.remote_name.to_string()))
+        .map_err(|error| error.to_string())
+}
+
+fn found(local: &str, remote: &str) -> Result<(String, String), String> {
+    Ok((local.to_owned(), remote.to_owned()))
+}
+
+#[test]
+fn ns_path_prefix_and_default_reach_one_repository() {
+    let nginx = found("docker.io/library/nginx", "library/nginx");
+    for (name, ns) in [
+        ("nginx", None),
+        ("library/nginx", None),
+        ("docker.io/nginx", None),
+        ("docker.io/library/nginx", None),
+        ("library/nginx", Some("docker.io")),
+        ("nginx", Some("index.docker.io")),
+        ("library/nginx", Some("Registry-1.Docker.io")),
+        ("docker.io/library/nginx", Some("docker.io")),
+    ] {
+        assert_eq!(resolve(name, ns, Caller::Anonymous), nginx, "{name} {ns:?}");
+    }
+}
+
+#[test]
+fn only_docker_hub_names_are_completed_with_library() {
+    assert_eq!(
+        resolve("ghcr.io/tool", None, Caller::Anonymous),
+        found("ghcr.io/tool", "tool")
+    );
+    assert_eq!(
+        resolve("tool", Some("ghcr.io"), Caller::Anonymous),
+        found("ghcr.io/tool", "tool")
+    );
+}
+
+#[test]
+fn the_component_that_ns_selects_is_lost_only_once() {
+    let twice = found("ghcr.io/ghcr.io/tool", "ghcr.io/tool");
+    assert_eq!(
+        resolve("ghcr.io/ghcr.io/tool", Some("ghcr.io"), Caller::Anonymous),
+        twice
+    );
+}
+
+#[test]
+fn an_unknown_ns_or_host_is_told_the_mirrors_that_the_caller_may_see() {
+    let error = resolve("a/b", Some("169.254.169.254"), Caller::Anonymous).expect_err("unknown");
+    assert_eq!(
+        error,
+        "no project mirrors `169.254.169.254`; mirror projects: docker.io, ghcr.io"
+    );
+    let error = resolve("quay.example/a/b", None, Caller::Admin).expect_err("unknown");
+    assert_eq!(
+        error,
+        "no project has `quay.example/a/b`; mirror projects: docker.io, ghcr.io, team"
+    );
+}
+
+#[test]
+fn a_private_project_does_not_exist_for_who_may_not_see_it() {
+    let hidden = resolve("app", Some("team"), Caller::Anonymous).expect_err("private");
+    let absent = resolve("app", Some("none"), Caller::Anonymous).expect_err("absent");
+    assert_eq!(hidden.replace("team", "none"), absent);
+    assert_eq!(
+        resolve("app", Some("team"), Caller::Admin),
+        found("team/app", "org/mirror/app")
+    );
+}
+
+#[test]
+fn allow_and_deny_look_at_the_name_without_the_project() {
+    let error = resolve("team/secret/key", None, Caller::Admin).expect_err("denied");
+    assert_eq!(error, "project `team` does not mirror `secret/key`");
+}
+
+#[test]
+fn a_project_alone_names_no_repository() {
+    assert!(resolve("ghcr.io", None, Caller::Anonymous).is_err());
+    assert!(resolve("ghcr.io", Some("ghcr.io"), Caller::Anonymous).is_err());
+}
+
+#[test]
+fn a_name_that_grows_too_long_is_refused() {
+    let long = "a".repeat(250);
+    assert!(resolve(&long, None, Caller::Anonymous).is_err());
+}
