@@ -1,17 +1,215 @@
 //! Patterns on names and tags: doublestar globs, or `/regular expression/` between slashes (unanchored).
+//!
+//! The globs are those of doublestar v1, which Harbor uses, so that filters can be carried over: `*` and `?` stay within
+//! a component, `**` as a whole component spans any number of them, `[a-z]` and `[^a-z]` are classes, `{a,b}` are
+//! alternatives, `\` takes the next character as itself. The whole text must match.
+
+use regex::{Regex, RegexBuilder};
 
 /// A validated pattern.
 #[derive(Debug, Clone)]
-pub struct Pattern {
-    _private: (),
+pub struct Pattern(Matcher);
+
+#[derive(Debug, Clone)]
+enum Matcher {
+    /// In the dialect of `fast_glob`.
+    Glob(String),
+    Expression(Regex),
 }
 
 impl Pattern {
+    const MAX_LENGTH: usize = 256;
+    const MAX_BRACE_GROUPS: usize = 8;
+    const EXPRESSION_MAX_BYTES: usize = 1 << 20;
+
     /// Refuses what doublestar calls a bad pattern, and regular expressions over 1 MiB compiled.
-    pub fn parse(_text: &str) -> Result<Self, String> {
-        todo!()
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("a pattern must not be empty; `**` matches everything".to_owned());
+        }
+        if text.len() > Self::MAX_LENGTH {
+            return Err(format!("a pattern has at most {} bytes", Self::MAX_LENGTH));
+        }
+        if text.len() >= 2 && text.starts_with('/') && text.ends_with('/') {
+            return Self::expression(&text[1..text.len() - 1]);
+        }
+        let glob = Translation::of(text)?;
+        fast_glob::validate(&glob).map_err(|error| format!("`{text}`: {error}"))?;
+        Ok(Self(Matcher::Glob(glob)))
     }
-    pub fn matches(&self, _text: &str) -> bool {
-        todo!()
+
+    fn expression(text: &str) -> Result<Self, String> {
+        let mut builder = RegexBuilder::new(text);
+        builder
+            .size_limit(Self::EXPRESSION_MAX_BYTES)
+            .dfa_size_limit(Self::EXPRESSION_MAX_BYTES);
+        match builder.build() {
+            Ok(expression) => Ok(Self(Matcher::Expression(expression))),
+            Err(regex::Error::CompiledTooBig(_)) => Err(format!(
+                "the regular expression `{text}` is too big; at most 1 MiB compiled"
+            )),
+            Err(error) => Err(format!("not a regular expression: {error}")),
+        }
+    }
+
+    /// A pattern that matches every text.
+    pub(super) fn everything() -> Self {
+        Self(Matcher::Glob("**".to_owned()))
+    }
+
+    /// Does the whole text match the glob, or any part of it the regular expression?
+    pub fn matches(&self, text: &str) -> bool {
+        match &self.0 {
+            Matcher::Glob(glob) => fast_glob::glob_match(glob, text),
+            Matcher::Expression(expression) => expression.is_match(text),
+        }
     }
 }
+
+/// Checks a doublestar glob and writes it in the dialect of `fast_glob`, which differs: there `!` negates (a whole glob
+/// and a class), `\n` is a newline, and a class is read more freely.
+struct Translation<'t> {
+    text: &'t str,
+    rest: std::iter::Peekable<std::str::CharIndices<'t>>,
+    glob: String,
+    open_braces: usize,
+    brace_groups: usize,
+}
+
+impl<'t> Translation<'t> {
+    fn of(text: &'t str) -> Result<String, String> {
+        let mut translation = Self {
+            text,
+            rest: text.char_indices().peekable(),
+            glob: String::with_capacity(text.len()),
+            open_braces: 0,
+            brace_groups: 0,
+        };
+        while let Some((at, character)) = translation.rest.next() {
+            translation.take(at, character)?;
+        }
+        if translation.open_braces > 0 {
+            return Err(format!("`{text}` has a `{{` without `}}`"));
+        }
+        Ok(translation.glob)
+    }
+
+    fn take(&mut self, at: usize, character: char) -> Result<(), String> {
+        match character {
+            '*' => self.stars(at),
+            '\\' => self.escaped()?,
+            '[' => self.class()?,
+            '{' => {
+                self.open_braces += 1;
+                self.brace_groups += 1;
+                if self.brace_groups > Pattern::MAX_BRACE_GROUPS {
+                    return Err(format!(
+                        "a pattern has at most {} groups in braces",
+                        Pattern::MAX_BRACE_GROUPS
+                    ));
+                }
+                self.glob.push('{');
+            }
+            '}' if self.open_braces > 0 => {
+                self.open_braces -= 1;
+                self.glob.push('}');
+            }
+            '?' | '/' => self.glob.push(character),
+            ',' if self.open_braces > 0 => self.glob.push(','),
+            other => self.literal(other),
+        }
+        Ok(())
+    }
+
+    /// Two or more stars mean more than one only where they are a whole component.
+    fn stars(&mut self, at: usize) {
+        let mut count = 1;
+        while self.rest.next_if(|(_, next)| *next == '*').is_some() {
+            count += 1;
+        }
+        let before = self.text[..at].chars().next_back();
+        let after = self.rest.peek().map(|(_, next)| *next);
+        let whole = count == 2
+            && matches!(before, None | Some('/' | '{' | ','))
+            && matches!(after, None | Some('/' | '}' | ','));
+        self.glob.push_str(if whole { "**" } else { "*" });
+    }
+
+    fn escaped(&mut self) -> Result<(), String> {
+        let (_, character) = self
+            .rest
+            .next()
+            .ok_or_else(|| format!("`{}` ends with a `\\`", self.text))?;
+        self.literal(character);
+        Ok(())
+    }
+
+    /// A character as itself. `fast_glob` gives some escaped letters a meaning, so only signs are escaped.
+    fn literal(&mut self, character: char) {
+        if character.is_ascii_punctuation() {
+            self.glob.push('\\');
+        }
+        self.glob.push(character);
+    }
+
+    /// `[` has been read. A class is a non-empty list of characters and ranges; `^` in front negates it.
+    fn class(&mut self) -> Result<(), String> {
+        self.glob.push('[');
+        if self.rest.next_if(|(_, next)| *next == '^').is_some() {
+            self.glob.push('^');
+        }
+        let mut members = 0;
+        loop {
+            match self.rest.next().map(|(_, next)| next) {
+                Some(']') if members > 0 => break,
+                Some(first) => self.range(first)?,
+                None => return Err(self.bad_class()),
+            }
+            members += 1;
+        }
+        self.glob.push(']');
+        Ok(())
+    }
+
+    fn range(&mut self, first: char) -> Result<(), String> {
+        let low = self.member(first)?;
+        self.class_literal(low);
+        if self.rest.next_if(|(_, next)| *next == '-').is_none() {
+            return Ok(());
+        }
+        let (_, last) = self.rest.next().ok_or_else(|| self.bad_class())?;
+        let high = self.member(last)?;
+        self.glob.push('-');
+        self.class_literal(high);
+        Ok(())
+    }
+
+    fn member(&mut self, character: char) -> Result<char, String> {
+        match character {
+            '-' | ']' => Err(self.bad_class()),
+            '\\' => self
+                .rest
+                .next()
+                .map(|(_, escaped)| escaped)
+                .ok_or_else(|| self.bad_class()),
+            other => Ok(other),
+        }
+    }
+
+    fn class_literal(&mut self, character: char) {
+        if character.is_ascii_punctuation() {
+            self.glob.push('\\');
+        }
+        self.glob.push(character);
+    }
+
+    fn bad_class(&self) -> String {
+        format!(
+            "`{}` has a bad `[…]`: write `[abc]`, `[a-z]` or `[^a-z]`, and `\\-`, `\\]` for the signs themselves",
+            self.text
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
