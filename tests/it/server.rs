@@ -1,0 +1,156 @@
+//! An Entrepot in this process, on free ports, with a data folder of its own.
+
+use std::fmt::Write as _;
+
+use entrepot::{app::App, config};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::harness::{Client, FakeRegistry, install_crypto};
+
+/// The configuration of a [`TestServer`], as the text of a file.
+pub(crate) struct Setup {
+    /// Tables with a name, so that keys outside `[[…]]` can come first.
+    sections: String,
+    tables: String,
+}
+
+impl Setup {
+    /// No remotes, no projects.
+    pub(crate) fn empty() -> Self {
+        let sections = "builtin = false\n[server]\nlisten = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n\
+             [storage]\npath = \"data\"\n"
+            .to_owned();
+        Self { sections, tables: String::new() }
+    }
+
+    /// The default project `docker.io`, as Docker Hub, filled from this remote.
+    pub(crate) fn hub(remote: &FakeRegistry) -> Self {
+        Self::empty().remote("docker.io", &remote.url(), "provider = \"docker-hub\"").project(
+            "docker.io",
+            "docker.io",
+            "default = true\nhosts = [\"docker.io\", \"index.docker.io\", \"registry-1.docker.io\"]",
+        )
+    }
+
+    /// A mirror project with a remote of the same name.
+    pub(crate) fn mirror(self, name: &str, remote: &FakeRegistry, keys: &str) -> Self {
+        self.remote(name, &remote.url(), "").project(name, name, keys)
+    }
+
+    pub(crate) fn remote(mut self, name: &str, url: &str, keys: &str) -> Self {
+        write!(
+            self.tables,
+            "[[remote]]\nname = \"{name}\"\nurls = [\"{url}\"]\nconnect_timeout = \"1s\"\n{keys}\n"
+        )
+        .expect("a string takes everything");
+        self
+    }
+
+    pub(crate) fn project(mut self, name: &str, remote: &str, keys: &str) -> Self {
+        write!(
+            self.tables,
+            "[[project]]\nname = \"{name}\"\nkind = \"mirror\"\nremote = \"{remote}\"\n{keys}\n"
+        )
+        .expect("a string takes everything");
+        self
+    }
+
+    /// A rule of the project before: how fresh its tags are.
+    pub(crate) fn freshness(mut self, keys: &str) -> Self {
+        write!(self.tables, "[[project.freshness]]\n{keys}\n").expect("a string takes everything");
+        self
+    }
+
+    /// Further keys of `[server]`, `[mirror]`, … : written before the tables.
+    pub(crate) fn section(mut self, text: &str) -> Self {
+        writeln!(self.sections, "{text}").expect("a string takes everything");
+        self
+    }
+
+    pub(crate) fn text(&self) -> String {
+        format!("{}{}", self.sections, self.tables)
+    }
+
+    pub(crate) async fn start(self) -> TestServer {
+        install_crypto();
+        let folder = TempDir::new().expect("a folder for the data");
+        std::fs::write(folder.path().join("entrepot.toml"), self.text()).expect("a file");
+        let running = Running::start(&folder).await;
+        TestServer { folder, running: Some(running) }
+    }
+}
+
+/// A server that runs until it is dropped.
+pub(crate) struct TestServer {
+    pub(crate) folder: TempDir,
+    running: Option<Running>,
+}
+
+struct Running {
+    url: String,
+    mirror_url: Option<String>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(folder: &TempDir) -> Self {
+        let file = folder.path().join("entrepot.toml");
+        let config = config::load(Some(&file), []).unwrap_or_else(|error| panic!("{error}"));
+        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+        let app = App::build(config).await.expect("the application is built");
+        let server = app.bind().await.expect("free ports");
+        let url = format!("{scheme}://{}", server.address());
+        let mirror_url = server.mirror_address().map(|address| format!("{scheme}://{address}"));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server.run(async move {
+            let _ = stopped.await;
+        }));
+        Self { url, mirror_url, stop, task }
+    }
+
+    async fn stop(self) {
+        drop(self.stop);
+        self.task.await.expect("the server does not panic");
+    }
+}
+
+impl TestServer {
+    /// `http://127.0.0.1:PORT`
+    pub(crate) fn url(&self) -> &str {
+        &self.running().url
+    }
+
+    /// Of the pull-only listener.
+    pub(crate) fn mirror_url(&self) -> &str {
+        self.running().mirror_url.as_deref().expect("server.mirror_listen is set")
+    }
+
+    pub(crate) fn manifest_url(&self, repository: &str, reference: &str) -> String {
+        format!("{}/v2/{repository}/manifests/{reference}", self.url())
+    }
+
+    pub(crate) fn blob_url(&self, repository: &str, digest: &str) -> String {
+        format!("{}/v2/{repository}/blobs/{digest}", self.url())
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        let answer = Client::new().get(&format!("{}/metrics", self.url())).await;
+        String::from_utf8(answer.body.to_vec()).expect("metrics are text")
+    }
+
+    /// Stops, as by SIGTERM, and waits until it has drained.
+    pub(crate) async fn stop(&mut self) {
+        self.running.take().expect("the server runs").stop().await;
+    }
+
+    /// Starts again on the same data.
+    pub(crate) async fn start_again(&mut self) {
+        self.running = Some(Running::start(&self.folder).await);
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("the server runs")
+    }
+}
