@@ -23,7 +23,7 @@ use super::{
 };
 use crate::oci::Digest;
 
-/// Most slices that one `pwritev` takes (IOV_MAX).
+/// Most slices that one `pwritev` takes (`IOV_MAX`).
 const MAX_SLICES: usize = 1024;
 
 pub(super) struct Folder {
