@@ -79,6 +79,7 @@ impl fmt::Debug for Blob {
 }
 
 /// An HTTP body that reads a blob. Its length is exact: a file that turns out shorter is an error, never an early end.
+#[derive(Debug)]
 pub struct BlobBody {
     reader: PageReader,
     end: u64,
@@ -116,6 +117,7 @@ impl http_body::Body for BlobBody {
 }
 
 /// Reads one file from a position on; the body of a blob and the tail of a growing spool are made of it.
+#[derive(Debug)]
 pub struct PageReader {
     file: Arc<File>,
     position: u64,

@@ -69,7 +69,7 @@ async fn a_corrupted_spool_fails_to_verify_and_is_deleted() {
 
     let spool = store.spool(&digest).await.unwrap();
     let spool = spool.append(vec![bytes.slice(200_000..)]).await.unwrap();
-    let error = spool.verify().await.err().unwrap();
+    let error = spool.verify().await.unwrap_err();
     assert!(matches!(error, StoreError::Mismatch { expected, .. } if expected == digest));
     assert!(!path.exists());
     assert!(store.get(&digest).await.unwrap().is_none());
@@ -127,7 +127,7 @@ async fn a_spool_that_is_never_given_back_is_not_waited_for_without_end() {
     let (_folder, store) = new_store().await;
     let digest = Digest::sha256(b"abc");
     let _held = store.spool(&digest).await.unwrap();
-    let error = store.spool(&digest).await.err().unwrap();
+    let error = store.spool(&digest).await.unwrap_err();
     assert!(
         matches!(error, StoreError::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy)
     );
@@ -139,6 +139,6 @@ async fn a_full_disk_is_told_apart() {
     let digest = Digest::sha256(b"abc");
     symlink("/dev/full", on_disk(&folder, &paths::spool(&digest))).unwrap();
     let spool = store.spool(&digest).await.unwrap();
-    let error = spool.append(vec![Bytes::from("abc")]).await.err().unwrap();
+    let error = spool.append(vec![Bytes::from("abc")]).await.unwrap_err();
     assert!(matches!(error, StoreError::NoSpace { .. }), "{error}");
 }
