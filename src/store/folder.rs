@@ -23,9 +23,6 @@ use super::{
 };
 use crate::oci::Digest;
 
-/// Most slices that one `pwritev` takes (IOV_MAX).
-const MAX_SLICES: usize = 1024;
-
 pub(super) struct Folder {
     root: PathBuf,
     /// Tells files of this opening from those of earlier ones.
@@ -232,8 +229,8 @@ pub(super) fn write_slices(
 ) -> io::Result<()> {
     IoSlice::advance_slices(&mut slices, 0); // Skips empty ones: a write of nothing is taken for a full disk.
     while !slices.is_empty() {
-        let some = &slices[..slices.len().min(MAX_SLICES)];
-        let written = rustix::io::retry_on_intr(|| rustix::io::pwritev(file, some, position))?;
+        // At most IOV_MAX slices at a time: rustix leaves the others for the next round.
+        let written = rustix::io::retry_on_intr(|| rustix::io::pwritev(file, slices, position))?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }

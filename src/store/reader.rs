@@ -79,6 +79,7 @@ impl fmt::Debug for Blob {
 }
 
 /// An HTTP body that reads a blob. Its length is exact: a file that turns out shorter is an error, never an early end.
+#[derive(Debug)]
 pub struct BlobBody {
     reader: PageReader,
     end: u64,
@@ -116,6 +117,7 @@ impl http_body::Body for BlobBody {
 }
 
 /// Reads one file from a position on; the body of a blob and the tail of a growing spool are made of it.
+#[derive(Debug)]
 pub struct PageReader {
     file: Arc<File>,
     position: u64,
@@ -242,5 +244,61 @@ fn way_without_nowait(file: &File) -> Way {
     match rustix::fs::fstatfs(file).map(|stat| u64::try_from(stat.f_type)) {
         Ok(Ok(TMPFS | RAMFS)) => Way::Inline,
         _ => Way::Blocking,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, os::unix::fs::FileExt};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_way_of_reading_gives_the_same_bytes() {
+        let content: Vec<u8> = (0..251_u8).cycle().take(600_000).collect();
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        file.write_all_at(&content, 0).unwrap();
+        for way in [Way::NoWait, Way::Inline, Way::Blocking] {
+            let mut reader = PageReader::new(Arc::clone(&file), 0);
+            reader.way = way;
+            let mut read = Vec::new();
+            while reader.position() < 600_000 {
+                read.extend(poll_fn(|cx| reader.poll_read(cx, 600_000)).await.unwrap());
+            }
+            assert!(read == content, "{way:?}");
+        }
+    }
+
+    #[test]
+    fn a_read_that_waits_is_kept_until_it_is_done() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        file.write_all_at(b"abcdef", 0).unwrap();
+        let mut reader = PageReader::new(file, 2);
+        reader.way = Way::Blocking;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (go, wait) = std::sync::mpsc::channel::<()>();
+            tokio::task::spawn_blocking(move || wait.recv());
+            let first = poll_fn(|cx| reader.poll_read(cx, 6)).now_or_never();
+            assert!(first.is_none());
+            assert_eq!(reader.position(), 2);
+            drop(go);
+            // The end may be nearer by then: no byte beyond it is given.
+            assert_eq!(poll_fn(|cx| reader.poll_read(cx, 5)).await.unwrap(), "cde");
+            assert_eq!(poll_fn(|cx| reader.poll_read(cx, 6)).await.unwrap(), "f");
+        });
+    }
+
+    #[test]
+    fn memory_is_read_inline_and_what_cannot_tell_is_not() {
+        let in_memory = tempfile::tempfile_in("/dev/shm").unwrap();
+        assert_eq!(way_without_nowait(&in_memory), Way::Inline);
+        let other = File::open("/proc/self/status").unwrap();
+        assert_eq!(way_without_nowait(&other), Way::Blocking);
     }
 }

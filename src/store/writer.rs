@@ -11,6 +11,7 @@
 //! its end on its blocking thread; until then a new spool of the same digest waits.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, IoSlice},
     os::unix::fs::FileExt,
@@ -113,6 +114,15 @@ impl Spool {
     }
 }
 
+impl fmt::Debug for Spool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spool")
+            .field("digest", self.claim.digest())
+            .field("written", &self.written())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Hashes a file from its beginning; how many bytes there were.
 fn rehash(file: &File, hasher: &mut Hasher) -> io::Result<u64> {
     let left = file.metadata()?.len();
@@ -136,7 +146,8 @@ fn rehash(file: &File, hasher: &mut Hasher) -> io::Result<u64> {
     Ok(position)
 }
 
-/// A spool whose bytes are right, not yet durable. Dropped, its file stays in the spool.
+/// A spool whose bytes are right, not yet durable. Dropped, its file stays in the spool; until then, or until it is
+/// committed, no new spool of the digest begins.
 pub struct Verified {
     store: Store,
     claim: Claim,
@@ -171,5 +182,14 @@ impl Verified {
             Ok(self.blob)
         })
         .await
+    }
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("digest", self.claim.digest())
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
