@@ -1,6 +1,8 @@
 //! What a remote said or did not say, by what the caller can do about it.
 
-use std::time::Duration;
+use std::{error::Error as StdError, io, sync::Arc, time::Duration};
+
+use super::guard::Refused;
 
 /// What the caller can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub enum ErrorKind {
 #[error("{remote}: {message}")]
 pub struct ClientError {
     pub kind: ErrorKind,
-    pub remote: std::sync::Arc<str>,
+    pub remote: Arc<str>,
     /// For people; holds no credentials and no query strings.
     pub message: String,
     /// The remote's HTTP status, if there was one.
@@ -37,6 +39,25 @@ impl ClientError {
     pub fn is_answer(&self) -> bool {
         matches!(self.kind, ErrorKind::NotFound | ErrorKind::Denied)
     }
+
+    pub(super) fn new(kind: ErrorKind, remote: &Arc<str>, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            remote: Arc::clone(remote),
+            message: message.into(),
+            status: None,
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn invalid(remote: &Arc<str>, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, remote, message)
+    }
+
+    pub(super) fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
 }
 
 /// Why a client cannot be made: its files.
@@ -45,4 +66,87 @@ impl ClientError {
 pub struct SetupError {
     pub remote: String,
     pub message: String,
+}
+
+/// One failed try, with what the retries need to know.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub(super) error: ClientError,
+    /// The same request may well succeed soon.
+    pub(super) again: bool,
+}
+
+impl Failure {
+    pub(super) fn again(error: ClientError) -> Self {
+        Self { error, again: true }
+    }
+
+    /// A request that got no answer.
+    pub(super) fn of_request(remote: &Arc<str>, error: &reqwest::Error) -> Self {
+        if let Some(refused) = find::<Refused>(error) {
+            return ClientError::invalid(remote, refused.to_string()).into();
+        }
+        if error.is_timeout() {
+            let message = if error.is_connect() {
+                "no connection in time"
+            } else {
+                "no answer in time"
+            };
+            return Self::again(ClientError::new(ErrorKind::TimedOut, remote, message));
+        }
+        let message = innermost(error);
+        // A certificate that is wrong now is wrong in a second.
+        let again = find::<rustls::Error>(error).is_none();
+        let error = ClientError::new(ErrorKind::Unreachable, remote, message);
+        Self { error, again }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self {
+            error,
+            again: false,
+        }
+    }
+}
+
+/// The text of the cause at the bottom, as a person would say it: `connection refused`.
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let last = chain(error).last().unwrap_or(error);
+    let text = clean(&last.to_string(), 300);
+    match text.split_once(" (os error ") {
+        Some((text, _)) => text.to_lowercase(),
+        None => text,
+    }
+}
+
+/// Foreign text made fit for a message: bounded, without control characters.
+pub(super) fn clean(text: &str, limit: usize) -> String {
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(limit)
+        .collect();
+    text.trim().to_owned()
+}
+
+fn find<'e, E: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e E> {
+    chain(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// An error and its causes; looks into `io::Error`, which hides its own.
+fn chain<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'e (dyn StdError + 'static)| {
+        let error: &'e (dyn StdError + 'static) = *error;
+        let inside = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        match inside {
+            Some(inside) => Some(inside as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
 }

@@ -1,7 +1,27 @@
 //! A client of other registries: one [`RegistryClient`] per remote. Layer 1: knows the wire, knows no rows and no store.
+//!
+//! `registry` has the operations; `transport` lists what wraps each request; every other file is one item of that list.
 
+mod authorize;
+mod body;
+mod challenge;
+mod document;
+mod endpoint;
 pub mod error;
+mod guard;
+mod limit;
+mod listing;
+mod range;
+mod redirect;
 pub mod registry;
+mod retry;
+mod tls;
+mod token;
+mod transport;
 
+#[cfg(test)]
+mod tests;
+
+pub use body::BlobStreamBody;
 pub use error::{ClientError, ErrorKind, SetupError};
 pub use registry::{BlobStream, BlobStreamBody, ManifestHead, Patience, RegistryClient, RemoteManifest};

@@ -1,19 +1,29 @@
 //! The requests that a registry takes, with noun-first names.
 
 use std::{
+    collections::{BTreeSet, HashSet},
     sync::Arc,
-    task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use super::ClientError;
-use super::SetupError;
+pub use super::BlobStreamBody;
+use super::{
+    ClientError, ErrorKind, SetupError, document, listing,
+    range::{ContentRange, content_length},
+    retry::Deadline,
+    transport::{Answer, Call, Document, Transport},
+};
 use crate::{
     config,
-    oci::{Descriptor, Digest, Name, Reference, Tag},
+    oci::{Descriptor, Digest, Manifest, ManifestKind, Name, Path, Reference, Tag, media_type},
     telemetry::Metrics,
 };
+
+/// Largest manifest that is read (distribution-spec, "Pushing Manifests").
+const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
+const TAGS_PER_PAGE: u32 = 1000;
 
 /// How long a caller waits for the remote's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +37,8 @@ pub enum Patience {
 /// A remote, ready to be asked. Cheap to clone.
 #[derive(Clone)]
 pub struct RegistryClient {
-    _private: Arc<()>,
+    remote: Arc<config::Remote>,
+    transport: Arc<Transport>,
 }
 
 /// A manifest with what the remote said of it. The digest is computed from the bytes (by the algorithm asked for, else
@@ -48,6 +59,7 @@ pub struct ManifestHead {
 }
 
 /// An open download. Reads fail with `TimedOut` after `idle_timeout` without a byte.
+#[derive(Debug)]
 pub struct BlobStream {
     /// Where the bytes begin: the offset asked for, or 0 when the remote ignored it.
     pub offset: u64,
@@ -56,77 +68,309 @@ pub struct BlobStream {
     pub body: BlobStreamBody,
 }
 
-pub struct BlobStreamBody {
-    _private: (),
-}
-
-impl BlobStreamBody {
-    /// The next chunk; `None` at the end that the remote announced. An end before that is an error.
-    pub async fn next(&mut self) -> Option<Result<Bytes, ClientError>> {
-        todo!()
-    }
-    pub fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
-        todo!()
-    }
-}
-
 impl RegistryClient {
     /// Reads the certificate files; dials nothing.
-    pub fn new(_remote: config::Remote, _metrics: Metrics) -> Result<Self, SetupError> {
-        todo!()
+    pub fn new(remote: config::Remote, metrics: Metrics) -> Result<Self, SetupError> {
+        let transport = Transport::new(&remote, metrics)?;
+        Ok(Self {
+            remote: Arc::new(remote),
+            transport: Arc::new(transport),
+        })
     }
+
     pub fn remote(&self) -> &config::Remote {
-        todo!()
+        &self.remote
     }
+
     pub async fn manifest_get(
         &self,
-        _name: &Name,
-        _reference: &Reference,
-        _patience: Patience,
+        name: &Name,
+        reference: &Reference,
+        patience: Patience,
     ) -> Result<RemoteManifest, ClientError> {
-        todo!()
+        let call = manifest_call(Method::GET, name, reference);
+        let deadline = self.deadline(patience);
+        let Document { headers, bytes, .. } = self
+            .transport
+            .load(&call, MAX_MANIFEST_BYTES, deadline)
+            .await?;
+        let announced = document::announced_digest(&headers);
+        let digest = document::digest(&bytes, reference, announced);
+        Ok(RemoteManifest {
+            digest: digest.map_err(|why| self.invalid(why))?,
+            media_type: document::manifest_type(&headers, &bytes),
+            bytes,
+        })
     }
+
     pub async fn manifest_head(
         &self,
-        _name: &Name,
-        _reference: &Reference,
-        _patience: Patience,
+        name: &Name,
+        reference: &Reference,
+        patience: Patience,
     ) -> Result<ManifestHead, ClientError> {
-        todo!()
+        let call = manifest_call(Method::HEAD, name, reference);
+        let answer = self.transport.open(&call, self.deadline(patience)).await?;
+        Ok(ManifestHead {
+            digest: document::announced_digest(&answer.headers),
+            media_type: document::content_type(&answer.headers),
+            // No manifest is empty: a remote that says 0 does not know.
+            size_bytes: content_length(&answer.headers).filter(|size| *size > 0),
+        })
     }
+
     /// Opens a download at a byte offset (0: no Range header). 416 at offset > 0 is `Invalid` with status 416.
     pub async fn blob_get(
         &self,
-        _name: &Name,
-        _digest: &Digest,
-        _offset: u64,
+        name: &Name,
+        digest: &Digest,
+        offset: u64,
     ) -> Result<BlobStream, ClientError> {
-        todo!()
+        let mut call = blob_call(Method::GET, name, digest);
+        if offset > 0 {
+            let range = HeaderValue::try_from(format!("bytes={offset}-"));
+            let range = range.expect("digits are header characters");
+            call.headers.insert(header::RANGE, range);
+        }
+        let answer = self
+            .transport
+            .open(&call, self.deadline(Patience::Full))
+            .await?;
+        self.blob_stream(answer, offset)
     }
+
+    fn blob_stream(&self, mut answer: Answer, asked: u64) -> Result<BlobStream, ClientError> {
+        if answer.status != StatusCode::PARTIAL_CONTENT {
+            return Ok(BlobStream {
+                offset: 0,
+                total_bytes: content_length(&answer.headers),
+                body: answer.body,
+            });
+        }
+        let range = ContentRange::read(&answer.headers);
+        let Some((range, (first, last))) = range.and_then(|range| Some((range, range.bytes?)))
+        else {
+            return Err(self.invalid("answers with a part but does not say which"));
+        };
+        if first != asked {
+            let message = format!("answers from byte {first} instead of {asked}");
+            return Err(self.invalid(message));
+        }
+        // A part that ends before the blob does is an early end, so that the caller goes on from there.
+        let end = range.total.unwrap_or(last + 1);
+        answer.body.expect(end - first);
+        Ok(BlobStream {
+            offset: first,
+            total_bytes: range.total,
+            body: answer.body,
+        })
+    }
+
     /// Size of a blob in bytes: by HEAD, else (no length) by `Range: bytes=0-0`.
     pub async fn blob_head(
         &self,
-        _name: &Name,
-        _digest: &Digest,
-        _patience: Patience,
+        name: &Name,
+        digest: &Digest,
+        patience: Patience,
     ) -> Result<Option<u64>, ClientError> {
-        todo!()
+        let deadline = self.deadline(patience);
+        let call = blob_call(Method::HEAD, name, digest);
+        match self.transport.open(&call, deadline).await {
+            Ok(answer) => {
+                // 0 may be what a server says that does not know.
+                let size = content_length(&answer.headers);
+                if let Some(size) = size.filter(|size| *size > 0 || digest.verifies(&[])) {
+                    return Ok(Some(size));
+                }
+            }
+            // Content servers behind a redirect may take GET only.
+            Err(error) if error.kind == ErrorKind::Invalid && error.status.is_some() => {}
+            Err(error) => return Err(error),
+        }
+        self.blob_size(name, digest, deadline).await
     }
-    /// All tags, every page (bounded), sorted as bytes, without repeats.
-    pub async fn tag_list(
+
+    async fn blob_size(
         &self,
-        _name: &Name,
-        _patience: Patience,
-    ) -> Result<Vec<Tag>, ClientError> {
-        todo!()
+        name: &Name,
+        digest: &Digest,
+        deadline: Deadline,
+    ) -> Result<Option<u64>, ClientError> {
+        let mut call = blob_call(Method::GET, name, digest);
+        call.headers
+            .insert(header::RANGE, HeaderValue::from_static("bytes=0-0"));
+        match self.transport.open(&call, deadline).await {
+            Ok(answer) if answer.status == StatusCode::PARTIAL_CONTENT => {
+                Ok(ContentRange::read(&answer.headers).and_then(|range| range.total))
+            }
+            Ok(answer) => Ok(content_length(&answer.headers)),
+            // An empty blob has no first byte.
+            Err(error) if error.status == Some(416) && digest.verifies(&[]) => Ok(Some(0)),
+            Err(error) => Err(error),
+        }
     }
+
+    /// All tags, every page (bounded), sorted as bytes, without repeats.
+    pub async fn tag_list(&self, name: &Name, patience: Patience) -> Result<Vec<Tag>, ClientError> {
+        let path = format!("{}?n={TAGS_PER_PAGE}", Path::Tags { name: name.clone() });
+        let mut call = list_call("tags", &path, name, "application/json");
+        let mut tags = BTreeSet::new();
+        self.each_page(&mut call, patience, listing::MAX_BYTES, &mut |bytes| {
+            let page =
+                listing::tags(bytes).ok_or_else(|| self.invalid("answers with no tag list"))?;
+            tags.extend(page);
+            self.bounded(tags.len())
+        })
+        .await?;
+        Ok(tags.into_iter().collect())
+    }
+
     /// All referrers, by the referrers API or else by the tag schema; none is an empty list.
     pub async fn referrer_list(
         &self,
-        _name: &Name,
-        _digest: &Digest,
-        _patience: Patience,
+        name: &Name,
+        digest: &Digest,
+        patience: Patience,
     ) -> Result<Vec<Descriptor>, ClientError> {
-        todo!()
+        match self.referrers_by_api(name, digest, patience).await {
+            Err(error) if has_no_referrers_api(&error) => {
+                self.referrers_by_tag(name, digest, patience).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn referrers_by_api(
+        &self,
+        name: &Name,
+        digest: &Digest,
+        patience: Patience,
+    ) -> Result<Vec<Descriptor>, ClientError> {
+        let path = Path::Referrers {
+            name: name.clone(),
+            digest: digest.clone(),
+        };
+        let mut call = list_call("referrers", &path.to_string(), name, media_type::OCI_INDEX);
+        let (mut referrers, mut seen) = (Vec::new(), HashSet::new());
+        self.each_page(&mut call, patience, MAX_MANIFEST_BYTES, &mut |bytes| {
+            let index = Manifest::parse(bytes);
+            if index.kind != ManifestKind::Index {
+                return Err(self.invalid("answers with no list of referrers"));
+            }
+            let new = index.manifests.into_iter();
+            referrers.extend(new.filter(|referrer| seen.insert(referrer.digest.clone())));
+            self.bounded(referrers.len())
+        })
+        .await?;
+        Ok(referrers)
+    }
+
+    async fn referrers_by_tag(
+        &self,
+        name: &Name,
+        digest: &Digest,
+        patience: Patience,
+    ) -> Result<Vec<Descriptor>, ClientError> {
+        let tag = referrers_tag(digest).map_err(|error| self.invalid(error.to_string()))?;
+        match self
+            .manifest_get(name, &Reference::Tag(tag), patience)
+            .await
+        {
+            Ok(manifest) => Ok(Manifest::parse(&manifest.bytes).manifests),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads page after page, each of at most `page_bytes`; all of a short patience's pages share its time.
+    async fn each_page(
+        &self,
+        call: &mut Call,
+        patience: Patience,
+        page_bytes: u64,
+        read: &mut (dyn FnMut(&[u8]) -> Result<(), ClientError> + Send),
+    ) -> Result<(), ClientError> {
+        let mut pages = listing::Pages::new();
+        let mut deadline = self.deadline(patience);
+        loop {
+            let limit = page_bytes.min(pages.bytes_left());
+            let page = self.transport.load(call, limit, deadline).await?;
+            read(&page.bytes)?;
+            let next = pages.after(&page.url, &page.headers, page.bytes.len());
+            let Some(next) = next.map_err(|why| self.invalid(why))? else {
+                return Ok(());
+            };
+            call.page = Some((page.endpoint, next));
+            if patience == Patience::Full {
+                deadline = self.deadline(patience);
+            }
+        }
+    }
+
+    fn bounded(&self, entries: usize) -> Result<(), ClientError> {
+        if entries > listing::MAX_ENTRIES {
+            return Err(self.invalid("its list is too long"));
+        }
+        Ok(())
+    }
+
+    fn deadline(&self, patience: Patience) -> Deadline {
+        Deadline::new(&self.remote, patience)
+    }
+
+    fn invalid(&self, message: impl Into<String>) -> ClientError {
+        ClientError::invalid(self.transport.remote(), message)
+    }
+}
+
+/// 404, another 4xx, or an answer that is no index; 501 from those who say it plainly.
+fn has_no_referrers_api(error: &ClientError) -> bool {
+    matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) || error.status == Some(501)
+}
+
+// spec: Referrers Tag Schema — the hexadecimal part is cut to 64 characters.
+fn referrers_tag(digest: &Digest) -> Result<Tag, crate::oci::tag::TagError> {
+    let hex = &digest.hex()[..64];
+    format!("{}-{hex}", digest.algorithm().as_str()).parse()
+}
+
+fn manifest_call(method: Method, name: &Name, reference: &Reference) -> Call {
+    let path = Path::Manifest {
+        name: name.clone(),
+        reference: reference.clone(),
+    };
+    let mut call = call("manifest", method, &path.to_string(), name);
+    let accept = HeaderValue::from_static(media_type::ACCEPT_MANIFEST);
+    call.headers.insert(header::ACCEPT, accept);
+    call
+}
+
+fn blob_call(method: Method, name: &Name, digest: &Digest) -> Call {
+    let path = Path::Blob {
+        name: name.clone(),
+        digest: digest.clone(),
+    };
+    call("blob", method, &path.to_string(), name)
+}
+
+fn list_call(kind: &'static str, path: &str, name: &Name, accept: &'static str) -> Call {
+    let mut call = call(kind, Method::GET, path, name);
+    call.headers
+        .insert(header::ACCEPT, HeaderValue::from_static(accept));
+    call
+}
+
+fn call(kind: &'static str, method: Method, path: &str, name: &Name) -> Call {
+    let identity: (HeaderName, _) = (
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
+    Call {
+        kind,
+        method,
+        path: path.trim_start_matches('/').to_owned(),
+        scope: format!("repository:{name}:pull"),
+        headers: HeaderMap::from_iter([identity]),
+        page: None,
     }
 }

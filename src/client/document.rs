@@ -1,0 +1,121 @@
+//! What an answer says of a manifest: its digest, checked, and its media type.
+
+use http::{HeaderMap, header};
+
+use crate::oci::{
+    Algorithm, Digest, Manifest, ManifestKind, Reference, header::DOCKER_CONTENT_DIGEST, media_type,
+};
+
+/// `Docker-Content-Digest`, if it is there and is a digest.
+pub(super) fn announced_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers
+        .get(DOCKER_CONTENT_DIGEST)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// The digest of a manifest, which agrees with the one asked for and the one announced.
+pub(super) fn digest(
+    bytes: &[u8],
+    asked: &Reference,
+    announced: Option<Digest>,
+) -> Result<Digest, String> {
+    let asked = match asked {
+        Reference::Digest(digest) => Some(digest),
+        Reference::Tag(_) => None,
+    };
+    for (digest, whose) in [(asked, "asked for"), (announced.as_ref(), "announced")] {
+        if let Some(digest) = digest.filter(|digest| !digest.verifies(bytes)) {
+            return Err(format!(
+                "answers with content that does not have the digest {whose}, {digest}"
+            ));
+        }
+    }
+    let digest = asked.cloned().or(announced);
+    Ok(digest.unwrap_or_else(|| Algorithm::Sha256.digest(bytes)))
+}
+
+/// `Content-Type` without parameters, unless it says nothing.
+pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = text
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_lowercase();
+    (!essence.is_empty()).then_some(essence)
+}
+
+/// The media type of a manifest: by the answer's header, else the document's own word, else by its shape.
+pub(super) fn manifest_type(headers: &HeaderMap, bytes: &[u8]) -> String {
+    let said = content_type(headers);
+    if let Some(said) = said.as_ref().filter(|said| !is_generic(said)) {
+        return said.clone();
+    }
+    let manifest = Manifest::parse(bytes);
+    let shape = match manifest.kind {
+        ManifestKind::Index => Some(media_type::OCI_INDEX),
+        ManifestKind::Manifest => Some(media_type::OCI_MANIFEST),
+        ManifestKind::Other => None,
+    };
+    manifest
+        .media_type
+        .or(shape.map(str::to_owned))
+        .or(said)
+        .unwrap_or_else(|| media_type::OCTET_STREAM.to_owned())
+}
+
+/// What file servers say of any JSON.
+fn is_generic(content_type: &str) -> bool {
+    matches!(
+        content_type,
+        media_type::OCTET_STREAM | "binary/octet-stream" | "text/plain" | "application/json"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INDEX: &[u8] = br#"{"schemaVersion":2,"manifests":[]}"#;
+
+    fn typed(content_type: Option<&str>, bytes: &[u8]) -> String {
+        let headers = content_type.map(|text| (header::CONTENT_TYPE, text.parse().unwrap()));
+        manifest_type(&headers.into_iter().collect(), bytes)
+    }
+
+    #[test]
+    fn the_media_type_is_the_headers_then_the_documents_then_the_shape() {
+        let docker = "application/vnd.docker.distribution.manifest.v2+json";
+        assert_eq!(
+            typed(Some(&format!("{docker}; charset=utf-8")), INDEX),
+            docker
+        );
+        let inside = format!(r#"{{"mediaType":"{docker}","config":{{}},"layers":[]}}"#);
+        assert_eq!(typed(Some("text/plain"), inside.as_bytes()), docker);
+        assert_eq!(typed(None, INDEX), media_type::OCI_INDEX);
+        assert_eq!(
+            typed(Some("application/json"), INDEX),
+            media_type::OCI_INDEX
+        );
+        assert_eq!(typed(Some("application/json"), b"[]"), "application/json");
+        assert_eq!(typed(None, b"?"), media_type::OCTET_STREAM);
+    }
+
+    #[test]
+    fn the_digest_is_of_the_algorithm_asked_for_then_of_the_one_announced() {
+        let wide = Algorithm::Sha512.digest(INDEX);
+        let short = Algorithm::Sha256.digest(INDEX);
+        let tag = Reference::Tag("latest".parse().unwrap());
+        assert_eq!(digest(INDEX, &tag, None), Ok(short.clone()));
+        assert_eq!(digest(INDEX, &tag, Some(wide.clone())), Ok(wide.clone()));
+        let asked = Reference::Digest(wide.clone());
+        assert_eq!(digest(INDEX, &asked, Some(short.clone())), Ok(wide));
+        assert!(digest(b"other", &asked, None).is_err());
+        assert!(digest(b"other", &tag, Some(short)).is_err());
+    }
+}

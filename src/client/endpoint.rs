@@ -1,0 +1,173 @@
+//! One URL of a remote with its HTTP client, and the exchange of one request with it: redirects, metrics, log.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use http::{HeaderMap, HeaderValue, Method, header};
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::redirect::Policy;
+use rustls::ClientConfig;
+use tokio::time::Instant;
+use url::Url;
+
+use super::{
+    ClientError,
+    authorize::Scheme,
+    error::Failure,
+    guard::{Guard, GuardedResolver},
+    redirect::Trail,
+};
+use crate::{config, telemetry::Metrics};
+
+const MAX_IDLE_CONNECTIONS: usize = 32;
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
+
+/// What every request of one remote has in common.
+pub(super) struct Wire {
+    pub(super) remote: Arc<str>,
+    pub(super) metrics: Metrics,
+    pub(super) header_timeout: Duration,
+}
+
+/// One URL of a remote.
+pub(super) struct Endpoint {
+    /// Its path ends with `/`.
+    pub(super) url: Url,
+    /// How it wanted to be asked last time.
+    pub(super) scheme: ArcSwapOption<Scheme>,
+    http: reqwest::Client,
+    guard: Arc<Guard>,
+}
+
+/// A request as it leaves; the credentials apart, since a redirect may drop them.
+pub(super) struct Outgoing<'a> {
+    /// For metrics and log.
+    pub(super) kind: &'static str,
+    pub(super) method: &'a Method,
+    pub(super) url: Url,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) authorization: Option<&'a HeaderValue>,
+}
+
+/// An answer, after all redirects.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) response: reqwest::Response,
+    /// It came from another origin than the one asked.
+    pub(super) foreign: bool,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        remote: &config::Remote,
+        url: Url,
+        tls: ClientConfig,
+    ) -> Result<Self, String> {
+        let proxies = proxy_hosts(remote.proxy.as_ref());
+        let guard = Arc::new(Guard::new(&url, &remote.realms, proxies));
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .dns_resolver(GuardedResolver(Arc::clone(&guard)))
+            .redirect(Policy::none())
+            .referer(false)
+            // Retries are decided in one place, and counted.
+            .retry(reqwest::retry::never())
+            .user_agent(concat!("entrepot/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(remote.connect_timeout)
+            .tcp_nodelay(true)
+            .tcp_keepalive(IDLE_CONNECTION_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
+            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+            .http2_adaptive_window(true)
+            .http2_max_header_list_size(MAX_HEADER_LIST_BYTES);
+        if let Some(proxy) = &remote.proxy {
+            let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|error| error.to_string())?;
+            builder = builder.proxy(proxy);
+        }
+        Ok(Self {
+            url,
+            scheme: ArcSwapOption::empty(),
+            http: builder.build().map_err(|error| error.to_string())?,
+            guard,
+        })
+    }
+
+    /// Sends a request and follows where it is led.
+    pub(super) async fn exchange(
+        &self,
+        wire: &Wire,
+        outgoing: Outgoing<'_>,
+    ) -> Result<Incoming, Failure> {
+        let mut trail = Trail::new(&self.guard, outgoing.url.clone());
+        loop {
+            let authorization = outgoing.authorization.filter(|_| !trail.left_origin());
+            let response = self
+                .send(wire, &outgoing, trail.url(), authorization)
+                .await?;
+            let followed = trail
+                .follow(response.status(), response.headers())
+                .map_err(|why| ClientError::invalid(&wire.remote, why))?;
+            if !followed {
+                let foreign = trail.left_origin();
+                return Ok(Incoming { response, foreign });
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        wire: &Wire,
+        outgoing: &Outgoing<'_>,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<reqwest::Response, Failure> {
+        let Outgoing { kind, method, .. } = outgoing;
+        let mut request = reqwest::Request::new((*method).clone(), url.clone());
+        request.headers_mut().clone_from(outgoing.headers);
+        if let Some(value) = authorization {
+            request
+                .headers_mut()
+                .insert(header::AUTHORIZATION, value.clone());
+        }
+        let sent = Instant::now();
+        let result = self.http.execute(request).await;
+        let latency = sent.elapsed();
+        let status = result
+            .as_ref()
+            .map_or(0, |response| response.status().as_u16());
+        wire.metrics
+            .remote_request(&wire.remote, kind, static_name(method), status, latency);
+        tracing::debug!(
+            remote = %wire.remote,
+            kind,
+            %method,
+            host = url.host_str(),
+            path = url.path(),
+            status,
+            duration_ms = latency.as_millis(),
+            "asked a remote"
+        );
+        result.map_err(|error| Failure::of_request(&wire.remote, &error))
+    }
+}
+
+fn static_name(method: &Method) -> &'static str {
+    if *method == Method::HEAD {
+        "HEAD"
+    } else {
+        "GET"
+    }
+}
+
+/// The hosts that requests may go through: the remote's own proxy, else the environment's.
+fn proxy_hosts(own: Option<&Url>) -> HashSet<String> {
+    if let Some(proxy) = own {
+        return proxy.host_str().map(str::to_owned).into_iter().collect();
+    }
+    let environment = Matcher::from_system();
+    let probes = ["http://probe.invalid/", "https://probe.invalid/"].map(http::Uri::from_static);
+    let found = probes.iter().filter_map(|uri| environment.intercept(uri));
+    let hosts = found.filter_map(|proxy| proxy.uri().host().map(str::to_lowercase));
+    hosts.collect()
+}

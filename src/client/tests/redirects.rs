@@ -1,0 +1,78 @@
+use super::{
+    super::ErrorKind,
+    server::{FakeServer, Reply, Seen},
+    *,
+};
+
+fn basic_then(seen: &Seen, then: impl FnOnce() -> Reply) -> Reply {
+    match seen.header("authorization") {
+        "" => Reply::new(401, "").with("www-authenticate", r#"Basic realm="x""#),
+        _ => then(),
+    }
+}
+
+#[tokio::test]
+async fn another_host_gets_the_range_but_no_credentials() {
+    let cdn =
+        FakeServer::start(|_| Reply::new(206, &BLOB[4..]).with("content-range", "bytes 4-9/10"))
+            .await;
+    let target = cdn.localhost().join("signed?key=1").unwrap();
+    let server =
+        FakeServer::start(move |seen| basic_then(seen, || Reply::redirect(target.as_str()))).await;
+    let client = client(with_password(remote(server.url())));
+    let mut stream = client.blob_get(&name(), &blob(), 4).await.unwrap();
+    assert_eq!(read(&mut stream.body).await.unwrap(), &BLOB[4..]);
+    let seen = cdn.seen();
+    assert_eq!(seen[0].target, "/signed?key=1");
+    assert_eq!(seen[0].header("range"), "bytes=4-");
+    assert_eq!(seen[0].header("authorization"), "");
+}
+
+#[tokio::test]
+async fn the_same_host_gets_the_credentials_again() {
+    let server = FakeServer::start(|seen| {
+        basic_then(seen, || match seen.target.as_str() {
+            "/elsewhere" => Reply::new(200, BLOB),
+            _ => Reply::redirect("/elsewhere"),
+        })
+    })
+    .await;
+    let client = client(with_password(remote(server.url())));
+    let mut stream = client.blob_get(&name(), &blob(), 0).await.unwrap();
+    assert_eq!(read(&mut stream.body).await.unwrap(), BLOB);
+    assert_eq!(
+        server.seen().last().unwrap().header("authorization"),
+        "Basic dTpw"
+    );
+}
+
+async fn refused(location: &str) -> ClientError {
+    let location = location.to_owned();
+    let server = FakeServer::start(move |_| Reply::redirect(location.clone())).await;
+    let client = client(remote(server.url()));
+    let error = client.blob_get(&name(), &blob(), 0).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
+    error
+}
+
+#[tokio::test]
+async fn loops_are_refused() {
+    let error = refused("?").await;
+    assert!(error.message.contains("loop"), "{error}");
+}
+
+#[tokio::test]
+async fn link_local_addresses_are_refused_before_anything_is_dialed() {
+    let error = refused("http://169.254.169.254/latest/meta-data").await;
+    assert!(error.message.contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_content_server_that_refuses_says_nothing_about_our_rights() {
+    let cdn = FakeServer::start(|_| Reply::new(403, "")).await;
+    let target = cdn.localhost();
+    let server = FakeServer::start(move |_| Reply::redirect(target.as_str())).await;
+    let client = client(remote(server.url()));
+    let error = client.blob_get(&name(), &blob(), 0).await.unwrap_err();
+    assert_eq!((error.kind, error.status), (ErrorKind::Invalid, Some(403)));
+}
