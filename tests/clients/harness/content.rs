@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! single        one platform, OCI                index     two platforms, OCI
-//! schema2       one platform, Docker schema 2    zstd      single with zstd layers
+//! schema2       one platform, Docker schema 2    zstd      one platform, zstd layers
 //! a/b/deep      a repository four names deep     artifact  no image; an SBOM and a signature refer to it
 //! demo          a Helm chart
 //! ```
-//! The images share a layer with a static busybox, and each has one of its own with `/hello.txt`.
+//! The images share a layer with a static busybox. Each has one of its own below it, with
+//! `/hello.txt`: a client that keeps unpacked layers then shares none of them and must pull all.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -37,24 +38,14 @@ impl Project {
 }
 
 /// The first asks its remote about a tag each time, and so must live with its absence.
-pub(crate) const PROJECTS: [Project; 2] = [
-    Project {
-        host: "docker.io",
-        owner: "library",
-        provider: "docker-hub",
-        registry: "registry",
-        freshness: "tags = \"**\"\nmode = \"always\"",
-        is_default: true,
-    },
-    Project {
-        host: "ghcr.io",
-        owner: "acme",
-        provider: "docker-registry",
-        registry: "docker-registry",
-        freshness: "tags = \"**\"\nmode = \"ttl\"\nttl = \"60s\"",
-        is_default: false,
-    },
-];
+pub(crate) const PROJECTS: [Project; 1] = [Project {
+    host: "docker.io",
+    owner: "library",
+    provider: "docker-hub",
+    registry: "registry",
+    freshness: "tags = \"**\"\nmode = \"always\"",
+    is_default: true,
+}];
 
 /// A tag, and the digest that must arrive for it.
 pub(crate) struct Image {
@@ -113,7 +104,7 @@ impl Content {
             index: builder.index("index", &base),
             schema2: builder.image("schema2", &base, &[]),
             deep: builder.image("a/b/deep", &base, OCI),
-            zstd: builder.zstd("zstd", "single"),
+            zstd: builder.zstd("zstd", &base),
             artifact: builder.artifact("artifact"),
             referrers: builder.referrers("artifact", &["sbom", "signature"]),
             chart: builder.chart("demo"),
@@ -235,15 +226,9 @@ impl Builder<'_> {
     fn platform(&self, name: &str, tag: &str, platform: &str, base: &Path, format: &[&str]) {
         let draft = self.reference(name, "draft");
         let own = self.own_layer(name);
-        run(self
-            .crane()
-            .arg("append")
-            .args(format)
-            .arg("-f")
-            .arg(base)
-            .arg("-f")
-            .arg(own)
-            .args(["-t", &draft]));
+        let mut append = self.crane();
+        append.arg("append").args(format).args(["-t", &draft]);
+        run(append.arg("-f").arg(own).arg("-f").arg(base));
         run(self
             .crane()
             .args(["mutate", &draft, "--set-platform", platform])
@@ -257,29 +242,25 @@ impl Builder<'_> {
     }
 
     fn index(&self, name: &'static str, base: &Path) -> Image {
-        let mut append = self.crane();
-        append.args(["index", "append", "-t", &self.reference(name, "1")]);
+        let mut create = self.regctl();
+        create.args(["index", "create", &self.reference(name, "1")]);
         for architecture in ["amd64", "arm64"] {
-            self.platform(
-                name,
-                architecture,
-                &format!("linux/{architecture}"),
-                base,
-                OCI,
-            );
-            append.args(["-m", &self.reference(name, architecture)]);
+            let platform = format!("linux/{architecture}");
+            self.platform(name, architecture, &platform, base, OCI);
+            create.args(["--ref", &self.reference(name, architecture)]);
         }
-        run(&mut append);
+        run(&mut create);
         self.pushed(name, "1")
     }
 
-    fn zstd(&self, name: &'static str, from: &str) -> Image {
+    fn zstd(&self, name: &'static str, base: &Path) -> Image {
+        self.platform(name, "gzip", "linux/amd64", base, OCI);
         run(self
             .regctl()
             .args([
                 "image",
                 "mod",
-                &self.reference(from, "1"),
+                &self.reference(name, "gzip"),
                 "--layer-compress",
                 "zstd",
             ])
@@ -334,8 +315,8 @@ impl Builder<'_> {
         std::fs::create_dir_all(templates).expect("make a folder");
         let about = format!("apiVersion: v2\nname: {name}\nversion: {CHART_VERSION}\n");
         std::fs::write(self.folder.join(name).join("Chart.yaml"), about).expect("write a file");
-        std::fs::write(self.folder.join(name).join("values.yaml"), greeting(name))
-            .expect("write a file");
+        let values = format!("greeting: {}", greeting(name));
+        std::fs::write(self.folder.join(name).join("values.yaml"), values).expect("write a file");
 
         let archive = format!("{name}-{CHART_VERSION}.tgz");
         let registry = format!("oci://{}", self.registry);
