@@ -1,0 +1,342 @@
+//! What there is to pull: built here with the clients' own tools, without any outside registry, and
+//! the same in both remotes.
+//!
+//! ```text
+//! single        one platform, OCI                index     two platforms, OCI
+//! schema2       one platform, Docker schema 2    zstd      one platform, zstd layers
+//! a/b/deep      a repository four names deep     artifact  no image; an SBOM and a signature refer to it
+//! demo          a Helm chart
+//! ```
+//! The images share a layer with a static busybox. Each has one of its own below it, with
+//! `/hello.txt`: a client that keeps unpacked layers then shares none of them and must pull all.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::process::run;
+use super::tools::{command, find};
+
+/// A mirror project, and the registry that it is filled from.
+pub(crate) struct Project {
+    /// The name of the project, and of the registry that clients believe to pull from.
+    pub(crate) host: &'static str,
+    /// The first component of the repositories there.
+    pub(crate) owner: &'static str,
+    pub(super) provider: &'static str,
+    /// The program that plays the registry.
+    pub(super) registry: &'static str,
+    pub(super) freshness: &'static str,
+    pub(super) is_default: bool,
+}
+
+impl Project {
+    /// A name as people write it, like `docker.io/library/nginx:1`.
+    pub(crate) fn reference(&self, image: &Image) -> String {
+        format!("{}/{}/{}", self.host, self.owner, image.name_and_tag())
+    }
+}
+
+/// The first asks its remote about a tag each time, and so must live with its absence.
+pub(crate) const PROJECTS: [Project; 1] = [Project {
+    host: "docker.io",
+    owner: "library",
+    provider: "docker-hub",
+    registry: "registry",
+    freshness: "tags = \"**\"\nmode = \"always\"",
+    is_default: true,
+}];
+
+/// A tag, and the digest that must arrive for it.
+pub(crate) struct Image {
+    pub(crate) name: &'static str,
+    pub(crate) tag: &'static str,
+    pub(crate) digest: String,
+}
+
+impl Image {
+    pub(crate) fn name_and_tag(&self) -> String {
+        format!("{}:{}", self.name, self.tag)
+    }
+
+    /// What a container of it prints.
+    pub(crate) fn greeting(&self) -> String {
+        greeting(self.name)
+    }
+}
+
+fn greeting(name: &str) -> String {
+    format!("hello from {name}\n")
+}
+
+pub(crate) struct Content {
+    pub(crate) single: Image,
+    pub(crate) index: Image,
+    pub(crate) schema2: Image,
+    pub(crate) zstd: Image,
+    pub(crate) deep: Image,
+    pub(crate) artifact: Image,
+    /// Digests of the manifests that refer to `artifact`, sorted.
+    pub(crate) referrers: Vec<String>,
+    pub(crate) chart: Image,
+}
+
+impl Content {
+    /// Builds everything in the first remote and copies it to the others.
+    pub(super) fn publish(folder: &Path, remotes: &[SocketAddr]) -> Self {
+        std::fs::create_dir_all(folder).expect("make the folder of the content");
+        let builder = Builder {
+            folder,
+            registry: format!("{}/{}", remotes[0], PROJECTS[0].owner),
+        };
+        let base = builder.base_layer();
+        for remote in remotes {
+            run(builder.regctl().args([
+                "registry",
+                "set",
+                "--tls",
+                "disabled",
+                &remote.to_string(),
+            ]));
+        }
+        let content = Self {
+            single: builder.image("single", &base, OCI),
+            index: builder.index("index", &base),
+            schema2: builder.image("schema2", &base, &[]),
+            deep: builder.image("a/b/deep", &base, OCI),
+            zstd: builder.zstd("zstd", &base),
+            artifact: builder.artifact("artifact"),
+            referrers: builder.referrers("artifact", &["sbom", "signature"]),
+            chart: builder.chart("demo"),
+        };
+        for (remote, project) in remotes.iter().zip(&PROJECTS).skip(1) {
+            content.copy(&builder, &format!("{remote}/{}", project.owner));
+        }
+        content
+    }
+
+    /// What can be run as a container on this machine, whoever pulls it.
+    pub(crate) fn images(&self) -> [&Image; 4] {
+        [&self.single, &self.index, &self.schema2, &self.deep]
+    }
+
+    /// The same and what Docker Engine 20.10 cannot read.
+    pub(crate) fn images_and_zstd(&self) -> [&Image; 5] {
+        [
+            &self.single,
+            &self.index,
+            &self.schema2,
+            &self.deep,
+            &self.zstd,
+        ]
+    }
+
+    fn copy(&self, builder: &Builder<'_>, registry: &str) {
+        let all = self
+            .images_and_zstd()
+            .into_iter()
+            .chain([&self.artifact, &self.chart]);
+        for image in all {
+            let from = format!("{}/{}", builder.registry, image.name_and_tag());
+            let to = format!("{registry}/{}", image.name_and_tag());
+            run(builder
+                .regctl()
+                .args(["image", "copy", "--referrers", &from, &to]));
+        }
+    }
+}
+
+/// Arguments that make `crane append` begin an OCI image, and not one of Docker's.
+const OCI: &[&str] = &["--oci-empty-base"];
+const ARTIFACT_TYPE: &str = "application/vnd.example.thing";
+const CHART_VERSION: &str = "0.1.0";
+
+/// Builds in `folder` and pushes to `registry`, which is a host with a first path component.
+struct Builder<'a> {
+    folder: &'a Path,
+    registry: String,
+}
+
+impl Builder<'_> {
+    fn crane(&self) -> Command {
+        command("crane", self.folder)
+    }
+
+    fn regctl(&self) -> Command {
+        command("regctl", self.folder)
+    }
+
+    fn reference(&self, name: &str, tag: &str) -> String {
+        format!("{}/{name}:{tag}", self.registry)
+    }
+
+    /// The image that now is behind a tag.
+    fn pushed(&self, name: &'static str, tag: &'static str) -> Image {
+        let digest = run(self.crane().args(["digest", &self.reference(name, tag)]));
+        Image {
+            name,
+            tag,
+            digest: digest.trim().to_owned(),
+        }
+    }
+
+    fn base_layer(&self) -> PathBuf {
+        let bin = self.folder.join("base/bin");
+        std::fs::create_dir_all(&bin).expect("make a folder");
+        std::fs::copy(find("busybox"), bin.join("busybox")).expect("copy busybox");
+        for applet in ["cat", "sh"] {
+            std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("make a link");
+        }
+        self.tar("base")
+    }
+
+    /// A greeting and a few MiB that do not compress.
+    fn own_layer(&self, name: &str) -> PathBuf {
+        let layer = format!("layer-{}", name.replace('/', "-"));
+        let folder = self.folder.join(&layer);
+        std::fs::create_dir_all(&folder).expect("make a folder");
+        std::fs::write(folder.join("hello.txt"), greeting(name)).expect("write a file");
+        std::fs::write(folder.join("noise"), noise(name, 3 << 20)).expect("write a file");
+        self.tar(&layer)
+    }
+
+    /// Packs a folder so that the same files always make the same bytes.
+    fn tar(&self, name: &str) -> PathBuf {
+        let archive = self.folder.join(format!("{name}.tar"));
+        run(command("tar", self.folder)
+            .args([
+                "--sort=name",
+                "--mtime=@0",
+                "--owner=0",
+                "--group=0",
+                "--numeric-owner",
+            ])
+            .arg("-cf")
+            .arg(&archive)
+            .args(["-C", name, "."]));
+        archive
+    }
+
+    fn image(&self, name: &'static str, base: &Path, format: &[&str]) -> Image {
+        self.platform(name, "1", "linux/amd64", base, format);
+        self.pushed(name, "1")
+    }
+
+    /// Pushes an image for one platform. A container of it prints the greeting.
+    fn platform(&self, name: &str, tag: &str, platform: &str, base: &Path, format: &[&str]) {
+        let draft = self.reference(name, "draft");
+        let own = self.own_layer(name);
+        let mut append = self.crane();
+        append.arg("append").args(format).args(["-t", &draft]);
+        run(append.arg("-f").arg(own).arg("-f").arg(base));
+        run(self
+            .crane()
+            .args(["mutate", &draft, "--set-platform", platform])
+            .args([
+                "--label",
+                &format!("name={name}"),
+                "--cmd",
+                "cat,/hello.txt",
+            ])
+            .args(["-t", &self.reference(name, tag)]));
+    }
+
+    fn index(&self, name: &'static str, base: &Path) -> Image {
+        let mut create = self.regctl();
+        create.args(["index", "create", &self.reference(name, "1")]);
+        for architecture in ["amd64", "arm64"] {
+            let platform = format!("linux/{architecture}");
+            self.platform(name, architecture, &platform, base, OCI);
+            create.args(["--ref", &self.reference(name, architecture)]);
+        }
+        run(&mut create);
+        self.pushed(name, "1")
+    }
+
+    fn zstd(&self, name: &'static str, base: &Path) -> Image {
+        self.platform(name, "gzip", "linux/amd64", base, OCI);
+        run(self
+            .regctl()
+            .args([
+                "image",
+                "mod",
+                &self.reference(name, "gzip"),
+                "--layer-compress",
+                "zstd",
+            ])
+            .args(["--create", &self.reference(name, "1")]));
+        self.pushed(name, "1")
+    }
+
+    fn artifact(&self, name: &'static str) -> Image {
+        self.put_artifact(ARTIFACT_TYPE, &[&self.reference(name, "1")]);
+        self.pushed(name, "1")
+    }
+
+    fn referrers(&self, subject: &str, kinds: &[&str]) -> Vec<String> {
+        let subject = self.reference(subject, "1");
+        for kind in kinds {
+            let artifact_type = format!("application/vnd.example.{kind}");
+            self.put_artifact(&artifact_type, &["--subject", &subject]);
+        }
+        let list = [
+            "artifact",
+            "list",
+            "--digest-tags=false",
+            "--format",
+            "{{range .Descriptors}}{{println .Digest}}{{end}}",
+        ];
+        let mut digests: Vec<String> = run(self.regctl().args(list).arg(&subject))
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(
+            digests.len(),
+            kinds.len(),
+            "referrers of {subject}: {digests:?}"
+        );
+        digests.sort();
+        digests
+    }
+
+    fn put_artifact(&self, artifact_type: &str, place: &[&str]) {
+        let file = self.folder.join("artifact.json");
+        std::fs::write(&file, format!("{{\"type\":\"{artifact_type}\"}}")).expect("write a file");
+        run(self
+            .regctl()
+            .args(["artifact", "put", "--artifact-type", artifact_type])
+            .args(["--file-media-type", "application/json", "--file"])
+            .arg(&file)
+            .args(place));
+    }
+
+    fn chart(&self, name: &'static str) -> Image {
+        let templates = self.folder.join(name).join("templates");
+        std::fs::create_dir_all(templates).expect("make a folder");
+        let about = format!("apiVersion: v2\nname: {name}\nversion: {CHART_VERSION}\n");
+        std::fs::write(self.folder.join(name).join("Chart.yaml"), about).expect("write a file");
+        let values = format!("greeting: {}", greeting(name));
+        std::fs::write(self.folder.join(name).join("values.yaml"), values).expect("write a file");
+
+        let archive = format!("{name}-{CHART_VERSION}.tgz");
+        let registry = format!("oci://{}", self.registry);
+        run(command("helm", self.folder).args(["package", name]));
+        run(command("helm", self.folder).args(["push", &archive, &registry, "--plain-http"]));
+        self.pushed(name, CHART_VERSION)
+    }
+}
+
+/// Bytes without order, always the same for the same name (xorshift).
+fn noise(name: &str, len: usize) -> Vec<u8> {
+    let seed = name.bytes().fold(0x9e37_79b9_7f4a_7c15, |seed: u64, byte| {
+        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mut state = seed | 1;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.flatten().take(len).collect()
+}

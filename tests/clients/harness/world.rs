@@ -1,0 +1,97 @@
+//! One test's world: two registries with content, and the mirror in front of them.
+
+use std::net::SocketAddr;
+use std::panic::Location;
+
+use super::content::{Content, PROJECTS, Project};
+use super::mirror::Mirror;
+use super::remote::Remote;
+
+pub(crate) struct World {
+    content: Content,
+    mirror: Mirror,
+    /// In the order of [`PROJECTS`]; empty once they are stopped.
+    remotes: Vec<Remote>,
+    /// Last, so that it outlives the daemons that write into it.
+    _folder: tempfile::TempDir,
+}
+
+/// Lays out a world and pulls from it three times, each time with a client that `pull` makes anew:
+/// with nothing in the mirror, with everything in it, and with the registries stopped.
+#[track_caller]
+pub(crate) fn cold_hot_and_with_the_remotes_stopped(pull: impl Fn(&World)) {
+    let test = Location::caller();
+    let mut world = World::start();
+
+    eprintln!("{test}: cold");
+    pull(&world);
+    eprintln!("{test}: hot");
+    pull(&world);
+    world.assert_each_blob_was_downloaded_once();
+
+    eprintln!("{test}: with the remotes stopped");
+    world.remotes.clear();
+    pull(&world);
+}
+
+impl World {
+    fn start() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("entrepot-world-")
+            .tempdir()
+            .expect("a temporary folder");
+        let mut remotes: Vec<Remote> = PROJECTS
+            .iter()
+            .map(|project| Remote::start(project.registry, &folder.path().join(project.registry)))
+            .collect();
+
+        let addresses: Vec<SocketAddr> = remotes.iter().map(Remote::address).collect();
+        let content = Content::publish(&folder.path().join("content"), &addresses);
+        remotes.iter_mut().for_each(Remote::begin_counting);
+
+        let projects: Vec<_> = PROJECTS.iter().zip(addresses).collect();
+        let mirror = Mirror::start(&folder.path().join("mirror"), &projects);
+        Self {
+            content,
+            mirror,
+            remotes,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// Where the mirror listens, as `host:port`.
+    pub(crate) fn mirror(&self) -> SocketAddr {
+        self.mirror.address()
+    }
+
+    /// The name of a repository for a client that is given the mirror itself as the registry.
+    pub(crate) fn behind_mirror(&self, project: &Project, repository: &str) -> String {
+        format!(
+            "{}/{}/{}/{repository}",
+            self.mirror(),
+            project.host,
+            project.owner
+        )
+    }
+
+    fn assert_each_blob_was_downloaded_once(&self) {
+        for (project, remote) in PROJECTS.iter().zip(&self.remotes) {
+            let downloads = remote.blob_downloads();
+            assert!(
+                !downloads.is_empty(),
+                "nothing was downloaded from {}",
+                project.host
+            );
+            let twice: Vec<_> = downloads.iter().filter(|(_, count)| **count > 1).collect();
+            assert!(
+                twice.is_empty(),
+                "downloaded more than once from {}: {twice:?}",
+                project.host
+            );
+        }
+    }
+}
