@@ -1,0 +1,132 @@
+//! The caches against writes.
+
+use super::*;
+
+#[tokio::test]
+async fn a_read_that_races_a_write_does_not_cache_the_old_row() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let (repository, latest) = (name("p/r"), tag("latest"));
+    meta.tag_put(&repository, &latest, row("old", 1))
+        .await
+        .unwrap();
+    let key = (repository.clone(), latest.clone());
+    let raced = meta.hot().tags.get_or_read(key, async {
+        let old = meta.tag_read(&repository, &latest).await?;
+        // The write is committed and answered between the read's SELECT and its insertion into the cache.
+        meta.tag_put(&repository, &latest, row("new", 2)).await?;
+        Ok::<_, MetaError>(old)
+    });
+    assert_eq!(raced.await.unwrap(), Some(row("old", 1)));
+    assert_eq!(
+        meta.tag(&repository, &latest).await.unwrap(),
+        Some(row("new", 2))
+    );
+}
+
+#[tokio::test]
+async fn a_read_in_a_race_that_ends_last_does_not_hide_the_new_row() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let (repository, latest) = (name("p/r"), tag("latest"));
+    meta.tag_put(&repository, &latest, row("old", 1))
+        .await
+        .unwrap();
+    let key = (repository.clone(), latest.clone());
+    let raced = meta.hot().tags.get_or_read(key, async {
+        let old = meta.tag_read(&repository, &latest).await?;
+        meta.tag_put(&repository, &latest, row("new", 2)).await?;
+        // Another read has already cached the new row.
+        assert_eq!(meta.tag(&repository, &latest).await?, Some(row("new", 2)));
+        Ok::<_, MetaError>(old)
+    });
+    raced.await.unwrap();
+    assert_eq!(
+        meta.tag(&repository, &latest).await.unwrap(),
+        Some(row("new", 2))
+    );
+}
+
+#[tokio::test]
+async fn rows_that_were_read_once_are_answered_from_memory() {
+    let database = Database::new().await;
+    let meta = &database.meta;
+    let (repository, latest, image) = (name("p/r"), tag("latest"), digest("image"));
+    meta.manifest_commit(commit("p/r", "image")).await.unwrap();
+    meta.tag_put(&repository, &latest, row("image", 1))
+        .await
+        .unwrap();
+    meta.blob_link(&[repository.clone()], &image, 123)
+        .await
+        .unwrap();
+    let read = async || {
+        (
+            meta.tag(&repository, &latest).await.unwrap(),
+            meta.manifest(&repository, &image).await.unwrap(),
+            meta.blob_linked(&repository, &image).await.unwrap(),
+        )
+    };
+    let before = read().await;
+    let mut outside = database.outside().await;
+    run(
+        &mut outside,
+        "DELETE FROM tag; DELETE FROM manifest; DELETE FROM link",
+    )
+    .await;
+    assert_eq!(read().await, before);
+}
+
+#[tokio::test]
+async fn absence_is_not_cached() {
+    let database = Database::new().await;
+    let meta = &database.meta;
+    let repository = name("p/r");
+    meta.blob_link(&[repository.clone()], &digest("one"), 1)
+        .await
+        .unwrap();
+    assert!(!meta.blob_linked(&repository, &digest("two")).await.unwrap());
+    let mut outside = database.outside().await;
+    run(&mut outside, "UPDATE blob SET digest = digest").await;
+    let two = digest("two").to_string();
+    sqlx::query("INSERT INTO blob VALUES ($1, 1, 1)")
+        .bind(&two)
+        .execute(&mut outside)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO link SELECT id, $1 FROM repository")
+        .bind(&two)
+        .execute(&mut outside)
+        .await
+        .unwrap();
+    assert!(meta.blob_linked(&repository, &digest("two")).await.unwrap());
+}
+
+#[tokio::test]
+async fn every_write_outdates_what_it_changes() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let (repository, latest, image) = (name("p/r"), tag("latest"), digest("image"));
+    for second in 1..20 {
+        let content = format!("image {second}");
+        let mut image = commit("p/r", &content);
+        image.tag = Some((latest.clone(), at(second)));
+        meta.manifest_commit(image).await.unwrap();
+        let read = meta.tag(&repository, &latest).await.unwrap().unwrap();
+        assert_eq!(read.digest, digest(&content));
+    }
+    meta.manifest_commit(commit("p/r", "image")).await.unwrap();
+    assert!(meta.manifest(&repository, &image).await.unwrap().is_some());
+    let retyped = ManifestCommit {
+        media_type: "other".into(),
+        ..commit("p/r", "image")
+    };
+    meta.manifest_commit(retyped).await.unwrap();
+    let read = meta.manifest(&repository, &image).await.unwrap().unwrap();
+    assert_eq!(read.media_type, "other");
+}

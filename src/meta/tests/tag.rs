@@ -1,0 +1,219 @@
+//! Tags and lists.
+
+use bytes::Bytes;
+
+use super::*;
+
+#[tokio::test]
+async fn a_tag_is_put_read_and_deleted() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let (repository, latest) = (name("docker.io/library/nginx"), tag("latest"));
+    assert_eq!(meta.tag(&repository, &latest).await.unwrap(), None);
+    meta.tag_put(&repository, &latest, row("one", 1))
+        .await
+        .unwrap();
+    assert_eq!(
+        meta.tag(&repository, &latest).await.unwrap(),
+        Some(row("one", 1))
+    );
+    assert_eq!(
+        meta.tag(&name("docker.io/library/other"), &latest)
+            .await
+            .unwrap(),
+        None
+    );
+    meta.tag_delete(&repository, &latest).await.unwrap();
+    assert_eq!(meta.tag(&repository, &latest).await.unwrap(), None);
+    meta.tag_delete(&repository, &latest).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tag_that_moves_forgets_what_was_known_of_the_old_digest() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let (repository, latest) = (name("p/r"), tag("latest"));
+    meta.tag_put(&repository, &latest, row("one", 1))
+        .await
+        .unwrap();
+    let moved = TagRow {
+        media_type: None,
+        size_bytes: None,
+        ..row("two", 2)
+    };
+    meta.tag_put(&repository, &latest, moved.clone())
+        .await
+        .unwrap();
+    assert_eq!(meta.tag(&repository, &latest).await.unwrap(), Some(moved));
+}
+
+#[tokio::test]
+async fn a_check_that_says_only_the_digest_keeps_media_type_and_size() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let (repository, latest) = (name("p/r"), tag("latest"));
+    meta.tag_put(&repository, &latest, row("one", 1))
+        .await
+        .unwrap();
+    let checked = TagRow {
+        media_type: None,
+        size_bytes: None,
+        ..row("one", 2)
+    };
+    meta.tag_put(&repository, &latest, checked).await.unwrap();
+    assert_eq!(
+        meta.tag(&repository, &latest).await.unwrap(),
+        Some(row("one", 2))
+    );
+}
+
+#[tokio::test]
+async fn a_late_answer_does_not_overwrite_a_newer_one() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let (repository, latest) = (name("p/r"), tag("latest"));
+    meta.tag_put(&repository, &latest, row("new", 5))
+        .await
+        .unwrap();
+    meta.tag_put(&repository, &latest, row("old", 4))
+        .await
+        .unwrap();
+    assert_eq!(
+        meta.tag(&repository, &latest).await.unwrap(),
+        Some(row("new", 5))
+    );
+}
+
+#[tokio::test]
+async fn a_tag_checked_in_the_future_by_a_wrong_clock_can_still_move() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let (repository, latest) = (name("p/r"), tag("latest"));
+    meta.tag_put(&repository, &latest, row("wrong", 90_000_000_000))
+        .await
+        .unwrap();
+    meta.tag_put(&repository, &latest, row("right", 5))
+        .await
+        .unwrap();
+    assert_eq!(
+        meta.tag(&repository, &latest).await.unwrap(),
+        Some(row("right", 5))
+    );
+}
+
+#[tokio::test]
+async fn a_size_that_no_column_holds_counts_as_unknown() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let (repository, latest) = (name("p/r"), tag("latest"));
+    let huge = TagRow {
+        size_bytes: Some(u64::MAX),
+        ..row("one", 1)
+    };
+    meta.tag_put(&repository, &latest, huge).await.unwrap();
+    let read = meta.tag(&repository, &latest).await.unwrap().unwrap();
+    assert_eq!(read.size_bytes, None);
+}
+
+#[tokio::test]
+async fn tags_are_sorted_as_bytes() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    for text in ["a", "B", "_", "1.10", "1.9", "1-x", "Z", "aB", "ab"] {
+        meta.tag_put(&name("p/r"), &tag(text), row("one", 1))
+            .await
+            .unwrap();
+    }
+    meta.tag_put(&name("p/other"), &tag("no"), row("one", 1))
+        .await
+        .unwrap();
+    let tags = meta.tags(&name("p/r")).await.unwrap();
+    let names: Vec<_> = tags.iter().map(|(tag, _)| tag.as_str()).collect();
+    assert_eq!(
+        names,
+        ["1-x", "1.10", "1.9", "B", "Z", "_", "a", "aB", "ab"]
+    );
+    assert!(tags.iter().all(|(_, checked_at)| *checked_at == at(1)));
+}
+
+#[tokio::test]
+async fn a_repository_can_have_a_hundred_thousand_tags() {
+    let database = Database::new().await;
+    let meta = &database.meta;
+    meta.tag_put(&name("p/r"), &tag("first"), row("one", 1))
+        .await
+        .unwrap();
+    let mut outside = database.outside().await;
+    run(
+        &mut outside,
+        "INSERT INTO tag (repository_id, name, digest, media_type, size_bytes, checked_at) \
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) \
+         SELECT tag.repository_id, 'v' || n.i, tag.digest, NULL, NULL, 1000 FROM n, tag",
+    )
+    .await;
+    let tags = meta.tags(&name("p/r")).await.unwrap();
+    assert_eq!(tags.len(), 100_000);
+    assert!(tags.is_sorted());
+    let last = meta
+        .tag(&name("p/r"), &tag("v99999"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(last.digest, digest("one"));
+}
+
+#[tokio::test]
+async fn lists_are_kept_by_kind_and_key_and_replaced() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let repository = name("p/r");
+    let list = |body: &'static str, seconds| ListRow {
+        body: Bytes::from_static(body.as_bytes()),
+        fetched_at: at(seconds),
+    };
+    let subject = digest("subject").to_string();
+    assert_eq!(
+        meta.list(&repository, ListKind::Tags, "").await.unwrap(),
+        None
+    );
+    meta.list_put(&repository, ListKind::Tags, "", list("[1]", 1))
+        .await
+        .unwrap();
+    meta.list_put(&repository, ListKind::Referrers, &subject, list("[2]", 2))
+        .await
+        .unwrap();
+    meta.list_put(&repository, ListKind::Tags, "", list("[3]", 3))
+        .await
+        .unwrap();
+    assert_eq!(
+        meta.list(&repository, ListKind::Tags, "").await.unwrap(),
+        Some(list("[3]", 3))
+    );
+    let referrers = meta
+        .list(&repository, ListKind::Referrers, &subject)
+        .await
+        .unwrap();
+    assert_eq!(referrers, Some(list("[2]", 2)));
+    assert_eq!(
+        meta.list(&repository, ListKind::Referrers, "")
+            .await
+            .unwrap(),
+        None
+    );
+}

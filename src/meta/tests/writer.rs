@@ -1,0 +1,169 @@
+//! The writer: groups, failures, callers that go away.
+
+use std::task::Poll;
+
+use futures_util::future::{join_all, poll_immediate};
+use sqlx::{Connection, SqliteConnection};
+
+use super::*;
+
+async fn commit_many(meta: &Meta, count: usize) -> Vec<Result<(), MetaError>> {
+    join_all((0..count).map(|index| {
+        let mut image = commit(&format!("p/r{}", index % 7), &format!("image {index}"));
+        image.tag = Some((tag(&format!("v{index}")), at(1)));
+        meta.manifest_commit(image)
+    }))
+    .await
+}
+
+/// Nobody else writes until the connection is given `ROLLBACK`.
+async fn hold(database: &Database) -> SqliteConnection {
+    let mut outside = database.outside().await;
+    run(&mut outside, "BEGIN IMMEDIATE").await;
+    outside
+}
+
+#[tokio::test]
+async fn two_hundred_concurrent_writers_share_few_transactions_and_all_are_durable() {
+    let database = Database::new().await;
+    let mut held = hold(&database).await;
+    let begun = database.meta.transactions();
+    let meta = database.meta.clone();
+    let (outcomes, ()) = tokio::join!(commit_many(&meta, 200), async {
+        // By now all are queued: the first future was polled before this one.
+        run(&mut held, "ROLLBACK").await;
+    });
+    held.close().await.unwrap();
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let transactions = meta.transactions() - begun;
+    assert!(transactions < 100, "{transactions} transactions");
+
+    let database = database.reopen().await;
+    for index in 0..200 {
+        let repository = name(&format!("p/r{}", index % 7));
+        let row = database
+            .meta
+            .tag(&repository, &tag(&format!("v{index}")))
+            .await
+            .unwrap();
+        assert_eq!(row.unwrap().digest, digest(&format!("image {index}")));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_comes_only_after_the_commit() {
+    let database = Database::new().await;
+    let meta = &database.meta;
+    let mut outside = database.outside().await;
+    for index in 0..50 {
+        meta.tag_put(&name("p/r"), &tag(&format!("v{index}")), row("one", 1))
+            .await
+            .unwrap();
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM tag")
+            .fetch_one(&mut outside)
+            .await
+            .unwrap();
+        assert_eq!(count, index + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_caller_went_away_still_happens() {
+    let database = Database::new().await;
+    let meta = &database.meta;
+    let mut held = hold(&database).await;
+    for index in 0..50 {
+        let name_ = tag(&format!("v{index}"));
+        let repository = name("p/r");
+        let put = meta.tag_put(&repository, &name_, row("one", 1));
+        assert_eq!(poll_immediate(put).await.is_some(), false);
+    }
+    run(&mut held, "ROLLBACK").await;
+    meta.tag_put(&name("p/r"), &tag("last"), row("one", 1))
+        .await
+        .unwrap();
+    assert_eq!(meta.tags(&name("p/r")).await.unwrap().len(), 51);
+}
+
+#[tokio::test]
+async fn writes_beyond_the_queue_happen_too_even_when_their_callers_went_away() {
+    let database = Database::new().await;
+    let meta = &database.meta;
+    let mut held = hold(&database).await;
+    let count = crate::meta::writer::QUEUE + 100;
+    let repository = name("p/r");
+    for index in 0..count {
+        let name = tag(&format!("v{index}"));
+        let mut put = std::pin::pin!(meta.tag_put(&repository, &name, row("one", 1)));
+        let poll = std::future::poll_fn(|context| Poll::Ready(put.as_mut().poll(context))).await;
+        assert!(poll.is_pending());
+    }
+    run(&mut held, "ROLLBACK").await;
+    let database = database.reopen().await;
+    assert_eq!(database.meta.tags(&repository).await.unwrap().len(), count);
+}
+
+#[tokio::test]
+async fn one_write_that_fails_does_not_undo_the_others_of_its_transaction() {
+    let database = Database::new().await;
+    let meta = &database.meta;
+    let mut outside = database.outside().await;
+    run(
+        &mut outside,
+        "CREATE TRIGGER bad BEFORE INSERT ON tag WHEN NEW.name = 'v5' \
+         BEGIN SELECT RAISE(ABORT, 'told to fail'); END",
+    )
+    .await;
+    let mut held = hold(&database).await;
+    let (outcomes, ()) = tokio::join!(commit_many(meta, 10), run(&mut held, "ROLLBACK"));
+    for (index, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.is_ok(), index != 5, "{index}: {outcome:?}");
+    }
+    assert!(
+        outcomes[5]
+            .as_ref()
+            .unwrap_err()
+            .to_string()
+            .contains("told to fail")
+    );
+    for index in 0..10 {
+        let repository = name(&format!("p/r{}", index % 7));
+        let image = meta
+            .manifest(&repository, &digest(&format!("image {index}")))
+            .await
+            .unwrap();
+        // All of the failed write is undone, its manifest too.
+        assert_eq!(image.is_some(), index != 5, "{index}");
+    }
+}
+
+#[tokio::test]
+async fn when_the_database_drops_the_transaction_nobody_is_told_yes_and_the_writer_goes_on() {
+    let database = Database::new().await;
+    let meta = &database.meta;
+    let mut outside = database.outside().await;
+    run(
+        &mut outside,
+        "CREATE TRIGGER bad BEFORE INSERT ON tag WHEN NEW.name = 'v5' \
+         BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END",
+    )
+    .await;
+    let mut held = hold(&database).await;
+    let (outcomes, ()) = tokio::join!(commit_many(meta, 10), run(&mut held, "ROLLBACK"));
+    for (index, outcome) in outcomes.iter().enumerate() {
+        let repository = name(&format!("p/r{}", index % 7));
+        let image = meta
+            .manifest(&repository, &digest(&format!("image {index}")))
+            .await
+            .unwrap();
+        assert_eq!(outcome.is_ok(), image.is_some(), "{index}: {outcome:?}");
+    }
+    assert!(outcomes[5].is_err());
+    for error in outcomes.into_iter().filter_map(Result::err) {
+        assert!(matches!(error, MetaError::Transaction(_)), "{error:?}");
+        assert!(error.to_string().contains("disk is full"), "{error}");
+    }
+    meta.tag_put(&name("p/r"), &tag("next"), row("one", 1))
+        .await
+        .unwrap();
+}
