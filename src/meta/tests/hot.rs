@@ -118,7 +118,7 @@ async fn every_write_outdates_what_it_changes() {
         image.tag = Some((latest.clone(), at(second)));
         meta.manifest_commit(image).await.unwrap();
         let read = meta.tag(&repository, &latest).await.unwrap().unwrap();
-        assert_eq!(read.digest, digest(&content));
+        assert_eq!(read.target.digest, digest(&content));
     }
     meta.manifest_commit(commit("p/r", "image")).await.unwrap();
     assert!(meta.manifest(&repository, &image).await.unwrap().is_some());

@@ -58,9 +58,9 @@ async fn a_commit_makes_manifest_references_and_tag_visible_and_repeats_are_harm
     assert_eq!(child.size_bytes, Some(30));
     assert_eq!(meta.blob_size(&image.digest).await.unwrap(), Some(123));
     let tag = meta.tag(&repository, &latest).await.unwrap().unwrap();
-    assert_eq!(tag.digest, image.digest);
-    assert_eq!(tag.media_type.as_deref(), Some("application/manifest"));
-    assert_eq!((tag.size_bytes, tag.checked_at), (Some(123), at(1)));
+    assert_eq!(tag.target.digest, image.digest);
+    assert_eq!(tag.target.media_type, "application/manifest");
+    assert_eq!((tag.target.size_bytes, tag.checked_at), (123, at(1)));
     let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM reference")
         .fetch_one(&mut database.outside().await)
         .await
@@ -130,7 +130,7 @@ async fn referrers_are_descriptors_with_artifact_type_and_annotations() {
         let mut referrer = commit("p/r", content);
         referrer.manifest.subject = Some(descriptor("subject", Some(9)));
         referrer.manifest.artifact_type = Some("application/sig".into());
-        referrer.annotations = (content == "sbom").then(|| annotations.clone());
+        referrer.manifest.annotations = (content == "sbom").then(|| annotations.clone());
         meta.manifest_commit(referrer).await.unwrap();
     }
     meta.manifest_commit(commit("p/r", "no referrer"))

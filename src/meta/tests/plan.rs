@@ -29,6 +29,7 @@ const STATEMENTS: &[&str] = &[
     tag::SQL_GET,
     tag::SQL_ALL,
     tag::SQL_PUT,
+    tag::SQL_ARRIVED,
     tag::SQL_DELETE,
 ];
 
