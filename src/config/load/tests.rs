@@ -357,6 +357,35 @@ fn typical_mistakes_name_key_file_and_what_is_allowed() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_had_is_an_error_that_repeats_none() {
+    for (value, expected) in [
+        ("\"\"", "must not be empty"),
+        ("{ env = \"NOT_SET\" }", "`NOT_SET` is not set"),
+        ("{ file = \"nowhere\" }", "nowhere`: No such file"),
+        ("{ file = \".\" }", "it is a folder"),
+        ("{ env = \"A\", file = \"B\" }", "expected a text, { env"),
+        ("{ value = \"hunter2\" }", "expected a text, { env"),
+        ("7357", "expected a text, { env"),
+    ] {
+        let told = mistake(&format!("[access]\nadmin_password = {value}\n"));
+        assert!(told.contains(expected), "{told}");
+        assert!(
+            !told.contains("hunter2") && !told.contains("7357"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_variable_cannot_reach_into_a_value() {
+    let environment = variables([
+        ("ENTREPOT__SERVER__LISTEN__PORT", "1"),
+        ("ENTREPOT__SERVER__LISTEN", "[::]:1"),
+    ]);
+    assert!(load(None, environment).is_err());
+}
+
+#[test]
 fn a_file_that_is_not_there_is_an_error() {
     let error = load(Some(Path::new("/nonexistent/entrepot.toml")), []).unwrap_err();
     assert!(
