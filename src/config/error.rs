@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 /// One mistake; the process exits with 64 before anything is bound or written.
 ///
-/// Shown as `entrepot.toml:12: `remote[0].urls`: …`. The hint is for the caller to print on a line of its own.
+/// Shown as ``entrepot.toml:12: `remote[0].urls`: …``. The hint is for the caller to print on a line of its own.
 #[derive(Debug, thiserror::Error)]
 #[error("{}{}{problem}", Place(self), Key(&self.key))]
 pub struct ConfigError {
