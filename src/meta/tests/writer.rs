@@ -73,10 +73,10 @@ async fn a_write_whose_caller_went_away_still_happens() {
     let meta = &database.meta;
     let mut held = hold(&database).await;
     for index in 0..50 {
-        let name_ = tag(&format!("v{index}"));
+        let label = tag(&format!("v{index}"));
         let repository = name("p/r");
-        let put = meta.tag_put(&repository, &name_, row("one", 1));
-        assert_eq!(poll_immediate(put).await.is_some(), false);
+        let put = meta.tag_put(&repository, &label, row("one", 1));
+        assert!(poll_immediate(put).await.is_none());
     }
     run(&mut held, "ROLLBACK").await;
     meta.tag_put(&name("p/r"), &tag("last"), row("one", 1))
