@@ -1,12 +1,17 @@
 //! The facade: one method per question that a client can ask.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{MirrorError, Outcome, Repository};
+use super::{MirrorError, Outcome, Projects, Repository};
 use crate::{
+    client::RegistryClient,
+    meta::Meta,
     oci::{Descriptor, Digest, Reference, Tag},
+    store::Store,
+    telemetry::Metrics,
     transfer::Content,
 };
 
@@ -39,7 +44,24 @@ pub struct Mirror {
     _private: Arc<()>,
 }
 
+/// What mirroring is made of.
+pub struct Parts {
+    pub projects: Arc<Projects>,
+    /// By the name of the remote.
+    pub clients: HashMap<String, RegistryClient>,
+    pub store: Store,
+    pub meta: Meta,
+    pub metrics: Metrics,
+    /// Never dial a remote.
+    pub offline: bool,
+    pub shutdown: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
 impl Mirror {
+    pub fn new(_parts: Parts) -> Self {
+        todo!()
+    }
     pub async fn get_manifest(
         &self,
         _repository: &Repository,

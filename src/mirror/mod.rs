@@ -5,7 +5,7 @@ pub mod error;
 pub mod outcome;
 pub mod resolve;
 
-pub use engine::{Answer, ManifestContent, ManifestSummary, Mirror};
+pub use engine::{Answer, ManifestContent, ManifestSummary, Mirror, Parts};
 pub use error::MirrorError;
 pub use outcome::Outcome;
 pub use resolve::{Projects, Repository, ResolveError};
