@@ -14,6 +14,8 @@
 //! A request for a blob goes `app::router` → `v2::dispatch` → `v2::blobs` → `mirror::Mirror::get_blob`, and down from there.
 
 pub mod access;
+pub mod app;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod meta;
