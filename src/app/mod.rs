@@ -12,6 +12,9 @@ mod stream;
 mod sweep;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::StartError;
 pub use shutdown::stop_signal;
 

@@ -19,7 +19,7 @@ pub(super) fn router(app: &App, parts: v2::Parts, kind: v2::Listener) -> Router 
         app.metrics.clone(),
         app.config.server.trusted_proxies.clone(),
     );
-    Router::new()
+    let mounts = Router::new()
         .merge(v2::router(parts, kind))
         .route("/", get(status::about))
         .route("/healthz", get(status::health))
@@ -28,8 +28,13 @@ pub(super) fn router(app: &App, parts: v2::Parts, kind: v2::Listener) -> Router 
             "/metrics",
             get(status::metrics).with_state(app.metrics.clone()),
         )
-        .fallback(status::not_found)
-        // The last one is the outermost.
+        .fallback(status::not_found);
+    layered(mounts, access_log)
+}
+
+/// The layers, the innermost first.
+pub(super) fn layered(mounts: Router, access_log: AccessLog) -> Router {
+    mounts
         .layer(from_fn(catch_panic))
         .layer(from_fn_with_state(access_log, log_access))
         .layer(from_fn(assign_request_id))

@@ -29,18 +29,7 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 /// 1. No new connections and requests. 2. Those that run may end within the grace time. 3. The rest is cut.
 /// 4. Background work ends. 5. Rows are durable.
 pub(super) async fn drain(app: App, connections: Connections) {
-    let grace = app.config.server.shutdown_grace;
-    connections.stop.cancel();
-    connections.open.close();
-    if timeout(grace, connections.open.wait()).await.is_err() {
-        let count = connections.open.len();
-        warn!(
-            count,
-            "cutting {count} connections that did not end within {grace:?}"
-        );
-        connections.cut.cancel();
-        connections.open.wait().await;
-    }
+    end_connections(&connections, app.config.server.shutdown_grace).await;
     app.shutdown.cancel();
     app.tasks.close();
     if timeout(END_TIMEOUT, app.tasks.wait()).await.is_err() {
@@ -50,4 +39,20 @@ pub(super) async fn drain(app: App, connections: Connections) {
         warn!("the database did not close within {END_TIMEOUT:?}");
     }
     info!("stopped");
+}
+
+/// Steps 1 to 3.
+pub(super) async fn end_connections(connections: &Connections, grace: Duration) {
+    connections.stop.cancel();
+    connections.open.close();
+    if timeout(grace, connections.open.wait()).await.is_ok() {
+        return;
+    }
+    let count = connections.open.len();
+    warn!(
+        count,
+        "cutting {count} connections that did not end within {grace:?}"
+    );
+    connections.cut.cancel();
+    connections.open.wait().await;
 }

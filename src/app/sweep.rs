@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::store::Store;
 
-const EVERY: Duration = Duration::from_secs(3600);
+const EVERY: Duration = Duration::from_hours(1);
 
 /// Sweeps until the shutdown.
 pub(super) async fn run(store: Store, max_age: Duration, shutdown: CancellationToken) {

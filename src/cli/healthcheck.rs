@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
-    /// Ask this address instead of the configured one, such as http://127.0.0.1:5000/healthz
+    /// Ask this address instead of the configured one, such as `http://127.0.0.1:5000/healthz`
     #[arg(long)]
     url: Option<Url>,
 }

@@ -28,10 +28,11 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
 
 async fn serve(file: &ConfigFile, config: Config) -> Result<(), Failure> {
     let stop = stop_signal().context("cannot wait for signals")?;
-    match &file.config {
-        Some(path) => info!(file = %path.display(), "configuration read from {}", path.display()),
-        None => info!("no configuration file: the built-in mirrors are served"),
-    }
+    let source = file.config.as_ref().map_or_else(
+        || "no file: the built-in mirrors are served".to_owned(),
+        |path| path.display().to_string(),
+    );
+    info!(source, "configuration read");
     for key in &config.without_effect {
         warn!(key, "`{key}` is set and has no effect in this version");
     }
