@@ -1,0 +1,4 @@
+//! The integration tests: one binary, in-process servers, real HTTP on loopback.
+
+mod harness;
+mod harness_selftest;
