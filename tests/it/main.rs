@@ -1,4 +1,5 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
+mod cli;
 mod harness;
 mod harness_selftest;
