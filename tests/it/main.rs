@@ -1,4 +1,11 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
+mod fill;
+mod fill_lengths;
+mod fill_ranges;
+mod fill_resume;
+mod fill_sharing;
+mod fill_wrong_content;
 mod harness;
 mod harness_selftest;
+mod server;
