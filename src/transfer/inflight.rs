@@ -188,7 +188,7 @@ async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<Tail, FillErro
             Err(_) => return Err(FillError::Abandoned),
         }
     }
-    Ok(tail)
+    Ok(tail.settled())
 }
 
 /// The right to fill one digest. Dropped, the digest is free for the next one; who still waits for first bytes is
