@@ -74,10 +74,26 @@ impl Leader {
 
     async fn lead(mut self) {
         let started = Instant::now();
+        match self.is_stored().await {
+            Ok(false) => {}
+            Ok(true) => return self.step_aside(),
+            Err(error) => return self.fail(error.into()),
+        }
         match self.download().await {
             Ok(spool) => self.keep(spool, started).await,
             Err(error) => self.fail(error),
         }
+    }
+
+    /// The fill before this one may have ended after the caller had looked for its blob.
+    async fn is_stored(&self) -> Result<bool, StoreError> {
+        let store = &self.permit.fills.inner.store;
+        Ok(store.get(&self.request.digest).await?.is_some())
+    }
+
+    fn step_aside(mut self) {
+        self.permit.close();
+        self.permit.phase.send_replace(Phase::Stored);
     }
 
     /// Fetches until every byte is in the spool.
