@@ -288,3 +288,38 @@ async fn what_a_client_accepts_changes_neither_question_nor_answer() {
     assert_eq!(asked[0], asked[1]);
     assert!(asked[0].contains("application/vnd.oci.image.index.v1+json"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_as_fresh_as_the_first_rule_for_all_tags_says() {
+    let named = "tags = \"v*\"\nmode = \"always\"";
+    for (rule, expected) in [
+        ("tags = \"**\"\nmode = \"always\"", 3),
+        ("tags = \"**\"\nttl = \"0s\"", 3),
+        ("tags = \"*\"\nttl = \"1h\"", 1),
+    ] {
+        let scene = Scene::new(&[named, rule]).await;
+        let root = &scene.image.root;
+        for path in ["tags/list".to_owned(), format!("referrers/{root}")] {
+            for _ in 0..3 {
+                let url = format!("{}/v2/r/app/{path}", scene.server.url());
+                assert_eq!(get(&url).await.status, 200);
+            }
+        }
+        let asked = [On::tags(), On::referrers()].map(|on| scene.remote.count(on));
+        assert_eq!(asked, [expected; 2], "{rule}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_misses_of_a_list_are_one_request() {
+    let scene = Scene::all("ttl = \"1h\"").await;
+    let hold = scene.remote.hold(On::tags());
+    let url = format!("{}/v2/r/app/tags/list", scene.server.url());
+    let lists = tokio::spawn(async move { join_all((0..20).map(|_| get(&url))).await });
+    hold.reached(1).await;
+    until_connected(&scene.server, 20).await;
+    hold.release();
+    let answers = lists.await.expect("all are answered");
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert_eq!(scene.remote.count(On::tags()), 1);
+}
