@@ -19,6 +19,11 @@ struct Scene {
 
 impl Scene {
     async fn new(project: &str) -> Self {
+        Self::of(IMPATIENT, project).await
+    }
+
+    /// With these keys of the remote and of the project.
+    async fn of(remote_keys: &str, project_keys: &str) -> Self {
         let remote = FakeRegistry::start().await;
         let platforms = ["linux/amd64", "linux/arm64"];
         let image = ImageBuilder::new(1)
@@ -30,8 +35,8 @@ impl Scene {
         remote.put_untagged("app", &artifact);
         remote.put_image("other", "latest", &ImageBuilder::new(3).layer(KIB).build());
         let setup = Setup::empty()
-            .remote("r", remote.url(), IMPATIENT)
-            .project("r", "r", project);
+            .remote("r", remote.url(), remote_keys)
+            .project("r", "r", project_keys);
         let server = setup.freshness("tags = \"**\"\nttl = \"0s\"").start().await;
         Self {
             remote,
@@ -197,7 +202,7 @@ async fn a_remote_that_talks_nonsense_is_outlived() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_failures_and_a_success_are_a_success() {
-    let scene = Scene::new("").await;
+    let scene = Scene::of("", "").await;
     scene
         .remote
         .fault_times(On::manifest(), 2, Fault::status(503));
