@@ -1,5 +1,6 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
+mod cli;
 mod fill;
 mod fill_lengths;
 mod fill_ranges;
