@@ -18,10 +18,14 @@ pub(crate) struct Setup {
 impl Setup {
     /// No remotes, no projects.
     pub(crate) fn empty() -> Self {
-        let sections = "builtin = false\n[server]\nlisten = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n\
+        let sections =
+            "builtin = false\n[server]\nlisten = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n\
              [storage]\npath = \"data\"\n"
-            .to_owned();
-        Self { sections, tables: String::new() }
+                .to_owned();
+        Self {
+            sections,
+            tables: String::new(),
+        }
     }
 
     /// The default project `docker.io`, as Docker Hub, filled from this remote.
@@ -35,7 +39,8 @@ impl Setup {
 
     /// A mirror project with a remote of the same name.
     pub(crate) fn mirror(self, name: &str, remote: &FakeRegistry, keys: &str) -> Self {
-        self.remote(name, &remote.url(), "").project(name, name, keys)
+        self.remote(name, &remote.url(), "")
+            .project(name, name, keys)
     }
 
     pub(crate) fn remote(mut self, name: &str, url: &str, keys: &str) -> Self {
@@ -77,7 +82,10 @@ impl Setup {
         let folder = TempDir::new().expect("a folder for the data");
         std::fs::write(folder.path().join("entrepot.toml"), self.text()).expect("a file");
         let running = Running::start(&folder).await;
-        TestServer { folder, running: Some(running) }
+        TestServer {
+            folder,
+            running: Some(running),
+        }
     }
 }
 
@@ -98,16 +106,27 @@ impl Running {
     async fn start(folder: &TempDir) -> Self {
         let file = folder.path().join("entrepot.toml");
         let config = config::load(Some(&file), []).unwrap_or_else(|error| panic!("{error}"));
-        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+        let scheme = if config.server.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         let app = App::build(config).await.expect("the application is built");
         let server = app.bind().await.expect("free ports");
         let url = format!("{scheme}://{}", server.address());
-        let mirror_url = server.mirror_address().map(|address| format!("{scheme}://{address}"));
+        let mirror_url = server
+            .mirror_address()
+            .map(|address| format!("{scheme}://{address}"));
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { url, mirror_url, stop, task }
+        Self {
+            url,
+            mirror_url,
+            stop,
+            task,
+        }
     }
 
     async fn stop(self) {
@@ -124,7 +143,10 @@ impl TestServer {
 
     /// Of the pull-only listener.
     pub(crate) fn mirror_url(&self) -> &str {
-        self.running().mirror_url.as_deref().expect("server.mirror_listen is set")
+        self.running()
+            .mirror_url
+            .as_deref()
+            .expect("server.mirror_listen is set")
     }
 
     pub(crate) fn manifest_url(&self, repository: &str, reference: &str) -> String {
