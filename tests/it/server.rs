@@ -13,6 +13,7 @@ pub(crate) struct Setup {
     /// Tables with a name, so that keys outside `[[…]]` can come first.
     sections: String,
     tables: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -21,12 +22,12 @@ impl Setup {
         let sections = "builtin = false\n[server]\nlisten = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n\
              [storage]\npath = \"data\"\n"
             .to_owned();
-        Self { sections, tables: String::new() }
+        Self { sections, tables: String::new(), environment: Vec::new() }
     }
 
     /// The default project `docker.io`, as Docker Hub, filled from this remote.
     pub(crate) fn hub(remote: &FakeRegistry) -> Self {
-        Self::empty().remote("docker.io", &remote.url(), "provider = \"docker-hub\"").project(
+        Self::empty().remote("docker.io", remote.url(), "provider = \"docker-hub\"").project(
             "docker.io",
             "docker.io",
             "default = true\nhosts = [\"docker.io\", \"index.docker.io\", \"registry-1.docker.io\"]",
@@ -35,7 +36,7 @@ impl Setup {
 
     /// A mirror project with a remote of the same name.
     pub(crate) fn mirror(self, name: &str, remote: &FakeRegistry, keys: &str) -> Self {
-        self.remote(name, &remote.url(), "").project(name, name, keys)
+        self.remote(name, remote.url(), "").project(name, name, keys)
     }
 
     pub(crate) fn remote(mut self, name: &str, url: &str, keys: &str) -> Self {
@@ -68,6 +69,17 @@ impl Setup {
         self
     }
 
+    /// A variable of the environment that the configuration is read with, such as `ENTREPOT__SERVER__MIRROR_LISTEN`.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// As `mirror`, with keys of the remote too.
+    pub(crate) fn mirror_with(self, name: &str, remote: &FakeRegistry, remote_keys: &str) -> Self {
+        self.remote(name, remote.url(), remote_keys).project(name, name, "visibility = \"public\"")
+    }
+
     pub(crate) fn text(&self) -> String {
         format!("{}{}", self.sections, self.tables)
     }
@@ -76,14 +88,15 @@ impl Setup {
         install_crypto();
         let folder = TempDir::new().expect("a folder for the data");
         std::fs::write(folder.path().join("entrepot.toml"), self.text()).expect("a file");
-        let running = Running::start(&folder).await;
-        TestServer { folder, running: Some(running) }
+        let running = Running::start(&folder, &self.environment).await;
+        TestServer { folder, environment: self.environment, running: Some(running) }
     }
 }
 
 /// A server that runs until it is dropped.
 pub(crate) struct TestServer {
     pub(crate) folder: TempDir,
+    environment: Vec<(String, String)>,
     running: Option<Running>,
 }
 
@@ -95,9 +108,9 @@ struct Running {
 }
 
 impl Running {
-    async fn start(folder: &TempDir) -> Self {
+    async fn start(folder: &TempDir, environment: &[(String, String)]) -> Self {
         let file = folder.path().join("entrepot.toml");
-        let config = config::load(Some(&file), []).unwrap_or_else(|error| panic!("{error}"));
+        let config = config::load(Some(&file), environment.to_vec()).unwrap_or_else(|error| panic!("{error}"));
         let scheme = if config.server.tls.is_some() { "https" } else { "http" };
         let app = App::build(config).await.expect("the application is built");
         let server = app.bind().await.expect("free ports");
@@ -147,7 +160,7 @@ impl TestServer {
 
     /// Starts again on the same data.
     pub(crate) async fn start_again(&mut self) {
-        self.running = Some(Running::start(&self.folder).await);
+        self.running = Some(Running::start(&self.folder, &self.environment).await);
     }
 
     fn running(&self) -> &Running {
