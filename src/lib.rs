@@ -1,6 +1,21 @@
 //! Entrepot: a container registry that mirrors, hosts and replicates.
+//!
+//! ```text
+//! 6  cli (and main)              parse, choose, exit code
+//! 5  app                         composition root: builds everything, layers the routers, drains
+//! 4  v2                          HTTP edge: the Distribution API
+//! 3  mirror                      what the product does; knows no HTTP server
+//! 2  transfer                    moving content: remote → store
+//! 1  store  meta  client  access one outside thing each: bytes · rows · other registries · who may
+//! 0  oci    config  telemetry    plain types; no I/O
+//! ```
+//!
+//! A module uses lower layers only, never a sibling; `tests/it/layering.rs` holds the `use crate::…` lines against this table.
+//! A request for a blob goes `app::router` → `v2::dispatch` → `v2::blobs` → `mirror::Mirror::get_blob`, and down from there.
 
 pub mod access;
+pub mod app;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod meta;
@@ -9,3 +24,4 @@ pub mod oci;
 pub mod store;
 pub mod telemetry;
 pub mod transfer;
+pub mod v2;

@@ -33,19 +33,18 @@ CREATE TABLE manifest (
     size_bytes    BIGINT NOT NULL,
     created_at    BIGINT NOT NULL,
     -- What a referrer's descriptor says; annotations (JSON) only with a subject, so that other rows stay small.
-    subject       TEXT,
     artifact_type TEXT,
     annotations   TEXT,
     PRIMARY KEY (repository_id, digest)
 ) WITHOUT ROWID;
 CREATE INDEX manifest_digest ON manifest (digest);
-CREATE INDEX manifest_subject ON manifest (repository_id, subject) WHERE subject IS NOT NULL;
 
--- What the manifests of a repository name. The key begins with the child: that is how it is asked.
+-- What the manifests of a repository name: blobs, manifests, and the one that is their subject.
+-- The key begins with the child: that is how it is asked.
 CREATE TABLE reference (
     repository_id BIGINT NOT NULL,
     child         TEXT   NOT NULL,
-    kind          TEXT   NOT NULL CHECK (kind IN ('blob', 'manifest')),
+    kind          TEXT   NOT NULL CHECK (kind IN ('blob', 'manifest', 'subject')),
     parent        TEXT   NOT NULL,
     media_type    TEXT   NOT NULL,
     size_bytes    BIGINT,
@@ -80,3 +79,17 @@ CREATE TABLE list (
     fetched_at    BIGINT NOT NULL,
     PRIMARY KEY (repository_id, kind, key)
 );
+
+-- What the planner is to assume of sizes: large repositories. Without it SQLite takes a repository for ten rows and
+-- reads all of its tags instead of using tag_digest. Only SQLite needs this; ANALYZE is never run on real rows.
+ANALYZE;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('link', 'link', '1000000 10000 1'),
+    ('link', 'link_digest', '1000000 10 1'),
+    ('manifest', 'manifest', '1000000 10000 1'),
+    ('manifest', 'manifest_digest', '1000000 10 1'),
+    ('reference', 'reference', '1000000 10000 10 10 1'),
+    ('reference', 'reference_parent', '1000000 10000 10 10 1'),
+    ('tag', 'tag', '1000000 10000 1'),
+    ('tag', 'tag_digest', '1000000 10000 10 1');
+ANALYZE sqlite_schema;

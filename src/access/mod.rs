@@ -1,21 +1,7 @@
-//! Who may do what. Layer 1. Decisions are pure.
+//! Who asks, and who may do what. Layer 1. Decisions are pure: no I/O.
 
-use crate::config::{Project, Visibility};
+pub mod caller;
+pub mod gate;
 
-/// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caller {
-    Anonymous,
-    /// The system admin.
-    Admin,
-}
-
-impl Caller {
-    /// May this caller pull from (and know of) this project?
-    pub fn may_pull(self, project: &Project) -> bool {
-        match self {
-            Self::Admin => true,
-            Self::Anonymous => project.visibility == Visibility::Public,
-        }
-    }
-}
+pub use caller::Caller;
+pub use gate::{BadCredentials, Gate};

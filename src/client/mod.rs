@@ -24,4 +24,4 @@ mod tests;
 
 pub use body::BlobStreamBody;
 pub use error::{ClientError, ErrorKind, SetupError};
-pub use registry::{BlobStream, BlobStreamBody, ManifestHead, Patience, RegistryClient, RemoteManifest};
+pub use registry::{BlobStream, ManifestHead, Patience, RegistryClient, RemoteManifest};

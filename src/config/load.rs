@@ -1,13 +1,108 @@
 //! Finding and reading the file and the environment.
 
-use std::path::Path;
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use super::{Config, ConfigError};
+use super::{
+    Access, Config, ConfigError, Log, Server, Storage,
+    error::Problem,
+    later, project,
+    remote::Remotes,
+    section::{Context, Section},
+    tree::{self, Table},
+    value::{self, boolean},
+};
 
 /// Reads `file` (or only the defaults) and then `ENTREPOT__SECTION__KEY` variables from `environment`.
+///
+/// A variable beats the file. `environment` is also where secrets given as `{env = "NAME"}` are looked up. Files that the
+/// configuration names are opened, nothing is written.
 pub fn load(
-    _file: Option<&Path>,
-    _environment: impl IntoIterator<Item = (String, String)>,
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    todo!()
+    let environment: BTreeMap<String, String> = environment.into_iter().collect();
+    let mut table = file.map_or_else(|| Ok(Table::new()), read_file)?;
+    tree::overlay(&mut table, &environment)?;
+    let context = Context {
+        file: file.map(Path::to_owned),
+        folder: file
+            .and_then(Path::parent)
+            .map(Path::to_owned)
+            .unwrap_or_default(),
+        environment,
+        without_effect: RefCell::default(),
+    };
+    read(Section::root(&context, &table), &context)
 }
+
+fn read_file(file: &Path) -> Result<Table, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
+        file: Some(file.to_owned()),
+        line: None,
+        key: String::new(),
+        problem: format!("cannot read the configuration: {error}"),
+        hint: None,
+    })?;
+    tree::parse(file, &text)
+}
+
+fn read(mut root: Section<'_>, context: &Context) -> Result<Config, ConfigError> {
+    let with_builtin = root.take("builtin", boolean)?.unwrap_or(true);
+    let server = Server::read(root.table("server")?)?;
+    let storage = Storage::read(root.table("storage")?)?;
+    let database = read_database(root.table("database")?, &storage)?;
+    later::cluster(root.table("cluster")?)?;
+    later::secrets(root.table("secrets")?)?;
+    let (access, default_visibility) = Access::read(root.table("access")?)?;
+    let remotes = Remotes::read(&mut root, with_builtin)?;
+    let projects = project::read_all(&mut root, &remotes, default_visibility, with_builtin)?;
+    let offline = read_mirror(root.table("mirror")?)?;
+    later::replication(root.table("replication")?)?;
+    later::upkeep(root.table("upkeep")?)?;
+    let log = Log::read(root.table("log")?)?;
+    root.finish()?;
+    let without_effect = context.without_effect.take();
+    Ok(Config {
+        server,
+        storage,
+        database,
+        remotes: remotes.list,
+        projects,
+        offline,
+        access,
+        log,
+        without_effect,
+    })
+}
+
+fn read_mirror(mut section: Section<'_>) -> Result<bool, ConfigError> {
+    let offline = section.take("offline", boolean)?.unwrap_or(false);
+    section.finish()?;
+    Ok(offline)
+}
+
+/// The file of the SQLite database. A URL may hold a password, so no refusal repeats it.
+fn read_database(mut section: Section<'_>, storage: &Storage) -> Result<PathBuf, ConfigError> {
+    let in_storage = || storage.path.join("entrepot.db");
+    let folder = section.folder();
+    let file = section.take("url", |node| {
+        let url = value::text(node)?;
+        match url.split_once("://") {
+            None if url == "sqlite" => Ok(in_storage()),
+            Some(("sqlite", path)) if !path.is_empty() => Ok(folder.join(path)),
+            Some(("postgres" | "postgresql", _)) => {
+                Err(Problem::new("this version keeps its rows in SQLite only; expected \"sqlite\" or \"sqlite:///path\""))
+            }
+            _ => Err(Problem::new("expected \"sqlite\" or \"sqlite:///path\"")),
+        }
+    })?;
+    section.finish()?;
+    Ok(file.unwrap_or_else(in_storage))
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,15 +2,20 @@
 //! Errors name the key, the file and what is allowed. The contract of names and meanings is `config/entrepot.toml`.
 
 pub mod access;
+mod builtin;
 pub mod error;
+mod later;
 pub mod load;
 pub mod log;
 pub mod pattern;
 pub mod project;
 pub mod remote;
 pub mod secret;
+mod section;
 pub mod server;
 pub mod storage;
+mod tree;
+mod value;
 
 pub use access::{Access, Challenge};
 pub use error::ConfigError;

@@ -1,5 +1,11 @@
 //! `[[project]]`: the first component of repository names; bound to a remote (mirror) or taking pushes (hosted).
 
+mod claims;
+mod freshness;
+mod read;
+
+pub(super) use read::read_all;
+
 use std::time::Duration;
 
 use super::Pattern;
@@ -19,26 +25,33 @@ pub struct Project {
     pub deny: Vec<Pattern>,
     /// Put before the remote's repository name.
     pub prefix: Option<Name>,
+    /// Still serve a tag that the remote says is gone.
     pub keep_deleted: bool,
+    /// How long "not there" is remembered.
     pub negative_ttl: Duration,
+    /// Never ask the remote for this project.
     pub offline: bool,
     /// First match wins; the last one matches everything.
     pub freshness: Vec<Freshness>,
 }
 
+/// Where a project's content comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProjectKind {
+    /// Pushes.
     Hosted,
     /// Filled from the remote of this name.
-    Mirror {
-        remote: String,
-    },
+    Mirror { remote: String },
 }
 
+/// Who may pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visibility {
+    /// Anybody.
     Public,
+    /// Who holds a right.
     Private,
+    /// Whom the remote lets in. Not read from a configuration yet: `private` is in force instead.
     Remote,
 }
 
@@ -52,10 +65,14 @@ pub struct Freshness {
     pub stale_if_error: StaleIfError,
 }
 
+/// When the remote is asked about a tag that is cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FreshnessMode {
+    /// When the cached answer is older than the ttl.
     Ttl,
+    /// Each time.
     Always,
+    /// Never again.
     Immutable,
 }
 
@@ -68,15 +85,24 @@ pub enum StaleIfError {
 
 impl Project {
     /// The rule that decides for this tag.
-    pub fn freshness_of(&self, _tag: &Tag) -> &Freshness {
-        todo!()
+    pub fn freshness_of(&self, tag: &Tag) -> &Freshness {
+        let matching = self
+            .freshness
+            .iter()
+            .find(|rule| rule.tags.matches(tag.as_str()));
+        matching
+            .or(self.freshness.last())
+            .expect("reading ends the list with a rule for every tag")
     }
-    /// How long a list of tags or referrers is served without asking: the ttl of the last rule, which matches everything.
+
+    /// How long a list of tags or referrers is served without asking: the ttl of the last rule, which is for every tag.
     pub fn list_ttl(&self) -> Duration {
         self.freshness.last().map_or(Duration::ZERO, |rule| rule.ttl)
     }
+
     /// `allow` and `deny` on the repository name without the project. No `allow` allows all; `deny` wins.
-    pub fn admits(&self, _rest: &str) -> bool {
-        todo!()
+    pub fn admits(&self, rest: &str) -> bool {
+        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(rest));
+        (self.allow.is_empty() || any(&self.allow)) && !any(&self.deny)
     }
 }

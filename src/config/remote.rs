@@ -4,11 +4,21 @@ use std::{path::PathBuf, time::Duration};
 
 use url::Url;
 
-use super::Secret;
+use super::{
+    ConfigError, Secret,
+    builtin::{self, BuiltIn},
+    error::Problem,
+    section::Section,
+    tree::Node,
+    value::{
+        self, Read, bandwidth, boolean, choice, count, host, proxy_url, remote_url, text, timeout,
+    },
+};
 
 /// What kind of registry a remote is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {
+    /// Any registry that follows the specification.
     DockerRegistry,
     /// Completes names of one component with `library/`.
     DockerHub,
@@ -33,7 +43,9 @@ pub struct Remote {
     pub urls: Vec<Url>,
     pub username: Option<String>,
     pub password: Option<Secret>,
+    /// False: certificates that nobody signed are accepted.
     pub verify_tls: bool,
+    /// Further trusted certificates, PEM.
     pub ca: Option<PathBuf>,
     /// (certificate, key), both PEM.
     pub client_cert: Option<(PathBuf, PathBuf)>,
@@ -42,7 +54,9 @@ pub struct Remote {
     pub header_timeout: Duration,
     /// Instead of `header_timeout` when something cached can be served.
     pub answer_timeout: Duration,
+    /// No byte of a body for so long means broken.
     pub idle_timeout: Duration,
+    /// A fill without progress over all URLs is given up after this.
     pub retry_for: Duration,
     /// Further hosts whose token realm is trusted.
     pub realms: Vec<String>,
@@ -55,5 +69,229 @@ impl Remote {
     /// True when requests carry no credentials of ours.
     pub fn is_anonymous(&self) -> bool {
         self.password.is_none()
+    }
+}
+
+const PROVIDERS: &[(&str, Provider)] = &[
+    ("docker-registry", Provider::DockerRegistry),
+    ("docker-hub", Provider::DockerHub),
+    ("entrepot", Provider::Entrepot),
+    ("harbor", Provider::Harbor),
+    ("ecr", Provider::Ecr),
+    ("google", Provider::Google),
+    ("azure", Provider::Azure),
+    ("ghcr", Provider::Ghcr),
+    ("quay", Provider::Quay),
+    ("gitlab", Provider::Gitlab),
+    ("aliyun", Provider::Aliyun),
+    ("tencent", Provider::Tencent),
+];
+
+/// All remotes, and which of them are given credentials of any kind.
+pub(super) struct Remotes {
+    pub(super) list: Vec<Remote>,
+    with_credentials: Vec<String>,
+}
+
+impl Remotes {
+    pub(super) fn read(root: &mut Section<'_>, with_builtin: bool) -> Result<Self, ConfigError> {
+        let mut remotes = Self {
+            list: Vec::new(),
+            with_credentials: Vec::new(),
+        };
+        for section in root.tables("remote")? {
+            remotes.read_one(section)?;
+        }
+        if with_builtin {
+            let missing = builtin::REGISTRIES
+                .iter()
+                .filter(|registry| remotes.named(registry.name).is_none());
+            let missing: Vec<Remote> = missing.map(Remote::built_in).collect();
+            remotes.list.extend(missing);
+        }
+        Ok(remotes)
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<&Remote> {
+        self.list.iter().find(|remote| remote.name == name)
+    }
+
+    /// True when nobody's rights are lent to those who pull through a mirror of this remote.
+    pub(super) fn is_anonymous(&self, name: &str) -> bool {
+        !self.with_credentials.iter().any(|other| other == name)
+    }
+
+    fn read_one(&mut self, mut section: Section<'_>) -> Result<(), ConfigError> {
+        let missing =
+            |section: &Section<'_>, key, text: &str| section.error(key, Problem::new(text));
+        let name = section
+            .take("name", remote_name)?
+            .ok_or_else(|| missing(&section, "name", "missing; every remote has a name"))?;
+        if self.named(&name).is_some() {
+            return Err(section.error(
+                "name",
+                Problem::new(format!("another remote is called `{name}` already")),
+            ));
+        }
+        let registry = builtin::named(&name);
+        let provider = section.take("provider", choice(PROVIDERS))?;
+        let urls = match section.take_list("urls", remote_url)? {
+            Some(urls) if urls.is_empty() => {
+                return Err(missing(&section, "urls", "expected at least one URL"));
+            }
+            Some(urls) => urls,
+            None => vec![registry.map(BuiltIn::parsed_url).ok_or_else(|| {
+                missing(
+                    &section,
+                    "urls",
+                    "missing; expected a list such as [\"https://registry.example.com\"]",
+                )
+            })?],
+        };
+        let provider = provider.or(registry.map(|registry| registry.provider));
+        let mut remote =
+            Remote::with_defaults(name, provider.unwrap_or(Provider::DockerRegistry), urls);
+        let has_credentials = remote.read_credentials(&mut section)?;
+        remote.read_tls(&mut section)?;
+        remote.read_limits(&mut section)?;
+        section.finish()?;
+        if has_credentials {
+            self.with_credentials.push(remote.name.clone());
+        }
+        self.list.push(remote);
+        Ok(())
+    }
+}
+
+impl Remote {
+    fn built_in(registry: &BuiltIn) -> Self {
+        Self::with_defaults(
+            registry.name.to_owned(),
+            registry.provider,
+            vec![registry.parsed_url()],
+        )
+    }
+
+    fn with_defaults(name: String, provider: Provider, urls: Vec<Url>) -> Self {
+        Self {
+            name,
+            provider,
+            urls,
+            username: None,
+            password: None,
+            verify_tls: true,
+            ca: None,
+            client_cert: None,
+            proxy: None,
+            connect_timeout: Duration::from_secs(2),
+            header_timeout: Duration::from_secs(15),
+            answer_timeout: Duration::from_secs(2),
+            idle_timeout: Duration::from_secs(15),
+            retry_for: Duration::from_mins(1),
+            realms: Vec::new(),
+            max_connections: None,
+            bandwidth: None,
+        }
+    }
+
+    /// Gives whether there are any, those without effect included: what they open must not become public by mistake.
+    fn read_credentials(&mut self, section: &mut Section<'_>) -> Result<bool, ConfigError> {
+        self.username = section.take("username", text)?;
+        self.password = section.secret("password")?;
+        let token = section.set_aside_secret("token")?.is_some();
+        let helper = section.set_aside("credential_helper", text)?.is_some();
+        let docker_config = section
+            .set_aside("docker_config", boolean)?
+            .unwrap_or(false);
+        match (&self.username, &self.password) {
+            (Some(_), None) if !token => {
+                return Err(section.error(
+                    "username",
+                    Problem::new("set without `password`; the two go together"),
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(section.error(
+                    "password",
+                    Problem::new("set without `username`; the two go together"),
+                ));
+            }
+            _ => {}
+        }
+        Ok(self.password.is_some()
+            || token
+            || helper
+            || docker_config
+            || section.has("client_cert"))
+    }
+
+    fn read_tls(&mut self, section: &mut Section<'_>) -> Result<(), ConfigError> {
+        self.verify_tls = section.take("verify_tls", boolean)?.unwrap_or(true);
+        self.ca = section.file("ca")?;
+        self.client_cert = match (section.file("client_cert")?, section.file("client_key")?) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(section.error(
+                    "client_cert",
+                    Problem::new("set without `client_key`; the two go together"),
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(section.error(
+                    "client_key",
+                    Problem::new("set without `client_cert`; the two go together"),
+                ));
+            }
+        };
+        self.proxy = section.take("proxy", proxy_url)?;
+        Ok(())
+    }
+
+    fn read_limits(&mut self, section: &mut Section<'_>) -> Result<(), ConfigError> {
+        let mut wait = |key, into: &mut Duration| -> Result<(), ConfigError> {
+            *into = section.take(key, timeout)?.unwrap_or(*into);
+            Ok(())
+        };
+        wait("connect_timeout", &mut self.connect_timeout)?;
+        wait("header_timeout", &mut self.header_timeout)?;
+        wait("answer_timeout", &mut self.answer_timeout)?;
+        wait("idle_timeout", &mut self.idle_timeout)?;
+        wait("retry_for", &mut self.retry_for)?;
+        self.realms = section.take_list("realms", host)?.unwrap_or_default();
+        self.max_connections = section.take("max_connections", count)?;
+        self.bandwidth = section.take("bandwidth", bandwidth)?;
+        section.set_aside("rate_reserve", value::whole)?;
+        section.set_aside("allowed_hours", hours)?;
+        Ok(())
+    }
+}
+
+/// Names of remotes stand in paths of the API and in labels.
+fn remote_name(node: &Node) -> Read<String> {
+    let name = text(node)?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    if name.len() > 255 || !name.bytes().all(allowed) {
+        return Err(Problem::new(format!(
+            "expected letters, digits and `.`, `_`, `:`, `-`, found `{name}`"
+        )));
+    }
+    Ok(name)
+}
+
+/// Two times of the day, `22:00-06:00`.
+fn hours(node: &Node) -> Read<()> {
+    let text = text(node)?;
+    let is_time = |text: &str| {
+        let parts = text
+            .split_once(':')
+            .map(|(hour, minute)| (hour.parse::<u8>(), minute.parse::<u8>()));
+        text.len() == 5 && matches!(parts, Some((Ok(0..24), Ok(0..60))))
+    };
+    match text.split_once('-') {
+        Some((from, to)) if is_time(from) && is_time(to) => Ok(()),
+        _ => Err(Problem::new(format!(
+            "expected hours such as \"22:00-06:00\", found `{text}`"
+        ))),
     }
 }

@@ -15,10 +15,9 @@ pub(super) const SQL_GET: &str = "SELECT media_type, size_bytes, created_at FROM
 
 /// The same bytes again: what was read out of them may be more than an earlier version knew.
 pub(super) const SQL_PUT: &str = "INSERT INTO manifest \
-     (repository_id, digest, media_type, size_bytes, created_at, subject, artifact_type, annotations) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-     ON CONFLICT (repository_id, digest) DO UPDATE SET \
-     media_type = excluded.media_type, subject = excluded.subject, \
+     (repository_id, digest, media_type, size_bytes, created_at, artifact_type, annotations) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) \
+     ON CONFLICT (repository_id, digest) DO UPDATE SET media_type = excluded.media_type, \
      artifact_type = excluded.artifact_type, annotations = excluded.annotations";
 
 pub(super) const SQL_REFERENCE: &str = "INSERT INTO reference \
@@ -33,10 +32,13 @@ pub(super) const SQL_REFERENCED: &str = "SELECT media_type, size_bytes FROM refe
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND child = $2 AND kind = $3 \
      LIMIT 1";
 
-pub(super) const SQL_REFERRERS: &str = "SELECT digest, media_type, size_bytes, artifact_type, annotations \
-     FROM manifest \
-     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND subject = $2 \
-     ORDER BY digest";
+/// CROSS JOIN: SQLite keeps to this order, and does not read all manifests of the repository instead.
+pub(super) const SQL_REFERRERS: &str = "SELECT manifest.digest, manifest.media_type, manifest.size_bytes, \
+     manifest.artifact_type, manifest.annotations FROM reference CROSS JOIN manifest \
+     WHERE reference.repository_id = (SELECT id FROM repository WHERE name = $1) \
+     AND reference.child = $2 AND reference.kind = 'subject' \
+     AND manifest.repository_id = reference.repository_id AND manifest.digest = reference.parent \
+     ORDER BY reference.parent";
 
 pub(super) const SQL_DELETE_TAGS: &str = "DELETE FROM tag \
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2 RETURNING name";
@@ -86,6 +88,7 @@ pub struct ManifestCommit {
 enum Kind {
     Blob,
     Manifest,
+    Subject,
 }
 
 impl Kind {
@@ -93,6 +96,7 @@ impl Kind {
         match self {
             Self::Blob => "blob",
             Self::Manifest => "manifest",
+            Self::Subject => "subject",
         }
     }
 }
@@ -235,8 +239,9 @@ pub(super) async fn commit(
     blob::put(connection, &commit.digest, commit.size_bytes).await?;
     put(connection, repository_id, commit).await?;
     for (kind, children) in [
-        (Kind::Blob, &commit.manifest.blobs),
+        (Kind::Blob, &commit.manifest.blobs[..]),
         (Kind::Manifest, &commit.manifest.manifests),
+        (Kind::Subject, commit.manifest.subject.as_slice()),
     ] {
         for child in children {
             sqlx::query(SQL_REFERENCE)
@@ -280,12 +285,11 @@ async fn put(
     repository_id: i64,
     commit: &ManifestCommit,
 ) -> Result<(), MetaError> {
-    let subject = commit.manifest.subject.as_ref();
     let annotations = commit
         .manifest
         .annotations
         .as_ref()
-        .filter(|_| subject.is_some())
+        .filter(|_| commit.manifest.subject.is_some())
         .map(|map| serde_json::to_string(map).expect("a map of strings is JSON"));
     sqlx::query(SQL_PUT)
         .bind(repository_id)
@@ -293,7 +297,6 @@ async fn put(
         .bind(commit.media_type.as_str())
         .bind(column::size(commit.size_bytes))
         .bind(column::milliseconds(SystemTime::now()))
-        .bind(subject.map(|subject| subject.digest.to_string()))
         .bind(commit.manifest.artifact_type.as_deref())
         .bind(annotations)
         .execute(connection)

@@ -43,7 +43,7 @@ impl Meta {
             if upper <= floor {
                 continue;
             }
-            let wanted = i64::try_from(limit - names.len()).expect("at most u32::MAX");
+            let wanted = i64::try_from(limit - names.len()).unwrap_or(i64::MAX);
             let found = self
                 .names_between(lower.max(floor.clone()), &upper, wanted)
                 .await?;

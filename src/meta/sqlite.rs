@@ -52,6 +52,8 @@ struct Inner {
     closing: CancellationToken,
     #[cfg(test)]
     transactions: Arc<std::sync::atomic::AtomicU64>,
+    #[cfg(test)]
+    reads: std::sync::atomic::AtomicU64,
 }
 
 impl Meta {
@@ -109,6 +111,8 @@ impl Meta {
             closing,
             #[cfg(test)]
             transactions,
+            #[cfg(test)]
+            reads: 0.into(),
         })))
     }
 
@@ -150,6 +154,10 @@ impl Meta {
         &self,
         query: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, MetaError> {
+        #[cfg(test)]
+        self.0
+            .reads
+            .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         match timeout(READ_TIMEOUT, query).await {
             Ok(rows) => Ok(rows?),
             Err(_elapsed) => Err(MetaError::Timeout),
@@ -162,6 +170,12 @@ impl Meta {
 
     pub(super) fn hot(&self) -> &HotRows {
         &self.0.hot
+    }
+
+    /// How many queries were not answered from memory.
+    #[cfg(test)]
+    pub(super) fn reads(&self) -> u64 {
+        self.0.reads.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     /// How many transactions the writer has ended.

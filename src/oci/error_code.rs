@@ -67,3 +67,31 @@ impl ErrorCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_statuses_are_those_of_the_specification() {
+        for (code, text, status) in [
+            (ErrorCode::BlobUnknown, "BLOB_UNKNOWN", 404),
+            (ErrorCode::BlobUploadInvalid, "BLOB_UPLOAD_INVALID", 400),
+            (ErrorCode::BlobUploadUnknown, "BLOB_UPLOAD_UNKNOWN", 404),
+            (ErrorCode::DigestInvalid, "DIGEST_INVALID", 400),
+            (ErrorCode::ManifestBlobUnknown, "MANIFEST_BLOB_UNKNOWN", 400),
+            (ErrorCode::ManifestInvalid, "MANIFEST_INVALID", 400),
+            (ErrorCode::ManifestUnknown, "MANIFEST_UNKNOWN", 404),
+            (ErrorCode::NameInvalid, "NAME_INVALID", 400),
+            (ErrorCode::NameUnknown, "NAME_UNKNOWN", 404),
+            (ErrorCode::SizeInvalid, "SIZE_INVALID", 400),
+            (ErrorCode::Unauthorized, "UNAUTHORIZED", 401),
+            (ErrorCode::Denied, "DENIED", 403),
+            (ErrorCode::Unsupported, "UNSUPPORTED", 405),
+            (ErrorCode::TooManyRequests, "TOOMANYREQUESTS", 429),
+            (ErrorCode::Unavailable, "UNAVAILABLE", 503),
+        ] {
+            assert_eq!((code.as_str(), code.status().as_u16()), (text, status));
+        }
+    }
+}

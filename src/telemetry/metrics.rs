@@ -1,34 +1,333 @@
-//! Every metric name, once.
+//! Every metric name, once. Names end with `_total` where Prometheus adds it to a counter.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+        info::Info,
+    },
+    registry::Registry,
+};
+
+/// The content type of [`Metrics::encode`].
+pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All metrics of the process; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Metrics {
-    _private: (),
+pub struct Metrics(Arc<Families>);
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    project: String,
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HttpLabels {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    route: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RemoteRequestLabels {
+    remote: String,
+    kind: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RemoteLabels {
+    remote: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProjectLabels {
+    project: String,
+}
+
+/// From a page-cache hit to a remote that nearly timed out.
+#[derive(Debug, Clone, Default)]
+struct Seconds;
+
+impl MetricConstructor<Histogram> for Seconds {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new([
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        ])
+    }
+}
+
+struct Families {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    http_requests: Family<HttpLabels, Counter>,
+    http_seconds: Family<RouteLabels, Histogram, Seconds>,
+    http_aborted: Family<RouteLabels, Counter>,
+    connections: Gauge,
+    remote_requests: Family<RemoteRequestLabels, Counter>,
+    remote_errors: Family<RemoteLabels, Counter>,
+    remote_seconds: Family<RemoteLabels, Histogram, Seconds>,
+    remote_bytes: Family<RemoteLabels, Counter>,
+    client_bytes: Family<ProjectLabels, Counter>,
+    fills_running: Gauge,
+}
+
+impl Default for Families {
+    fn default() -> Self {
+        let mut families = Self {
+            registry: Registry::with_prefix("entrepot"),
+            requests: Family::default(),
+            http_requests: Family::default(),
+            http_seconds: Family::new_with_constructor(Seconds),
+            http_aborted: Family::default(),
+            connections: Gauge::default(),
+            remote_requests: Family::default(),
+            remote_errors: Family::default(),
+            remote_seconds: Family::new_with_constructor(Seconds),
+            remote_bytes: Family::default(),
+            client_bytes: Family::default(),
+            fills_running: Gauge::default(),
+        };
+        families.register();
+        families
+    }
+}
+
+impl Families {
+    /// The list of names.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "requests",
+            "Requests for content, by how the answer came about",
+            self.requests.clone(),
+        );
+        registry.register(
+            "http_requests",
+            "HTTP requests answered",
+            self.http_requests.clone(),
+        );
+        registry.register(
+            "http_seconds",
+            "Time from a request to the headers of its answer",
+            self.http_seconds.clone(),
+        );
+        registry.register(
+            "http_aborted",
+            "Answers whose body did not reach its end",
+            self.http_aborted.clone(),
+        );
+        registry.register(
+            "connections",
+            "Connections of clients that are open",
+            self.connections.clone(),
+        );
+        registry.register(
+            "remote_requests",
+            "Requests to remotes; status 0 is no answer",
+            self.remote_requests.clone(),
+        );
+        registry.register(
+            "remote_errors",
+            "Requests to remotes without an answer or with a 5xx",
+            self.remote_errors.clone(),
+        );
+        registry.register(
+            "remote_seconds",
+            "Time to the headers of a remote's answer",
+            self.remote_seconds.clone(),
+        );
+        registry.register(
+            "remote_bytes",
+            "Bytes of content received from remotes",
+            self.remote_bytes.clone(),
+        );
+        registry.register(
+            "client_bytes",
+            "Bytes of content sent to clients",
+            self.client_bytes.clone(),
+        );
+        registry.register(
+            "fills_running",
+            "Downloads from remotes that are running",
+            self.fills_running.clone(),
+        );
+        registry.register(
+            "build",
+            "The version that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))].to_vec()),
+        );
+    }
 }
 
 impl Metrics {
-    /// `entrepot_requests_total{project,kind,outcome}`: kind is manifest, blob, tags, referrers; outcome hit, miss, joined, stale, bypass, error.
-    pub fn request(&self, _project: &str, _kind: &'static str, _outcome: &'static str) {}
-    /// `entrepot_remote_requests_total{remote,kind,method,status}` and `entrepot_remote_seconds{remote}` (to the headers); status 0: no answer.
+    /// `entrepot_requests_total{project,kind,outcome}`: kind is manifest, blob, tags, referrers; outcome hit, miss, joined, stale,
+    /// bypass, absent (answered 404), error.
+    pub fn request(&self, project: &str, kind: &'static str, outcome: &'static str) {
+        self.0
+            .requests
+            .get_or_create(&RequestLabels {
+                project: project.to_owned(),
+                kind,
+                outcome,
+            })
+            .inc();
+    }
+    /// `entrepot_http_requests_total{route,method,status}` and `entrepot_http_seconds{route}` (to the headers).
+    pub fn http_request(
+        &self,
+        route: &'static str,
+        method: &'static str,
+        status: u16,
+        latency: Duration,
+    ) {
+        self.0
+            .http_requests
+            .get_or_create(&HttpLabels {
+                route,
+                method,
+                status,
+            })
+            .inc();
+        self.0
+            .http_seconds
+            .get_or_create(&RouteLabels { route })
+            .observe(latency.as_secs_f64());
+    }
+    /// `entrepot_http_aborted_total{route}`
+    pub fn http_aborted(&self, route: &'static str) {
+        self.0
+            .http_aborted
+            .get_or_create(&RouteLabels { route })
+            .inc();
+    }
+    /// `entrepot_connections`
+    pub fn connections(&self, change: i64) {
+        self.0.connections.inc_by(change);
+    }
+    /// `entrepot_remote_requests_total{remote,kind,method,status}`, `entrepot_remote_errors_total{remote}` and
+    /// `entrepot_remote_seconds{remote}` (to the headers); status 0: no answer.
     pub fn remote_request(
         &self,
-        _remote: &str,
-        _kind: &'static str,
-        _method: &'static str,
-        _status: u16,
-        _latency: Duration,
+        remote: &str,
+        kind: &'static str,
+        method: &'static str,
+        status: u16,
+        latency: Duration,
     ) {
+        let of_remote = RemoteLabels {
+            remote: remote.to_owned(),
+        };
+        self.0
+            .remote_requests
+            .get_or_create(&RemoteRequestLabels {
+                remote: remote.to_owned(),
+                kind,
+                method,
+                status,
+            })
+            .inc();
+        if status == 0 || status >= 500 {
+            self.0.remote_errors.get_or_create(&of_remote).inc();
+        }
+        self.0
+            .remote_seconds
+            .get_or_create(&of_remote)
+            .observe(latency.as_secs_f64());
     }
     /// `entrepot_remote_bytes_total{remote}`
-    pub fn remote_bytes(&self, _remote: &str, _bytes: u64) {}
+    pub fn remote_bytes(&self, remote: &str, bytes: u64) {
+        self.0
+            .remote_bytes
+            .get_or_create(&RemoteLabels {
+                remote: remote.to_owned(),
+            })
+            .inc_by(bytes);
+    }
     /// `entrepot_client_bytes_total{project}`
-    pub fn client_bytes(&self, _project: &str, _bytes: u64) {}
+    pub fn client_bytes(&self, project: &str, bytes: u64) {
+        self.0
+            .client_bytes
+            .get_or_create(&ProjectLabels {
+                project: project.to_owned(),
+            })
+            .inc_by(bytes);
+    }
     /// `entrepot_fills_running`
-    pub fn fills_running(&self, _change: i64) {}
+    pub fn fills_running(&self, change: i64) {
+        self.0.fills_running.inc_by(change);
+    }
     /// The exposition text of `/metrics`.
     pub fn encode(&self) -> String {
-        String::new()
+        let mut exposition = String::new();
+        text::encode(&mut exposition, &self.0.registry).expect("writing to a String does not fail");
+        exposition
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_the_contract_are_exposed() {
+        let metrics = Metrics::default();
+        metrics.request("docker.io", "blob", "hit");
+        metrics.http_request("blob", "GET", 200, Duration::from_millis(3));
+        metrics.remote_request(
+            "docker.io",
+            "manifest",
+            "GET",
+            200,
+            Duration::from_millis(40),
+        );
+        metrics.remote_request("docker.io", "manifest", "GET", 0, Duration::from_secs(15));
+        metrics.remote_bytes("docker.io", 7);
+        metrics.client_bytes("docker.io", 9);
+        metrics.fills_running(2);
+        metrics.fills_running(-1);
+        let text = metrics.encode();
+        for line in [
+            r#"entrepot_requests_total{project="docker.io",kind="blob",outcome="hit"} 1"#,
+            r#"entrepot_http_requests_total{route="blob",method="GET",status="200"} 1"#,
+            r#"entrepot_remote_requests_total{remote="docker.io",kind="manifest",method="GET",status="0"} 1"#,
+            r#"entrepot_remote_errors_total{remote="docker.io"} 1"#,
+            r#"entrepot_remote_seconds_count{remote="docker.io"} 2"#,
+            r#"entrepot_remote_bytes_total{remote="docker.io"} 7"#,
+            r#"entrepot_client_bytes_total{project="docker.io"} 9"#,
+            "entrepot_fills_running 1",
+            concat!(
+                r#"entrepot_build_info{version=""#,
+                env!("CARGO_PKG_VERSION"),
+                r#""} 1"#
+            ),
+        ] {
+            assert!(text.lines().any(|had| had == line), "{line} not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn clones_count_together() {
+        let metrics = Metrics::default();
+        metrics.clone().client_bytes("ghcr.io", 1);
+        metrics.client_bytes("ghcr.io", 1);
+        assert!(
+            metrics
+                .encode()
+                .contains(r#"entrepot_client_bytes_total{project="ghcr.io"} 2"#)
+        );
     }
 }

@@ -1,5 +1,7 @@
-//! Logs and metrics. Layer 0.
+//! Logs and metrics. Layer 0: everybody may call it, it calls nobody.
 
+pub mod log;
 pub mod metrics;
 
+pub use log::{LogError, LogFormat};
 pub use metrics::Metrics;

@@ -28,7 +28,7 @@ async fn a_commit_makes_manifest_references_and_tag_visible_and_repeats_are_harm
         (first.media_type.as_str(), first.size_bytes),
         ("application/manifest", 123)
     );
-    assert!(first.created_at.elapsed().unwrap() < Duration::from_secs(60));
+    assert!(first.created_at.elapsed().unwrap() < Duration::from_mins(1));
     meta.manifest_commit(image.clone()).await.unwrap();
     let second = meta
         .manifest(&repository, &image.digest)
@@ -58,9 +58,9 @@ async fn a_commit_makes_manifest_references_and_tag_visible_and_repeats_are_harm
     assert_eq!(child.size_bytes, Some(30));
     assert_eq!(meta.blob_size(&image.digest).await.unwrap(), Some(123));
     let tag = meta.tag(&repository, &latest).await.unwrap().unwrap();
-    assert_eq!(tag.digest, image.digest);
-    assert_eq!(tag.media_type.as_deref(), Some("application/manifest"));
-    assert_eq!((tag.size_bytes, tag.checked_at), (Some(123), at(1)));
+    assert_eq!(tag.target.digest, image.digest);
+    assert_eq!(tag.target.media_type, "application/manifest");
+    assert_eq!((tag.target.size_bytes, tag.checked_at), (123, at(1)));
     let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM reference")
         .fetch_one(&mut database.outside().await)
         .await
@@ -93,6 +93,15 @@ async fn a_reference_counts_in_its_repository_and_as_its_kind_only() {
     );
     assert_eq!(
         meta.blob_referenced(&here, &digest("child")).await.unwrap(),
+        None
+    );
+    let mut referrer = commit("p/r", "signature");
+    referrer.manifest.subject = Some(descriptor("subject", Some(1)));
+    meta.manifest_commit(referrer).await.unwrap();
+    assert_eq!(
+        meta.manifest_referenced(&here, &digest("subject"))
+            .await
+            .unwrap(),
         None
     );
     // Named is not linked.
@@ -130,7 +139,7 @@ async fn referrers_are_descriptors_with_artifact_type_and_annotations() {
         let mut referrer = commit("p/r", content);
         referrer.manifest.subject = Some(descriptor("subject", Some(9)));
         referrer.manifest.artifact_type = Some("application/sig".into());
-        referrer.annotations = (content == "sbom").then(|| annotations.clone());
+        referrer.manifest.annotations = (content == "sbom").then(|| annotations.clone());
         meta.manifest_commit(referrer).await.unwrap();
     }
     meta.manifest_commit(commit("p/r", "no referrer"))
@@ -166,6 +175,25 @@ async fn referrers_are_descriptors_with_artifact_type_and_annotations() {
             .unwrap(),
         []
     );
+}
+
+#[tokio::test]
+async fn a_deleted_referrer_is_no_longer_listed() {
+    let Database {
+        meta,
+        folder: _folder,
+    } = Database::new().await;
+    let mut referrer = commit("p/r", "signature");
+    referrer.manifest.subject = Some(descriptor("subject", Some(9)));
+    meta.manifest_commit(referrer).await.unwrap();
+    meta.manifest_delete(&name("p/r"), &digest("signature"))
+        .await
+        .unwrap();
+    let referrers = meta
+        .manifest_referrers(&name("p/r"), &digest("subject"))
+        .await
+        .unwrap();
+    assert_eq!(referrers, []);
 }
 
 #[tokio::test]

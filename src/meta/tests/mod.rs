@@ -70,11 +70,18 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
+fn summary(content: &str) -> ManifestSummary {
+    ManifestSummary {
+        digest: digest(content),
+        media_type: "application/x".into(),
+        size_bytes: 7,
+    }
+}
+
 fn row(content: &str, seconds: u64) -> TagRow {
     TagRow {
-        digest: digest(content),
-        media_type: Some("application/x".into()),
-        size_bytes: Some(7),
+        target: summary(content),
+        told: None,
         checked_at: at(seconds),
     }
 }
@@ -103,8 +110,8 @@ fn commit(repository: &str, content: &str) -> ManifestCommit {
             blobs: Vec::new(),
             subject: None,
             artifact_type: None,
+            annotations: None,
         },
-        annotations: None,
         tag: None,
     }
 }

@@ -31,7 +31,7 @@ async fn a_tag_is_put_read_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_tag_that_moves_forgets_what_was_known_of_the_old_digest() {
+async fn a_tag_keeps_what_was_pulled_until_what_was_told_is_here() {
     let Database {
         meta,
         folder: _folder,
@@ -40,36 +40,23 @@ async fn a_tag_that_moves_forgets_what_was_known_of_the_old_digest() {
     meta.tag_put(&repository, &latest, row("one", 1))
         .await
         .unwrap();
-    let moved = TagRow {
-        media_type: None,
-        size_bytes: None,
-        ..row("two", 2)
-    };
-    meta.tag_put(&repository, &latest, moved.clone())
-        .await
-        .unwrap();
-    assert_eq!(meta.tag(&repository, &latest).await.unwrap(), Some(moved));
-}
-
-#[tokio::test]
-async fn a_check_that_says_only_the_digest_keeps_media_type_and_size() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
-    let (repository, latest) = (name("p/r"), tag("latest"));
-    meta.tag_put(&repository, &latest, row("one", 1))
-        .await
-        .unwrap();
-    let checked = TagRow {
-        media_type: None,
-        size_bytes: None,
+    let told = TagRow {
+        told: Some(summary("two")),
         ..row("one", 2)
     };
-    meta.tag_put(&repository, &latest, checked).await.unwrap();
+    meta.tag_put(&repository, &latest, told.clone())
+        .await
+        .unwrap();
+    assert_eq!(meta.tag(&repository, &latest).await.unwrap(), Some(told));
+
+    meta.manifest_commit(commit("p/r", "other")).await.unwrap();
+    let kept = meta.tag(&repository, &latest).await.unwrap().unwrap();
+    assert_eq!(kept.target, summary("one"));
+
+    meta.manifest_commit(commit("p/r", "two")).await.unwrap();
     assert_eq!(
         meta.tag(&repository, &latest).await.unwrap(),
-        Some(row("one", 2))
+        Some(row("two", 2))
     );
 }
 
@@ -112,22 +99,6 @@ async fn a_tag_checked_in_the_future_by_a_wrong_clock_can_still_move() {
 }
 
 #[tokio::test]
-async fn a_size_that_no_column_holds_counts_as_unknown() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
-    let (repository, latest) = (name("p/r"), tag("latest"));
-    let huge = TagRow {
-        size_bytes: Some(u64::MAX),
-        ..row("one", 1)
-    };
-    meta.tag_put(&repository, &latest, huge).await.unwrap();
-    let read = meta.tag(&repository, &latest).await.unwrap().unwrap();
-    assert_eq!(read.size_bytes, None);
-}
-
-#[tokio::test]
 async fn tags_are_sorted_as_bytes() {
     let Database {
         meta,
@@ -162,7 +133,7 @@ async fn a_repository_can_have_a_hundred_thousand_tags() {
         &mut outside,
         "INSERT INTO tag (repository_id, name, digest, media_type, size_bytes, checked_at) \
          WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) \
-         SELECT tag.repository_id, 'v' || n.i, tag.digest, NULL, NULL, 1000 FROM n, tag",
+         SELECT tag.repository_id, 'v' || n.i, tag.digest, tag.media_type, 7, 1000 FROM n, tag",
     )
     .await;
     let tags = meta.tags(&name("p/r")).await.unwrap();
@@ -173,7 +144,7 @@ async fn a_repository_can_have_a_hundred_thousand_tags() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(last.digest, digest("one"));
+    assert_eq!(last.target.digest, digest("one"));
 }
 
 #[tokio::test]

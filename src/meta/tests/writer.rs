@@ -46,7 +46,7 @@ async fn two_hundred_concurrent_writers_share_few_transactions_and_all_are_durab
             .tag(&repository, &tag(&format!("v{index}")))
             .await
             .unwrap();
-        assert_eq!(row.unwrap().digest, digest(&format!("image {index}")));
+        assert_eq!(row.unwrap().target.digest, digest(&format!("image {index}")));
     }
 }
 
@@ -73,10 +73,10 @@ async fn a_write_whose_caller_went_away_still_happens() {
     let meta = &database.meta;
     let mut held = hold(&database).await;
     for index in 0..50 {
-        let name_ = tag(&format!("v{index}"));
+        let label = tag(&format!("v{index}"));
         let repository = name("p/r");
-        let put = meta.tag_put(&repository, &name_, row("one", 1));
-        assert_eq!(poll_immediate(put).await.is_some(), false);
+        let put = meta.tag_put(&repository, &label, row("one", 1));
+        assert!(poll_immediate(put).await.is_none());
     }
     run(&mut held, "ROLLBACK").await;
     meta.tag_put(&name("p/r"), &tag("last"), row("one", 1))

@@ -1,0 +1,34 @@
+//! Why the process does not start.
+
+use std::{io, net::SocketAddr};
+
+use super::tls::TlsError;
+use crate::{client::SetupError, meta::MetaError, store::StoreError};
+
+/// Why the process does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file that a remote names.
+    #[error(transparent)]
+    Client(#[from] SetupError),
+    /// The files of `server.tls`.
+    #[error("`server.tls`: {0}")]
+    Tls(#[from] TlsError),
+    #[error("cannot open the store: {0}")]
+    Store(#[from] StoreError),
+    #[error("cannot open the database: {0}")]
+    Meta(#[from] MetaError),
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// True when the configuration is to be changed, and nothing was bound or written.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Client(_) | Self::Tls(_))
+    }
+}

@@ -1,0 +1,8 @@
+//! The layers around all routes, one file each; `router` has their order.
+
+pub(super) mod access_log;
+pub(super) mod catch_panic;
+pub(super) mod client_address;
+pub(super) mod request_id;
+
+mod recorded_body;

@@ -1,0 +1,223 @@
+//! The composition root: builds everything once, mounts and layers the routers, listens, drains. Layer 5.
+//!
+//! [`App::build`] opens what must be open, [`App::bind`] takes the addresses, [`Server::run`] serves until it is told to stop.
+
+mod error;
+mod listener;
+mod middleware;
+mod router;
+mod shutdown;
+mod status;
+mod stream;
+mod sweep;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::StartError;
+pub use shutdown::stop_signal;
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::info;
+
+use self::{
+    listener::{Connections, Listener},
+    tls::Certificates,
+};
+use crate::{
+    access::Gate,
+    client::RegistryClient,
+    config::Config,
+    meta::Meta,
+    mirror::{self, Mirror, Projects},
+    store::Store,
+    telemetry::Metrics,
+    v2,
+};
+
+/// All long-lived handles.
+pub struct App {
+    config: Config,
+    projects: Arc<Projects>,
+    gate: Arc<Gate>,
+    mirror: Mirror,
+    meta: Meta,
+    metrics: Metrics,
+    certificates: Option<Arc<Certificates>>,
+    /// Ends the background work.
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// An [`App`] that has its addresses.
+pub struct Server {
+    app: App,
+    main: Listener,
+    mirror_only: Option<Listener>,
+    connections: Connections,
+}
+
+impl App {
+    /// Reads the files that the configuration names; opens, binds and writes nothing.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        clients(config, &Metrics::default())?;
+        certificates(config)?;
+        Ok(())
+    }
+
+    /// Opens store and database and starts the background work.
+    pub async fn build(config: Config) -> Result<Self, StartError> {
+        let metrics = Metrics::default();
+        let clients = clients(&config, &metrics)?;
+        let certificates = certificates(&config)?;
+        info!(remotes = clients.len(), "clients of remotes are ready");
+
+        let store = Store::open(&config.storage.path).await?;
+        info!(path = %config.storage.path.display(), "store is open");
+        let meta = Meta::open(&config.database).await?;
+        info!(file = %config.database.display(), "database is open");
+
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let projects = Arc::new(Projects::new(config.projects.clone(), &config.remotes));
+        let mirror = Mirror::new(mirror::Parts {
+            projects: Arc::clone(&projects),
+            clients,
+            store: store.clone(),
+            meta: meta.clone(),
+            metrics: metrics.clone(),
+            offline: config.offline,
+            shutdown: shutdown.clone(),
+            tasks: tasks.clone(),
+        });
+        let sweep = sweep::run(store, config.storage.spool_max_age, shutdown.clone());
+        tasks.spawn(sweep);
+        if let Some(certificates) = &certificates {
+            tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
+        }
+        info!(projects = config.projects.len(), "mirror is ready");
+        Ok(Self {
+            gate: Arc::new(Gate::new(&config.access, &config.projects)),
+            config,
+            projects,
+            mirror,
+            meta,
+            metrics,
+            certificates,
+            shutdown,
+            tasks,
+        })
+    }
+
+    /// Takes the addresses that the configuration names.
+    pub async fn bind(self) -> Result<Server, StartError> {
+        let server = &self.config.server;
+        let main = socket(server.listen).await?;
+        let mirror_only = match server.mirror_listen {
+            Some(address) => Some(socket(address).await?),
+            None => None,
+        };
+        let connections = Connections::new(self.metrics.clone());
+        let parts = self.v2_parts([Some(&main), mirror_only.as_ref()].into_iter().flatten());
+        let tls = match &self.certificates {
+            Some(certificates) => Some(tls::acceptor(certificates)?),
+            None => None,
+        };
+        let listener = |socket, kind| Listener {
+            socket,
+            tls: tls.clone(),
+            router: router::router(&self, parts.clone(), kind),
+            connections: connections.clone(),
+        };
+        let main = listener(main, v2::Listener::Main);
+        let mirror_only = mirror_only.map(|socket| listener(socket, v2::Listener::MirrorOnly));
+        Ok(Server {
+            main,
+            mirror_only,
+            connections,
+            app: self,
+        })
+    }
+
+    fn v2_parts<'a>(&self, sockets: impl Iterator<Item = &'a TcpListener>) -> v2::Parts {
+        let public = self.config.server.public_url.as_ref().and_then(|url| {
+            let host = url.host_str()?;
+            Some(match url.port() {
+                Some(port) => format!("{host}:{port}"),
+                None => host.to_owned(),
+            })
+        });
+        let own_hosts = sockets
+            .filter_map(|socket| socket.local_addr().ok())
+            .map(|address| address.to_string())
+            .chain(public)
+            .collect();
+        v2::Parts {
+            mirror: self.mirror.clone(),
+            projects: Arc::clone(&self.projects),
+            configured: self.config.projects.clone().into(),
+            meta: self.meta.clone(),
+            gate: Arc::clone(&self.gate),
+            metrics: self.metrics.clone(),
+            own_hosts,
+        }
+    }
+}
+
+impl Server {
+    /// Where `server.listen` really listens (a port 0 has become a number).
+    pub fn address(&self) -> SocketAddr {
+        self.main.address()
+    }
+
+    /// Where `server.mirror_listen` really listens.
+    pub fn mirror_address(&self) -> Option<SocketAddr> {
+        self.mirror_only.as_ref().map(Listener::address)
+    }
+
+    /// Serves until `stop` is done, then drains: no new connections, requests that run may end within `shutdown_grace`,
+    /// what is left is cut, background work ends, rows are durable.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self {
+            app,
+            main,
+            mirror_only,
+            connections,
+        } = self;
+        let listeners = [Some(main), mirror_only];
+        for listener in listeners.into_iter().flatten() {
+            info!(address = %listener.address(), tls = listener.tls.is_some(), "listening");
+            app.tasks.spawn(listener.run());
+        }
+        stop.await;
+        shutdown::drain(app, connections).await;
+    }
+}
+
+fn clients(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<HashMap<String, RegistryClient>, StartError> {
+    let mut clients = HashMap::new();
+    for remote in &config.remotes {
+        let client = RegistryClient::new(remote.clone(), metrics.clone())?;
+        clients.insert(remote.name.clone(), client);
+    }
+    Ok(clients)
+}
+
+fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
+    match &config.server.tls {
+        Some(files) => Ok(Some(Arc::new(Certificates::load(files.clone())?))),
+        None => Ok(None),
+    }
+}
+
+async fn socket(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind { address, source })
+}

@@ -1,0 +1,313 @@
+//! Listener, layers and drain over real sockets, with routes of the tests' own.
+
+use std::{
+    convert::Infallible,
+    io::{self, Write},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, routing::get};
+use bytes::Bytes;
+use futures_util::stream;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+
+use super::{
+    listener::{Connections, Listener},
+    middleware::access_log::AccessLog,
+    router::layered,
+    shutdown::end_connections,
+    tls::{Certificates, acceptor},
+};
+use crate::{config::TlsFiles, telemetry::Metrics};
+
+struct Running {
+    address: SocketAddr,
+    connections: Connections,
+    metrics: Metrics,
+    /// Lets `/slow` send its second half.
+    go_on: Arc<Notify>,
+}
+
+async fn start(tls: Option<&Arc<Certificates>>) -> Running {
+    let metrics = Metrics::default();
+    let go_on = Arc::new(Notify::new());
+    let listener = Listener {
+        socket: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        tls: tls.map(|certificates| acceptor(certificates).unwrap()),
+        router: layered(
+            routes(Arc::clone(&go_on)),
+            AccessLog::new(metrics.clone(), Vec::new()),
+        ),
+        connections: Connections::new(metrics.clone()),
+    };
+    let running = Running {
+        address: listener.address(),
+        connections: listener.connections.clone(),
+        metrics,
+        go_on,
+    };
+    tokio::spawn(listener.run());
+    running
+}
+
+fn routes(go_on: Arc<Notify>) -> Router {
+    let slow = move || {
+        let go_on = Arc::clone(&go_on);
+        async move {
+            let halves = stream::unfold(0, move |sent| {
+                let go_on = Arc::clone(&go_on);
+                async move {
+                    if sent == 1 {
+                        go_on.notified().await;
+                    }
+                    let frame = Frame::data(Bytes::from_static(b"half"));
+                    (sent < 2).then_some((Ok::<_, Infallible>(frame), sent + 1))
+                }
+            });
+            Body::new(StreamBody::new(halves))
+        }
+    };
+    Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/panic", get(|| async { panics() }))
+        .route("/slow", get(slow))
+}
+
+fn panics() -> &'static str {
+    panic!("on purpose")
+}
+
+fn client() -> reqwest::ClientBuilder {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
+}
+
+impl Running {
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    async fn until(&self, line: &str) {
+        let seen = async {
+            while !self.metrics.encode().lines().any(|had| had == line) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(10), seen)
+            .await
+            .is_err()
+        {
+            panic!("{line} not in\n{}", self.metrics.encode());
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_port_speaks_http_1_and_h2c() {
+    let server = start(None).await;
+    let one = client().build().unwrap().get(server.url("/healthz"));
+    let one = one.send().await.unwrap();
+    assert_eq!(
+        (one.version(), one.status().as_u16()),
+        (http::Version::HTTP_11, 200)
+    );
+    let two = client().http2_prior_knowledge().build().unwrap();
+    let two = two.get(server.url("/healthz")).send().await.unwrap();
+    assert_eq!(
+        (two.version(), two.status().as_u16()),
+        (http::Version::HTTP_2, 200)
+    );
+}
+
+#[tokio::test]
+async fn https_speaks_http_2_by_alpn() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let files = TlsFiles {
+        cert: folder.path().join("crt"),
+        key: folder.path().join("key"),
+    };
+    std::fs::write(&files.cert, pair.cert.pem()).unwrap();
+    std::fs::write(&files.key, pair.signing_key.serialize_pem()).unwrap();
+    let server = start(Some(&Arc::new(Certificates::load(files).unwrap()))).await;
+    let url = format!("https://localhost:{}/healthz", server.address.port());
+    let of = |builder: reqwest::ClientBuilder| {
+        let root = reqwest::Certificate::from_pem(pair.cert.pem().as_bytes()).unwrap();
+        builder
+            .tls_certs_only([root])
+            .resolve("localhost", server.address)
+            .build()
+            .unwrap()
+            .get(&url)
+            .send()
+    };
+    assert_eq!(of(client()).await.unwrap().version(), http::Version::HTTP_2);
+    assert_eq!(
+        of(client().http1_only()).await.unwrap().version(),
+        http::Version::HTTP_11
+    );
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_for_its_client_alone() {
+    let server = start(None).await;
+    let client = client().build().unwrap();
+    let answer = client.get(server.url("/panic")).send().await.unwrap();
+    assert_eq!(answer.status(), 500);
+    assert!(answer.text().await.unwrap().contains("UNAVAILABLE"));
+    let next = client.get(server.url("/healthz")).send().await.unwrap();
+    assert_eq!(next.status(), 200);
+}
+
+#[tokio::test]
+async fn an_id_is_kept_or_given() {
+    let server = start(None).await;
+    let client = client().build().unwrap();
+    let ask = |id: &str| {
+        let asked = client.get(server.url("/healthz"));
+        asked.header("x-request-id", id.to_owned()).send()
+    };
+    assert_eq!(ask("abc").await.unwrap().headers()["x-request-id"], "abc");
+    let too_long = "x".repeat(200);
+    let given = ask(&too_long).await.unwrap().headers()["x-request-id"].clone();
+    assert!(uuid::Uuid::parse_str(given.to_str().unwrap()).is_ok());
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn access_lines(&self) -> Vec<serde_json::Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .filter(|line| line["target"] == "access")
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn each_request_has_one_line_when_its_body_ends_or_is_cut() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_writer(move || writer.clone())
+        .finish();
+    // The runtime of this test has one thread, so this is the log of all its tasks.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = start(None).await;
+    let client = client().user_agent("test/1").build().unwrap();
+
+    let whole = client
+        .get(server.url("/slow"))
+        .header("x-request-id", "one");
+    let mut whole = whole.send().await.unwrap();
+    assert_eq!(whole.chunk().await.unwrap().unwrap(), "half");
+    assert_eq!(log.access_lines(), Vec::<serde_json::Value>::new());
+    server.go_on.notify_one();
+    whole.bytes().await.unwrap();
+    while log.access_lines().is_empty() {
+        tokio::task::yield_now().await;
+    }
+
+    let mut cut = client.get(server.url("/slow")).send().await.unwrap();
+    cut.chunk().await.unwrap().unwrap();
+    drop(cut);
+    server
+        .until(r#"entrepot_http_aborted_total{route="unknown"} 1"#)
+        .await;
+
+    client.head(server.url("/healthz")).send().await.unwrap();
+    let lines = log.access_lines();
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert_eq!(
+        (&lines[0]["path"], &lines[0]["bytes"], &lines[0]["aborted"]),
+        (&"/slow".into(), &8.into(), &false.into())
+    );
+    assert_eq!(
+        (
+            &lines[0]["request_id"],
+            &lines[0]["client"],
+            &lines[0]["user_agent"]
+        ),
+        (&"one".into(), &"127.0.0.1".into(), &"test/1".into())
+    );
+    assert_eq!(
+        (
+            &lines[1]["status"],
+            &lines[1]["bytes"],
+            &lines[1]["aborted"]
+        ),
+        (&200.into(), &4.into(), &true.into())
+    );
+    assert_eq!(
+        (
+            &lines[2]["method"],
+            &lines[2]["bytes"],
+            &lines[2]["aborted"]
+        ),
+        (&"HEAD".into(), &0.into(), &false.into())
+    );
+}
+
+#[tokio::test]
+async fn a_drain_lets_running_answers_end_and_takes_no_new_ones() {
+    let server = start(None).await;
+    let client = client().build().unwrap();
+    let mut running = client.get(server.url("/slow")).send().await.unwrap();
+    running.chunk().await.unwrap().unwrap();
+    let connections = server.connections.clone();
+    let drain = tokio::spawn(async move {
+        end_connections(&connections, Duration::from_secs(30)).await;
+    });
+    while TcpStream::connect(server.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!drain.is_finished());
+    server.go_on.notify_one();
+    assert_eq!(running.bytes().await.unwrap(), "half");
+    drain.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_cuts_what_does_not_end_in_time() {
+    let server = start(None).await;
+    let client = client().build().unwrap();
+    let mut running = client.get(server.url("/slow")).send().await.unwrap();
+    running.chunk().await.unwrap().unwrap();
+    end_connections(&server.connections, Duration::from_millis(50)).await;
+    assert!(running.bytes().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_request_is_closed() {
+    let server = start(None).await;
+    for said in [&b""[..], b"PRI", b"GET /healthz HTTP/1.1\r\nHost:"] {
+        let mut idle = TcpStream::connect(server.address).await.unwrap();
+        idle.write_all(said).await.unwrap();
+        let mut answer = Vec::new();
+        // Either end of the stream is fine: some clients are told 408, others are reset.
+        let ended = tokio::time::timeout(Duration::from_secs(60), idle.read_to_end(&mut answer));
+        assert!(ended.await.is_ok(), "{said:?}");
+    }
+}

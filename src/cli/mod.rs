@@ -1,0 +1,145 @@
+//! The command line: one file per command. Layer 6. Data goes to stdout, logs and errors to stderr; a usage or configuration
+//! error exits with 64 before anything is bound or written.
+
+mod client_lines;
+mod config;
+mod healthcheck;
+mod serve;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    app::StartError,
+    config::{Config, ConfigError},
+};
+
+/// `EX_USAGE` of sysexits.h.
+const EXIT_USAGE: u8 = 64;
+
+/// A container registry that mirrors other registries on the fly, hosts images, and replicates both
+#[derive(Debug, Parser)]
+#[command(name = "entrepot", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(ConfigFile),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Ask a running server whether it is alive; exits with 0 if so
+    Healthcheck(healthcheck::Options),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// Configuration file; without it the built-in mirrors of the public registries are served
+    #[arg(long, value_name = "FILE", env = "ENTREPOT_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<Config, ConfigError> {
+        // Variables that are not text cannot be ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+        crate::config::load(self.config.as_deref(), environment)
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("`log.level`: {0}")]
+    Log(#[from] crate::telemetry::LogError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl Failure {
+    fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Config(error) => error.hint.as_deref(),
+            Self::Log(_) | Self::Start(_) | Self::Other(_) => None,
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Log(_) => ExitCode::from(EXIT_USAGE),
+            Self::Start(error) if error.is_configuration() => ExitCode::from(EXIT_USAGE),
+            Self::Start(_) | Self::Other(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Parses and runs one command.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(message) => return told(&message),
+    };
+    let result = match cli.command {
+        Command::Serve(file) => serve::run(&file),
+        Command::Config(command) => config::run(&command),
+        Command::Healthcheck(options) => healthcheck::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {}", chain(&failure));
+            if let Some(hint) = failure.hint() {
+                eprintln!("\nhint: {hint}");
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+/// Help and version are answers; everything else that clap says is a usage error.
+fn told(message: &clap::Error) -> ExitCode {
+    // Nobody is left to hear of it when stdout is closed.
+    let _ = message.print();
+    if message.use_stderr() {
+        ExitCode::from(EXIT_USAGE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// The message with the causes that it does not itself repeat.
+fn chain(failure: &Failure) -> String {
+    let mut text = failure.to_string();
+    let mut source = std::error::Error::source(failure);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn verify_cli() {
+        Cli::command().debug_assert();
+    }
+}

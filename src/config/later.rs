@@ -1,0 +1,32 @@
+//! Sections of the contract that this version knows and checks, but does not act on yet.
+
+use super::{
+    ConfigError,
+    section::Section,
+    value::{bandwidth, count, duration, https_url},
+};
+
+pub(super) fn cluster(mut section: Section<'_>) -> Result<(), ConfigError> {
+    section.set_aside("advertise_url", https_url)?;
+    section.set_aside_secret("secret")?;
+    section.finish()
+}
+
+pub(super) fn secrets(mut section: Section<'_>) -> Result<(), ConfigError> {
+    section.set_aside_secret("key")?;
+    section.finish()
+}
+
+pub(super) fn replication(mut section: Section<'_>) -> Result<(), ConfigError> {
+    section.set_aside("concurrency", count)?;
+    section.set_aside("bandwidth", bandwidth)?;
+    section.set_aside("event_delay", duration)?;
+    section.set_aside("reconcile", duration)?;
+    section.finish()
+}
+
+pub(super) fn upkeep(mut section: Section<'_>) -> Result<(), ConfigError> {
+    section.set_aside("orphan_grace", duration)?;
+    section.set_aside("keep_days", count)?;
+    section.finish()
+}

@@ -1,0 +1,172 @@
+//! One request from its first line to its response: parse, who asks, which repository, answer, headers of all answers.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+    routing::any,
+};
+use http::{HeaderValue, StatusCode, request};
+use http_body_util::BodyExt;
+
+use super::{
+    Edge, Listener, Parts,
+    answer::Reply,
+    endpoint::{Endpoint, Pull, Query},
+    error::ApiError,
+    referrers::Question,
+    writes::Write,
+};
+use crate::{
+    config::Project,
+    mirror::Repository,
+    oci::{
+        Name,
+        header::{DOCKER_DISTRIBUTION_API_VERSION, OCI_NAMESPACE},
+    },
+};
+
+/// A body of a request that takes none is read this far, so that the connection can be used again.
+const MAX_IGNORED_BODY: usize = 64 << 10;
+const IGNORED_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Left on each response for those who log and count.
+#[derive(Clone)]
+pub struct Served {
+    /// What was asked for: manifest, blob, tags, …
+    pub kind: &'static str,
+    /// The project that answered, once it is known.
+    pub project: Option<Arc<Project>>,
+}
+
+/// The routes of the Distribution API.
+pub fn router(parts: Parts, listener: Listener) -> Router {
+    // Names have any depth and captures do not, so one wildcard leads to one parser.
+    Router::new()
+        .route("/v2", any(dispatch))
+        .route("/v2/", any(dispatch))
+        .route("/v2/{*path}", any(dispatch))
+        .with_state(Arc::new(Edge::new(parts, listener)))
+}
+
+async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
+    let (request, body) = request.into_parts();
+    ignore_body(body).await;
+    let query = Query::parse(request.uri.query());
+    let mut served = Served {
+        kind: "unknown",
+        project: None,
+    };
+    let mut response = edge
+        .answer(&request, &query, &mut served)
+        .await
+        .unwrap_or_else(ApiError::into_response);
+    let headers = response.headers_mut();
+    headers.insert(
+        DOCKER_DISTRIBUTION_API_VERSION,
+        HeaderValue::from_static("registry/2.0"),
+    );
+    // distribution-spec, "Registry Proxying": the namespace is echoed.
+    if let Some(ns) = query.ns.and_then(|ns| HeaderValue::try_from(ns).ok()) {
+        headers.insert(OCI_NAMESPACE, ns);
+    }
+    response.extensions_mut().insert(served);
+    response
+}
+
+/// Reads what no endpoint of this version reads. What is longer or slower costs the client its connection.
+async fn ignore_body(mut body: Body) {
+    if http_body::Body::is_end_stream(&body) {
+        return;
+    }
+    let drained = async {
+        let mut left = MAX_IGNORED_BODY;
+        while let Some(Ok(frame)) = body.frame().await {
+            let size = frame.data_ref().map_or(0, bytes::Bytes::len);
+            let Some(rest) = left.checked_sub(size) else {
+                return;
+            };
+            left = rest;
+        }
+    };
+    // Not read to its end: the HTTP server closes the connection after the answer.
+    let _ = tokio::time::timeout(IGNORED_BODY_TIMEOUT, drained).await;
+}
+
+impl Edge {
+    async fn answer(
+        &self,
+        request: &request::Parts,
+        query: &Query,
+        served: &mut Served,
+    ) -> Result<Response, ApiError> {
+        let caller = self.caller(&request.headers)?;
+        let endpoint = Endpoint::parse(&request.method, request.uri.path(), query)?;
+        served.kind = endpoint.kind();
+        let ns = self.foreign_ns(query.ns.as_deref(), &request.uri, &request.headers);
+        let (name, what) = match &endpoint {
+            Endpoint::Base => return self.base(caller),
+            Endpoint::Catalog(page) => {
+                self.admit(caller)?;
+                return self.catalog(caller, page).await;
+            }
+            Endpoint::Push { name } => return Err(self.write(caller, name, ns, Write::Push)),
+            Endpoint::Delete { name } => return Err(self.write(caller, name, ns, Write::Delete)),
+            Endpoint::Pull { name, what } => (name, what),
+        };
+        self.admit(caller)?;
+        let repository = self.repository(caller, name, ns)?;
+        served.project = Some(Arc::clone(&repository.project));
+        let result = self.pull(what, &repository, name, request, ns).await;
+        self.parts
+            .metrics
+            .request(&repository.project.name, served.kind, outcome(&result));
+        result.map(|reply| reply.response)
+    }
+
+    async fn pull(
+        &self,
+        what: &Pull,
+        repository: &Repository,
+        asked: &Name,
+        request: &request::Parts,
+        ns: Option<&str>,
+    ) -> Result<Reply, ApiError> {
+        let headers = &request.headers;
+        match what {
+            Pull::GetManifest(reference) => self.get_manifest(repository, reference, headers).await,
+            Pull::HeadManifest(reference) => {
+                self.head_manifest(repository, reference, headers).await
+            }
+            Pull::GetBlob(digest) => self.get_blob(repository, digest, headers).await,
+            Pull::HeadBlob(digest) => self.head_blob(repository, digest).await,
+            Pull::ListTags(page) => self.list_tags(repository, asked, page, ns).await,
+            Pull::ListReferrers {
+                subject,
+                artifact_type,
+                after,
+            } => {
+                let question = Question {
+                    asked,
+                    subject,
+                    artifact_type: artifact_type.as_deref(),
+                    after: after.as_deref(),
+                    ns,
+                };
+                self.list_referrers(repository, &question).await
+            }
+        }
+    }
+}
+
+/// The word for `entrepot_requests_total`.
+fn outcome(result: &Result<Reply, ApiError>) -> &'static str {
+    match result {
+        Ok(reply) => reply.outcome.as_str(),
+        Err(error) if error.status() == StatusCode::NOT_FOUND => "absent",
+        Err(_) => "error",
+    }
+}

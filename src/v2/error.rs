@@ -1,0 +1,275 @@
+//! The one mapping of failures to statuses and error bodies (distribution-spec, "Error Codes"). Inner text never gets here:
+//! messages are written for clients. A 401 always comes with its challenge.
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use super::endpoint::EndpointError;
+use crate::{
+    mirror::{MirrorError, ResolveError},
+    oci::{error_code::ErrorCode, path::PathError},
+};
+
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"entrepot\"");
+
+/// A refusal or a failure, as the client sees it.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: ErrorCode,
+    message: String,
+    extra: Option<(header::HeaderName, HeaderValue)>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            extra: None,
+        }
+    }
+    /// 401: who are you?
+    pub(super) fn unauthorized(message: impl Into<String>) -> Self {
+        Self {
+            extra: Some((header::WWW_AUTHENTICATE, CHALLENGE)),
+            ..Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
+        }
+    }
+    /// 403: this server's own decision.
+    pub(super) fn denied(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message)
+    }
+    /// 405, with what would be allowed.
+    pub(super) fn not_allowed(allow: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            extra: Some((header::ALLOW, HeaderValue::from_static(allow))),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorCode::Unsupported,
+                message,
+            )
+        }
+    }
+    /// 416, with the length there is.
+    pub(super) fn unsatisfiable(len: u64) -> Self {
+        let whole = HeaderValue::try_from(format!("bytes */{len}")).expect("digits are visible");
+        Self {
+            extra: Some((header::CONTENT_RANGE, whole)),
+            ..Self::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                ErrorCode::SizeInvalid,
+                format!("the content has {len} bytes"),
+            )
+        }
+    }
+    /// 500: our own fault, logged where it happened.
+    pub(super) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::Unavailable,
+            "internal error",
+        )
+    }
+    /// What the mirror could not do; `unknown` is the code of what was asked for.
+    pub(super) fn mirror(error: MirrorError, unknown: ErrorCode) -> Self {
+        let unavailable =
+            |status, message: String| Self::new(status, ErrorCode::Unavailable, message);
+        match error {
+            MirrorError::NotFound(message) | MirrorError::Refused(message) => {
+                Self::new(StatusCode::NOT_FOUND, unknown, message)
+            }
+            MirrorError::BadGateway { message } => unavailable(StatusCode::BAD_GATEWAY, message),
+            MirrorError::TimedOut { message } => unavailable(StatusCode::GATEWAY_TIMEOUT, message),
+            MirrorError::Unavailable {
+                message,
+                retry_after,
+            } => Self {
+                // Whole seconds, rounded up: earlier would be too early.
+                extra: retry_after.map(|after| {
+                    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+                    (header::RETRY_AFTER, HeaderValue::from(seconds))
+                }),
+                ..unavailable(StatusCode::SERVICE_UNAVAILABLE, message)
+            },
+            MirrorError::Internal => Self::internal(),
+        }
+    }
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+    /// The response; the server leaves the body out of an answer to HEAD, and keeps its length.
+    pub(super) fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&ErrorBody {
+            errors: [ErrorEntry {
+                code: self.code.as_str(),
+                message: &self.message,
+                detail: serde_json::Value::Null,
+            }],
+        })
+        .expect("strings serialise");
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if let Some((name, value)) = self.extra {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// The answer to a request whose handler panicked.
+pub fn internal_error() -> Response {
+    ApiError::internal().into_response()
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    errors: [ErrorEntry<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct ErrorEntry<'a> {
+    code: &'a str,
+    message: &'a str,
+    detail: serde_json::Value,
+}
+
+impl From<EndpointError> for ApiError {
+    fn from(error: EndpointError) -> Self {
+        let message = error.to_string();
+        let (status, code) = match error {
+            EndpointError::Method { allow } => return Self::not_allowed(allow, message),
+            EndpointError::PageSize => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
+            EndpointError::NoSuchTag(_) => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
+            EndpointError::Path(path) => match path {
+                PathError::NotFound => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
+                PathError::Name(_) => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
+                PathError::Tag(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
+                PathError::Digest(_) => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
+            },
+        };
+        Self::new(status, code, message)
+    }
+}
+
+impl From<ResolveError> for ApiError {
+    fn from(error: ResolveError) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, error.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn seen(error: ApiError) -> (u16, http::HeaderMap, serde_json::Value) {
+        let response = error.into_response();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, headers, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_body_has_the_specifications_shape() {
+        let error = ApiError::mirror(
+            MirrorError::NotFound("docker.io says 404".to_owned()),
+            ErrorCode::ManifestUnknown,
+        );
+        let (status, headers, body) = seen(error).await;
+        assert_eq!(status, 404);
+        assert_eq!(headers["content-type"], "application/json");
+        assert_eq!(
+            body,
+            serde_json::json!({"errors": [
+                {"code": "MANIFEST_UNKNOWN", "message": "docker.io says 404", "detail": null}
+            ]})
+        );
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_a_5xx_with_the_time_to_wait_rounded_up() {
+        let message = "down".to_owned();
+        for (error, expected) in [
+            (
+                MirrorError::BadGateway {
+                    message: message.clone(),
+                },
+                502,
+            ),
+            (
+                MirrorError::Unavailable {
+                    message: message.clone(),
+                    retry_after: None,
+                },
+                503,
+            ),
+            (
+                MirrorError::TimedOut {
+                    message: message.clone(),
+                },
+                504,
+            ),
+            (MirrorError::Internal, 500),
+        ] {
+            let (status, headers, body) =
+                seen(ApiError::mirror(error, ErrorCode::BlobUnknown)).await;
+            assert_eq!(status, expected);
+            assert_eq!(body["errors"][0]["code"], "UNAVAILABLE");
+            assert!(!headers.contains_key("retry-after"));
+        }
+        let limited = MirrorError::Unavailable {
+            message,
+            retry_after: Some(Duration::from_millis(1200)),
+        };
+        let (_, headers, _) = seen(ApiError::mirror(limited, ErrorCode::BlobUnknown)).await;
+        assert_eq!(headers["retry-after"], "2");
+    }
+
+    #[tokio::test]
+    async fn each_part_of_a_bad_request_has_its_code() {
+        for (path, status, code) in [
+            ("/v2/UPPER/manifests/v1", 400, "NAME_INVALID"),
+            ("/v2/a/blobs/sha256:zz", 400, "DIGEST_INVALID"),
+            ("/v2/a/manifests/.x", 404, "MANIFEST_UNKNOWN"),
+            ("/v2/a/nothing", 404, "UNSUPPORTED"),
+            ("/v2/a/tags/list?n=x", 400, "UNSUPPORTED"),
+        ] {
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            let query = super::super::endpoint::Query::parse(Some(query));
+            let error = super::super::endpoint::Endpoint::parse(&http::Method::GET, path, &query)
+                .unwrap_err();
+            let (had, _, body) = seen(error.into()).await;
+            assert_eq!(
+                (had, body["errors"][0]["code"].as_str()),
+                (status, Some(code)),
+                "{path}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn refusals_carry_what_their_status_needs() {
+        let (status, headers, _) = seen(ApiError::unauthorized("who?")).await;
+        assert_eq!((status, &headers["www-authenticate"]), (401, &CHALLENGE));
+        let (status, headers, _) = seen(EndpointError::Method { allow: "GET" }.into()).await;
+        assert_eq!((status, headers["allow"].as_bytes()), (405, &b"GET"[..]));
+        let (status, headers, _) = seen(ApiError::unsatisfiable(10)).await;
+        assert_eq!(
+            (status, headers["content-range"].as_bytes()),
+            (416, &b"bytes */10"[..])
+        );
+    }
+}

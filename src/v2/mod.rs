@@ -1,0 +1,84 @@
+//! The Distribution API: `/v2/…`. Layer 4. Called by `app` as one router; parses a request into an [`endpoint::Endpoint`],
+//! finds out who asks (`access`) and about which repository (`mirror::Projects`), and puts what `mirror` answers on the wire.
+//! `error` is the only place where a failure becomes a status.
+
+mod answer;
+mod authorize;
+mod base;
+mod blobs;
+mod catalog;
+mod dispatch;
+mod endpoint;
+mod error;
+mod manifests;
+mod multipart;
+mod page;
+mod range;
+mod referrers;
+mod tags;
+mod writes;
+
+pub use dispatch::{Served, router};
+pub use error::internal_error;
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    access::Gate,
+    config::{Project, ProjectKind},
+    meta::Meta,
+    mirror::{Mirror, Projects},
+    telemetry::Metrics,
+};
+
+/// Which of the two listeners a request came in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// `server.listen`
+    Main,
+    /// `server.mirror_listen`: mirror projects only, never challenges, ignores credentials.
+    MirrorOnly,
+}
+
+/// What the Distribution API needs from the rest.
+#[derive(Clone)]
+pub struct Parts {
+    pub mirror: Mirror,
+    pub projects: Arc<Projects>,
+    /// The same projects, as configured.
+    pub configured: Arc<[Project]>,
+    pub meta: Meta,
+    pub gate: Arc<Gate>,
+    pub metrics: Metrics,
+    /// `host[:port]` by which clients may know this server, besides what `Host` says: `?ns=` with one of them counts as absent.
+    pub own_hosts: Arc<[String]>,
+}
+
+/// The state of the handlers.
+struct Edge {
+    parts: Parts,
+    listener: Listener,
+    /// Kind and visibility by name, for what is not a pull.
+    by_name: HashMap<String, Project>,
+}
+
+impl Edge {
+    fn new(parts: Parts, listener: Listener) -> Self {
+        let by_name = parts
+            .configured
+            .iter()
+            .map(|project| (project.name.clone(), project.clone()))
+            .collect();
+        Self {
+            parts,
+            listener,
+            by_name,
+        }
+    }
+
+    fn is_mirror(&self, project: &str) -> bool {
+        self.by_name
+            .get(project)
+            .is_some_and(|p| matches!(p.kind, ProjectKind::Mirror { .. }))
+    }
+}
