@@ -1,12 +1,15 @@
 //! An Entrepot in this process, on free ports, with a data folder of its own.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use entrepot::{app::App, config};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::harness::{Client, FakeRegistry, install_crypto};
+
+/// How long a wait may take before the test is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The configuration of a [`TestServer`], as the text of a file.
 pub(crate) struct Setup {
@@ -146,6 +149,14 @@ impl TestServer {
 
     pub(crate) fn blob_url(&self, repository: &str, digest: &str) -> String {
         format!("{}/v2/{repository}/blobs/{digest}", self.url())
+    }
+
+    /// Waits until no fill runs: what was filled is in place, with its rows.
+    pub(crate) async fn settled(&self) {
+        let settled = async {
+            while !self.metrics().await.lines().any(|line| line == "entrepot_fills_running 0") {}
+        };
+        tokio::time::timeout(PATIENCE, settled).await.expect("fills end");
     }
 
     pub(crate) async fn metrics(&self) -> String {
