@@ -1,6 +1,8 @@
 //! The command line: one file per command. Layer 6. Data goes to stdout, logs and errors to stderr; a usage or configuration
 //! error exits with 64 before anything is bound or written.
 
+#![expect(clippy::print_stdout, reason = "a command's data goes to stdout")]
+
 mod client_lines;
 mod config;
 mod healthcheck;

@@ -1,10 +1,10 @@
 //! Being let in: what to send up front, and what to answer to a 401.
 //!
-//! 1.  The first request to a URL goes out bare.
-//! 2a. 401 with `Basic`: our credentials, when there are any.
-//! 2b. 401 with `Bearer`: a token from the realm, if the realm may be trusted.
-//! 3.  The URL's scheme is remembered: later requests carry credentials or a token of their repository at once.
-//! 4.  A 401 to a token: it was revoked. It is dropped, and step 2b is done once more.
+//! 1. The first request to a URL goes out bare.
+//! 2. 401 with `Basic`: our credentials, when there are any.
+//! 3. 401 with `Bearer`: a token from the realm, if the realm may be trusted.
+//! 4. The URL's scheme is remembered: later requests carry credentials or a token of their repository at once.
+//! 5. A 401 to a token: it was revoked. It is dropped, and step 3 is done once more.
 
 use std::sync::Arc;
 

@@ -117,7 +117,7 @@ impl BlobStreamBody {
             self.waiting = false;
             let chunk = match frame {
                 None => return Poll::Ready(self.end()),
-                Some(Err(error)) => return Poll::Ready(Some(Err(self.broken(&error)))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(self.broken(error)))),
                 Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             };
             if !chunk.is_empty() {
@@ -183,11 +183,11 @@ impl BlobStreamBody {
         )
     }
 
-    fn broken(&self, error: &reqwest::Error) -> ClientError {
+    fn broken(&self, error: reqwest::Error) -> ClientError {
         let message = format!(
             "the body broke after {} bytes: {}",
             self.received,
-            innermost(error)
+            innermost(&error.without_url())
         );
         self.error(ErrorKind::Unreachable, message)
     }
@@ -243,7 +243,7 @@ pub(super) async fn read_bounded(
                 return Err(too_large(remote, limit));
             }
             Ok(Some(chunk)) => whole.extend_from_slice(&chunk),
-            Err(error) => return Err(Failure::of_request(remote, &error)),
+            Err(error) => return Err(Failure::of_request(remote, error)),
         }
     }
 }

@@ -20,7 +20,9 @@ use super::{
 use crate::{config, telemetry::Metrics};
 
 const MAX_IDLE_CONNECTIONS: usize = 32;
-const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
 
 /// What every request of one remote has in common.
@@ -80,6 +82,9 @@ impl Endpoint {
             .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .http2_adaptive_window(true)
+            // A connection that died unnoticed would take every request with it.
+            .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
+            .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
             .http2_max_header_list_size(MAX_HEADER_LIST_BYTES);
         if let Some(proxy) = &remote.proxy {
             let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|error| error.to_string())?;
@@ -148,7 +153,7 @@ impl Endpoint {
             duration_ms = latency.as_millis(),
             "asked a remote"
         );
-        result.map_err(|error| Failure::of_request(&wire.remote, &error))
+        result.map_err(|error| Failure::of_request(&wire.remote, error))
     }
 }
 

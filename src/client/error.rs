@@ -82,7 +82,9 @@ impl Failure {
     }
 
     /// A request that got no answer.
-    pub(super) fn of_request(remote: &Arc<str>, error: &reqwest::Error) -> Self {
+    pub(super) fn of_request(remote: &Arc<str>, error: reqwest::Error) -> Self {
+        // The URL may have a signature in its query.
+        let error = &error.without_url();
         if let Some(refused) = find::<Refused>(error) {
             return ClientError::invalid(remote, refused.to_string()).into();
         }

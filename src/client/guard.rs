@@ -66,7 +66,7 @@ impl Reach {
     }
 }
 
-/// The IPv4 address behind an IPv6 one: mapped, NAT64 (64:ff9b::/96) or 6to4 (2002::/16).
+/// The IPv4 address behind an IPv6 one: mapped, NAT64 (`64:ff9b::/96`) or 6to4 (`2002::/16`).
 fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     if let Some(v4) = v6.to_ipv4_mapped() {
         return Some(v4);

@@ -51,7 +51,10 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Option<(Option<(u64, u64)>, Option<u64>)> {
+    /// (first and last byte, total)
+    type Read = (Option<(u64, u64)>, Option<u64>);
+
+    fn read(text: &str) -> Option<Read> {
         let headers = HeaderMap::from_iter([(header::CONTENT_RANGE, text.parse().unwrap())]);
         ContentRange::read(&headers).map(|range| (range.bytes, range.total))
     }

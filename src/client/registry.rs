@@ -88,8 +88,17 @@ impl RegistryClient {
         reference: &Reference,
         patience: Patience,
     ) -> Result<RemoteManifest, ClientError> {
-        let call = manifest_call(Method::GET, name, reference);
         let deadline = self.deadline(patience);
+        self.manifest(name, reference, deadline).await
+    }
+
+    async fn manifest(
+        &self,
+        name: &Name,
+        reference: &Reference,
+        deadline: Deadline,
+    ) -> Result<RemoteManifest, ClientError> {
+        let call = manifest_call(Method::GET, name, reference);
         let Document { headers, bytes, .. } = self
             .transport
             .load(&call, MAX_MANIFEST_BYTES, deadline)
@@ -214,8 +223,9 @@ impl RegistryClient {
     pub async fn tag_list(&self, name: &Name, patience: Patience) -> Result<Vec<Tag>, ClientError> {
         let path = format!("{}?n={TAGS_PER_PAGE}", Path::Tags { name: name.clone() });
         let mut call = list_call("tags", &path, name, "application/json");
+        let deadline = self.deadline(patience);
         let mut tags = BTreeSet::new();
-        self.each_page(&mut call, patience, listing::MAX_BYTES, &mut |bytes| {
+        self.each_page(&mut call, deadline, listing::MAX_BYTES, &mut |bytes| {
             let page =
                 listing::tags(bytes).ok_or_else(|| self.invalid("answers with no tag list"))?;
             tags.extend(page);
@@ -232,9 +242,11 @@ impl RegistryClient {
         digest: &Digest,
         patience: Patience,
     ) -> Result<Vec<Descriptor>, ClientError> {
-        match self.referrers_by_api(name, digest, patience).await {
+        let deadline = self.deadline(patience);
+        match self.referrers_by_api(name, digest, deadline).await {
             Err(error) if has_no_referrers_api(&error) => {
-                self.referrers_by_tag(name, digest, patience).await
+                self.referrers_by_tag(name, digest, self.renewed(deadline))
+                    .await
             }
             answer => answer,
         }
@@ -244,7 +256,7 @@ impl RegistryClient {
         &self,
         name: &Name,
         digest: &Digest,
-        patience: Patience,
+        deadline: Deadline,
     ) -> Result<Vec<Descriptor>, ClientError> {
         let path = Path::Referrers {
             name: name.clone(),
@@ -252,7 +264,7 @@ impl RegistryClient {
         };
         let mut call = list_call("referrers", &path.to_string(), name, media_type::OCI_INDEX);
         let (mut referrers, mut seen) = (Vec::new(), HashSet::new());
-        self.each_page(&mut call, patience, MAX_MANIFEST_BYTES, &mut |bytes| {
+        self.each_page(&mut call, deadline, MAX_MANIFEST_BYTES, &mut |bytes| {
             let index = Manifest::parse(bytes);
             if index.kind != ManifestKind::Index {
                 return Err(self.invalid("answers with no list of referrers"));
@@ -269,13 +281,10 @@ impl RegistryClient {
         &self,
         name: &Name,
         digest: &Digest,
-        patience: Patience,
+        deadline: Deadline,
     ) -> Result<Vec<Descriptor>, ClientError> {
         let tag = referrers_tag(digest).map_err(|error| self.invalid(error.to_string()))?;
-        match self
-            .manifest_get(name, &Reference::Tag(tag), patience)
-            .await
-        {
+        match self.manifest(name, &Reference::Tag(tag), deadline).await {
             Ok(manifest) => Ok(Manifest::parse(&manifest.bytes).manifests),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -286,12 +295,11 @@ impl RegistryClient {
     async fn each_page(
         &self,
         call: &mut Call,
-        patience: Patience,
+        mut deadline: Deadline,
         page_bytes: u64,
         read: &mut (dyn FnMut(&[u8]) -> Result<(), ClientError> + Send),
     ) -> Result<(), ClientError> {
         let mut pages = listing::Pages::new();
-        let mut deadline = self.deadline(patience);
         loop {
             let limit = page_bytes.min(pages.bytes_left());
             let page = self.transport.load(call, limit, deadline).await?;
@@ -301,9 +309,7 @@ impl RegistryClient {
                 return Ok(());
             };
             call.page = Some((page.endpoint, next));
-            if patience == Patience::Full {
-                deadline = self.deadline(patience);
-            }
+            deadline = self.renewed(deadline);
         }
     }
 
@@ -312,6 +318,14 @@ impl RegistryClient {
             return Err(self.invalid("its list is too long"));
         }
         Ok(())
+    }
+
+    /// The time for one more request of the same operation: a short patience is one for all of them.
+    fn renewed(&self, deadline: Deadline) -> Deadline {
+        match deadline.patience {
+            Patience::Full => self.deadline(Patience::Full),
+            Patience::Short => deadline,
+        }
     }
 
     fn deadline(&self, patience: Patience) -> Deadline {
@@ -350,7 +364,9 @@ fn blob_call(method: Method, name: &Name, digest: &Digest) -> Call {
         name: name.clone(),
         digest: digest.clone(),
     };
-    call("blob", method, &path.to_string(), name)
+    let mut call = call("blob", method, &path.to_string(), name);
+    call.takes_parts = true;
+    call
 }
 
 fn list_call(kind: &'static str, path: &str, name: &Name, accept: &'static str) -> Call {
@@ -371,6 +387,7 @@ fn call(kind: &'static str, method: Method, path: &str, name: &Name) -> Call {
         path: path.trim_start_matches('/').to_owned(),
         scope: format!("repository:{name}:pull"),
         headers: HeaderMap::from_iter([identity]),
+        takes_parts: false,
         page: None,
     }
 }

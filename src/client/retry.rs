@@ -12,6 +12,7 @@ use crate::config;
 /// Until when one operation may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
+    pub(super) patience: Patience,
     /// What was granted for the answer, for messages.
     pub(super) granted: Duration,
     answer: Instant,
@@ -27,6 +28,7 @@ impl Deadline {
         };
         let answer = Instant::now() + granted;
         Self {
+            patience,
             granted,
             answer,
             whole: answer + body,
@@ -38,12 +40,16 @@ impl Deadline {
     }
 }
 
-/// The waits between a handful of tries.
-pub(super) fn delays() -> impl Iterator<Item = Duration> + Send {
+/// The waits between a handful of tries; few of them when something cached is waiting to be served.
+pub(super) fn delays(patience: Patience) -> impl Iterator<Item = Duration> + Send {
+    let times = match patience {
+        Patience::Full => 4,
+        Patience::Short => 2,
+    };
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
         .with_max_delay(Duration::from_secs(2))
-        .with_max_times(4)
+        .with_max_times(times)
         .with_jitter()
         .build()
 }

@@ -159,7 +159,7 @@ fn freshness(expires_in_seconds: Option<u64>) -> Duration {
     const MARGIN: Duration = Duration::from_secs(15);
     let lifetime = Duration::from_secs(expires_in_seconds.unwrap_or(DEFAULT_LIFETIME_SECONDS));
     let lifetime = lifetime.min(MAX_LIFETIME);
-    lifetime - MARGIN.min(lifetime / 4)
+    lifetime.saturating_sub(MARGIN.min(lifetime / 4))
 }
 
 /// `Authorization: Basic …`.
@@ -177,11 +177,11 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_a_little_before_it_expires() {
-        let seconds = |expires_in| freshness(expires_in).as_secs_f32();
-        assert_eq!(seconds(Some(300)), 285.0);
-        assert_eq!(seconds(Some(20)), 15.0);
-        assert_eq!(seconds(None), 45.0);
-        assert_eq!(seconds(Some(0)), 0.0);
+        let seconds = |expires_in| freshness(expires_in).as_secs();
+        assert_eq!(seconds(Some(300)), 285);
+        assert_eq!(seconds(Some(20)), 15);
+        assert_eq!(seconds(None), 45);
+        assert_eq!(seconds(Some(0)), 0);
         assert!(freshness(Some(u64::MAX)) < MAX_LIFETIME);
     }
 

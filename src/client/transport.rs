@@ -44,6 +44,8 @@ pub(super) struct Call {
     /// What a token must allow.
     pub(super) scope: String,
     pub(super) headers: HeaderMap,
+    /// 206 is an answer too.
+    pub(super) takes_parts: bool,
     /// A later page, at the URL (by its place in the list) that gave the page before.
     pub(super) page: Option<(usize, Url)>,
 }
@@ -149,7 +151,7 @@ impl Transport {
         deadline: Deadline,
         finish: &(impl Fn(Answer) -> BoxFuture<'static, Result<T, Failure>> + Sync),
     ) -> Result<T, ClientError> {
-        let mut delays = retry::delays();
+        let mut delays = retry::delays(deadline.patience);
         loop {
             let failure = match self.round(call, deadline, finish).await {
                 Ok(done) => return Ok(done),
@@ -211,7 +213,7 @@ impl Transport {
     async fn attempt(&self, call: &Call, place: usize, url: Url) -> Result<Answer, Failure> {
         let slot = self.limits.slot().await;
         let incoming = self.authorized(call, &self.endpoints[place], &url).await?;
-        if !incoming.response.status().is_success() {
+        if !is_answer(call, incoming.response.status()) {
             return Err(refusal(&self.wire, incoming).await);
         }
         Ok(self.answer(incoming.response, slot, place, url))
@@ -288,6 +290,15 @@ impl Transport {
             &self.wire.remote,
             message,
         ))
+    }
+}
+
+/// The whole of what was asked for, or a part when that may be. Other successes (202, 204) answer no question of ours.
+fn is_answer(call: &Call, status: StatusCode) -> bool {
+    match status.as_u16() {
+        200 | 203 => true,
+        206 => call.takes_parts,
+        _ => false,
     }
 }
 

@@ -97,7 +97,9 @@ impl Project {
 
     /// How long a list of tags or referrers is served without asking: the ttl of the last rule, which is for every tag.
     pub fn list_ttl(&self) -> Duration {
-        self.freshness.last().map_or(Duration::ZERO, |rule| rule.ttl)
+        self.freshness
+            .last()
+            .map_or(Duration::ZERO, |rule| rule.ttl)
     }
 
     /// `allow` and `deny` on the repository name without the project. No `allow` allows all; `deny` wins.

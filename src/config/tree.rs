@@ -56,9 +56,9 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Table, ConfigError> {
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at.min(text.len())]
-        .iter()
-        .filter(|byte| **byte == b'\n')
+    text.char_indices()
+        .take_while(|(index, _)| *index < at)
+        .filter(|(_, character)| *character == '\n')
         .count()
         + 1
 }

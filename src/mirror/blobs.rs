@@ -1,5 +1,7 @@
 //! Blobs: from the store, from a running fill, or by a new one; always by a right of the repository's own.
 
+use futures_util::FutureExt;
+
 use super::{Answer, Mirror, MirrorError, Outcome, Repository, flight::Seat};
 use crate::{
     client::Patience,
@@ -154,7 +156,7 @@ impl Mirror {
         let key = (repository.name.clone(), digest.clone());
         let (name, digest) = (repository.remote_name.clone(), digest.clone());
         let ask = async move { Ok(client.blob_head(&name, &digest, Patience::Full).await?) };
-        let (result, seat) = self.inner.blob_heads.run(key, ask).await;
+        let (result, seat) = self.inner.blob_heads.run(key, ask.boxed()).await;
         Ok((result?, seat))
     }
 }

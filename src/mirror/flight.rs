@@ -16,10 +16,12 @@ use tokio_util::task::TaskTracker;
 use super::MirrorError;
 
 type Outcome<V> = Result<V, MirrorError>;
+type Flight<V> = Shared<BoxFuture<'static, Outcome<V>>>;
+type Running<K, V> = Arc<Mutex<HashMap<K, Flight<V>>>>;
 
 /// Runs that are under way, by key.
 pub(super) struct Flights<K, V> {
-    running: Arc<Mutex<HashMap<K, Shared<BoxFuture<'static, Outcome<V>>>>>>,
+    running: Running<K, V>,
     tasks: TaskTracker,
 }
 
@@ -43,18 +45,16 @@ where
     }
 
     /// Joins the run of this key, or starts `make` as a task of its own. Dropping the future leaves the run going.
-    pub(super) async fn run<F>(&self, key: K, make: F) -> (Outcome<V>, Seat)
-    where
-        F: Future<Output = Outcome<V>> + Send + 'static,
-    {
+    pub(super) async fn run(
+        &self,
+        key: K,
+        make: BoxFuture<'static, Outcome<V>>,
+    ) -> (Outcome<V>, Seat) {
         let (flight, seat) = self.board(key, make);
         (flight.await, seat)
     }
 
-    fn board<F>(&self, key: K, make: F) -> (Shared<BoxFuture<'static, Outcome<V>>>, Seat)
-    where
-        F: Future<Output = Outcome<V>> + Send + 'static,
-    {
+    fn board(&self, key: K, make: BoxFuture<'static, Outcome<V>>) -> (Flight<V>, Seat) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = running.get(&key) {
             return (flight.clone(), Seat::Passenger);
@@ -81,7 +81,7 @@ where
 
 /// Frees the key, whatever ends the run.
 struct Landing<K: Eq + Hash, V> {
-    running: Arc<Mutex<HashMap<K, Shared<BoxFuture<'static, Outcome<V>>>>>>,
+    running: Running<K, V>,
     key: K,
 }
 
@@ -113,6 +113,7 @@ mod tests {
                 gate.notified().await;
                 Ok(7)
             }
+            .boxed()
         };
         let (first, seat) = flights.board("key", run());
         assert_eq!(seat, Seat::Pilot);
@@ -128,10 +129,10 @@ mod tests {
     async fn a_run_that_panics_frees_its_key() {
         let flights = Flights::<&str, usize>::new(TaskTracker::new());
         let (result, _) = flights
-            .run("key", async { panic!("broken invariant") })
+            .run("key", async { panic!("broken invariant") }.boxed())
             .await;
         assert!(matches!(result, Err(MirrorError::Internal)));
-        let (result, seat) = flights.run("key", async { Ok(1) }).await;
+        let (result, seat) = flights.run("key", async { Ok(1) }.boxed()).await;
         assert_eq!((result.expect("the key is free"), seat), (1, Seat::Pilot));
     }
 }

@@ -8,6 +8,8 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use futures_util::FutureExt;
+
 use super::{Answer, Mirror, MirrorError, Outcome, Repository, freshness::age_of};
 use crate::{
     client::{Patience, RegistryClient},
@@ -157,7 +159,11 @@ impl Mirror {
                 .fetch_list_alone(&client, &remote_name, &flight_key, patience)
                 .await
         };
-        let (result, seat) = self.inner.list_fetches.run(key.clone(), fetch).await;
+        let (result, seat) = self
+            .inner
+            .list_fetches
+            .run(key.clone(), fetch.boxed())
+            .await;
         Ok((result?, seat.outcome(Outcome::Miss)))
     }
 

@@ -4,7 +4,13 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::{Answer, Mirror, MirrorError, Outcome, Repository, freshness::age_of, tags::Checked};
+use futures_util::FutureExt;
+
+use super::{
+    Answer, Mirror, MirrorError, Outcome, Repository,
+    freshness::age_of,
+    tags::{Checked, row_is_fresh},
+};
 use crate::{
     client::{Patience, RegistryClient, RemoteManifest},
     meta::ManifestCommit,
@@ -84,7 +90,7 @@ impl Mirror {
                 .await;
         };
         let here = self.manifest_here(repository, &row.target.digest).await?;
-        if here.is_none() && row.told.is_none() && !self.is_fresh(repository, tag, &row) {
+        if here.is_none() && row.told.is_none() && !row_is_fresh(repository, tag, &row) {
             return self
                 .fetch_manifest(repository, &Reference::Tag(tag.clone()))
                 .await;
@@ -229,7 +235,7 @@ impl Mirror {
                 .fetch_manifest_alone(&client, &repository, &reference)
                 .await
         };
-        let (result, seat) = self.inner.manifest_fetches.run(key, fetch).await;
+        let (result, seat) = self.inner.manifest_fetches.run(key, fetch.boxed()).await;
         let (content, outcome) = result?;
         Ok(Answer {
             content,
@@ -288,21 +294,20 @@ impl Mirror {
             .meta
             .manifest_referenced(&repository.name, digest)
             .await?;
-        let media_type = match named.filter(|named| !named.media_type.is_empty()) {
-            Some(named) => named.media_type,
-            None => {
-                let reference = Reference::Digest(digest.clone());
-                let head = client
-                    .manifest_head(&repository.remote_name, &reference, Patience::Full)
-                    .await?;
-                let said = head
-                    .media_type
-                    .filter(|said| said != media_type::OCTET_STREAM);
-                let Some(media_type) = said.or_else(|| Manifest::parse(&bytes).media_type) else {
-                    return Ok(None);
-                };
-                media_type
-            }
+        let media_type = if let Some(named) = named.filter(|named| !named.media_type.is_empty()) {
+            named.media_type
+        } else {
+            let reference = Reference::Digest(digest.clone());
+            let head = client
+                .manifest_head(&repository.remote_name, &reference, Patience::Full)
+                .await?;
+            let said = head
+                .media_type
+                .filter(|said| said != media_type::OCTET_STREAM);
+            let Some(media_type) = said.or_else(|| Manifest::parse(&bytes).media_type) else {
+                return Ok(None);
+            };
+            media_type
         };
         let content = ManifestContent {
             digest: digest.clone(),

@@ -34,7 +34,7 @@ pub struct Repository {
     pub remote_name: Name,
 }
 
-/// 404 NAME_UNKNOWN with this message; it names the mirror projects that the caller may see.
+/// 404 `NAME_UNKNOWN` with this message; it names the mirror projects that the caller may see.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ResolveError(pub String);
@@ -104,7 +104,7 @@ impl Projects {
             Some(rest) => rest,
             None => return Err(self.unknown(name, ns, caller)),
         };
-        self.repository(entry, &rest)
+        repository(entry, &rest)
     }
 
     /// Names of the projects that this caller may pull from, sorted.
@@ -139,27 +139,6 @@ impl Projects {
         (!names_a_host).then(|| (entry, Some(name.clone())))
     }
 
-    fn repository(&self, entry: &Entry, rest: &Name) -> Result<Repository, ResolveError> {
-        let project = entry.project.clone();
-        if !project.admits(rest.as_str()) {
-            return Err(ResolveError(format!(
-                "project `{}` does not mirror `{rest}`",
-                project.name
-            )));
-        }
-        let too_long = |error: crate::oci::name::NameError| ResolveError(error.to_string());
-        let name = rest.under(&project.name).map_err(too_long)?;
-        let remote_name = match &project.prefix {
-            Some(prefix) => rest.under(prefix.as_str()).map_err(too_long)?,
-            None => rest.clone(),
-        };
-        Ok(Repository {
-            project,
-            name,
-            remote_name,
-        })
-    }
-
     fn unknown(&self, name: &Name, ns: Option<&str>, caller: Caller) -> ResolveError {
         let mirrors = self.names(caller, |project| {
             matches!(project.kind, ProjectKind::Mirror { .. })
@@ -183,6 +162,27 @@ impl Projects {
         names.sort();
         names
     }
+}
+
+fn repository(entry: &Entry, rest: &Name) -> Result<Repository, ResolveError> {
+    let project = entry.project.clone();
+    if !project.admits(rest.as_str()) {
+        return Err(ResolveError(format!(
+            "project `{}` does not mirror `{rest}`",
+            project.name
+        )));
+    }
+    let too_long = |error: crate::oci::name::NameError| ResolveError(error.to_string());
+    let name = rest.under(&project.name).map_err(too_long)?;
+    let remote_name = match &project.prefix {
+        Some(prefix) => rest.under(prefix.as_str()).map_err(too_long)?,
+        None => rest.clone(),
+    };
+    Ok(Repository {
+        project,
+        name,
+        remote_name,
+    })
 }
 
 #[cfg(test)]

@@ -56,8 +56,8 @@ fn resolve(name: &str, ns: Option<&str>, caller: Caller) -> Result<(String, Stri
         .map_err(|error| error.to_string())
 }
 
-fn found(local: &str, remote: &str) -> Result<(String, String), String> {
-    Ok((local.to_owned(), remote.to_owned()))
+fn found(local: &str, remote: &str) -> (String, String) {
+    (local.to_owned(), remote.to_owned())
 }
 
 #[test]
@@ -73,7 +73,11 @@ fn ns_path_prefix_and_default_reach_one_repository() {
         ("library/nginx", Some("Registry-1.Docker.io")),
         ("docker.io/library/nginx", Some("docker.io")),
     ] {
-        assert_eq!(resolve(name, ns, Caller::Anonymous), nginx, "{name} {ns:?}");
+        assert_eq!(
+            resolve(name, ns, Caller::Anonymous),
+            Ok(nginx.clone()),
+            "{name} {ns:?}"
+        );
     }
 }
 
@@ -81,17 +85,17 @@ fn ns_path_prefix_and_default_reach_one_repository() {
 fn only_docker_hub_names_are_completed_with_library() {
     assert_eq!(
         resolve("ghcr.io/tool", None, Caller::Anonymous),
-        found("ghcr.io/tool", "tool")
+        Ok(found("ghcr.io/tool", "tool"))
     );
     assert_eq!(
         resolve("tool", Some("ghcr.io"), Caller::Anonymous),
-        found("ghcr.io/tool", "tool")
+        Ok(found("ghcr.io/tool", "tool"))
     );
 }
 
 #[test]
 fn the_component_that_ns_selects_is_lost_only_once() {
-    let twice = found("ghcr.io/ghcr.io/tool", "ghcr.io/tool");
+    let twice = Ok(found("ghcr.io/ghcr.io/tool", "ghcr.io/tool"));
     assert_eq!(
         resolve("ghcr.io/ghcr.io/tool", Some("ghcr.io"), Caller::Anonymous),
         twice
@@ -119,7 +123,7 @@ fn a_private_project_does_not_exist_for_who_may_not_see_it() {
     assert_eq!(hidden.replace("team", "none"), absent);
     assert_eq!(
         resolve("app", Some("team"), Caller::Admin),
-        found("team/app", "org/mirror/app")
+        Ok(found("team/app", "org/mirror/app"))
     );
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
+
 use super::{
     Answer, ManifestSummary, Mirror, MirrorError, Outcome, Repository,
     freshness::{age_of, is_fresh, may_be_stale},
@@ -52,11 +54,6 @@ impl Checked {
 }
 
 impl Mirror {
-    pub(super) fn is_fresh(&self, repository: &Repository, tag: &Tag, row: &TagRow) -> bool {
-        let rule = repository.project.freshness_of(tag);
-        is_fresh(rule, age_of(row.checked_at, SystemTime::now()))
-    }
-
     /// What the tag of this row points to: the row while it is fresh, else the remote's word, else (the remote is
     /// down) the row again, marked stale.
     pub(super) async fn check_tag(
@@ -127,7 +124,7 @@ impl Mirror {
         let key = (repository.name.clone(), tag.clone());
         let (mirror, repository, tag) = (self.clone(), repository.clone(), tag.clone());
         let ask = async move { mirror.ask_alone(&client, &repository, &tag, row).await };
-        let (result, seat) = self.inner.tag_checks.run(key, ask).await;
+        let (result, seat) = self.inner.tag_checks.run(key, ask.boxed()).await;
         let checked = result?;
         Ok(Checked {
             outcome: seat.outcome(checked.outcome),
@@ -221,4 +218,9 @@ fn complete(row: Option<&TagRow>, head: ManifestHead) -> Option<ManifestSummary>
     row.map(|row| &row.target)
         .filter(|target| target.digest == digest)
         .cloned()
+}
+
+pub(super) fn row_is_fresh(repository: &Repository, tag: &Tag, row: &TagRow) -> bool {
+    let rule = repository.project.freshness_of(tag);
+    is_fresh(rule, age_of(row.checked_at, SystemTime::now()))
 }

@@ -117,7 +117,9 @@ impl Document<'_> {
         if kind == ManifestKind::Index {
             manifests.take_list(self.manifests, descriptor);
         } else {
-            config.into_iter().for_each(|config| blobs.take(config));
+            if let Some(config) = config {
+                blobs.take(config);
+            }
             blobs.take_list(self.layers, descriptor);
             blobs.take_list(self.blobs, descriptor);
             blobs.take_list(self.fs_layers, schema1_layer);

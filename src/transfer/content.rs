@@ -22,10 +22,10 @@ pub enum Content {
 
 impl Content {
     /// Size in bytes; unknown only while a fill whose remote names no length runs.
-    pub fn len(&self) -> Option<u64> {
+    pub fn length(&self) -> Option<u64> {
         match self {
             Self::Stored(blob) => Some(blob.len()),
-            Self::Filling(tail) => tail.len(),
+            Self::Filling(tail) => tail.length(),
         }
     }
 

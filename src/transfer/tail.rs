@@ -56,7 +56,7 @@ impl std::fmt::Debug for Tail {
 
 impl Tail {
     /// Size of the whole blob in bytes, if anybody said it.
-    pub fn len(&self) -> Option<u64> {
+    pub fn length(&self) -> Option<u64> {
         match &*self.end.borrow() {
             End::Verified { len } => Some(*len),
             End::Running | End::Failed(_) => self.total,

@@ -11,7 +11,9 @@ impl Edge {
         if self.listener == Listener::MirrorOnly {
             return Ok(Caller::Anonymous);
         }
-        let authorization = headers.get(header::AUTHORIZATION).map(|v| v.as_bytes());
+        let authorization = headers
+            .get(header::AUTHORIZATION)
+            .map(http::HeaderValue::as_bytes);
         self.parts
             .gate
             .identify(authorization)

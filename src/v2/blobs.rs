@@ -39,7 +39,7 @@ impl Edge {
             .get_blob(repository, digest)
             .await
             .map_err(unknown_blob)?;
-        let selection = match answer.content.len() {
+        let selection = match answer.content.length() {
             Some(len) => selection(request, digest, len),
             None => Selection::Whole,
         };
@@ -97,7 +97,7 @@ fn selection(request: &HeaderMap, digest: &Digest, len: u64) -> Selection {
 }
 
 fn send(content: &Content, selection: Selection) -> Result<Response, ApiError> {
-    let len = content.len();
+    let len = content.length();
     match (selection, len) {
         (Selection::Unsatisfiable, len) => Err(ApiError::unsatisfiable(len.unwrap_or(0))),
         (Selection::One(range), Some(len)) => {

@@ -64,6 +64,16 @@ async fn a_manifest_that_is_too_large_is_invalid() {
 }
 
 #[tokio::test]
+async fn a_part_or_nothing_is_no_manifest() {
+    for reply in [|| Reply::new(206, "{"), || Reply::new(204, "")] {
+        assert_eq!(
+            get(reply, &tag()).await.unwrap_err().kind,
+            ErrorKind::Invalid
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_head_tells_what_the_remote_says_and_no_more() {
     let digest = Digest::sha256(MANIFEST.as_bytes());
     let announced = digest.to_string();

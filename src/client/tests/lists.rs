@@ -40,7 +40,7 @@ async fn tags_of_all_pages_are_sorted_and_told_once() {
     .await;
     let client = client(remote(server.url()));
     let tags = client.tag_list(&name(), Patience::Full).await.unwrap();
-    let tags: Vec<_> = tags.iter().map(|tag| tag.as_str()).collect();
+    let tags: Vec<_> = tags.iter().map(crate::oci::Tag::as_str).collect();
     assert_eq!(tags, ["B", "a", "b", "c"]);
 }
 
@@ -97,7 +97,7 @@ async fn referrers_come_from_the_tag_schema_when_there_is_no_api() {
         };
         assert_eq!(
             referrers(script, &blob()).await.unwrap(),
-            [referrer.clone()],
+            std::slice::from_ref(&referrer),
             "{refusal}"
         );
     }

@@ -1,5 +1,10 @@
+use http::{HeaderMap, Method};
+
 use super::{
-    super::ErrorKind,
+    super::{
+        ErrorKind,
+        endpoint::{Endpoint, Outgoing, Wire},
+    },
     server::{FakeServer, Reply, Seen},
     *,
 };
@@ -65,6 +70,45 @@ async fn loops_are_refused() {
 async fn link_local_addresses_are_refused_before_anything_is_dialed() {
     let error = refused("http://169.254.169.254/latest/meta-data").await;
     assert!(error.message.contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_name_that_leads_into_our_network_is_refused_before_anything_is_dialed() {
+    let inside = FakeServer::start(|_| Reply::new(200, BLOB)).await;
+    let public: Url = "http://192.0.2.1/".parse().unwrap();
+    let settings = remote(public.clone());
+    let tls = crate::client::tls::client_config(&settings).unwrap();
+    let endpoint = Endpoint::new(&settings, public, tls).unwrap();
+    let wire = Wire {
+        remote: "fake".into(),
+        metrics: Metrics::default(),
+        header_timeout: settings.header_timeout,
+    };
+    let outgoing = Outgoing {
+        kind: "blob",
+        method: &Method::GET,
+        url: inside.localhost(),
+        headers: &HeaderMap::new(),
+        authorization: None,
+    };
+    let failure = endpoint.exchange(&wire, outgoing).await.unwrap_err();
+    assert_eq!(failure.error.kind, ErrorKind::Invalid);
+    assert!(!failure.again);
+    assert!(
+        failure.error.message.contains("`localhost`"),
+        "{}",
+        failure.error
+    );
+    assert!(inside.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_private_remote_with_a_name_may_lead_to_a_private_address() {
+    let inside = FakeServer::start(|_| Reply::new(200, BLOB)).await;
+    let target = inside.url();
+    let server = FakeServer::start(move |_| Reply::redirect(target.as_str())).await;
+    let client = client(remote(server.localhost()));
+    client.blob_get(&name(), &blob(), 0).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,6 +4,11 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -157,12 +162,80 @@ async fn a_plain_remote_is_asked_through_the_proxy() {
     assert_eq!(proxy.seen()[0].target, expected);
 }
 
+/// Asks a remote that only a proxy could reach; for the next test.
+#[tokio::test]
+#[ignore = "run by the next test, in a process with HTTP_PROXY set"]
+async fn asks_a_remote_behind_a_proxy() {
+    get(remote("http://registry.invalid/".parse().unwrap()))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_environments_proxy_is_used() {
+    let proxy = FakeServer::start(|_| Reply::new(200, "{}")).await;
+    let own = std::env::current_exe().unwrap();
+    let test = format!("{}::asks_a_remote_behind_a_proxy", module_path!());
+    let test = test.split_once("::").unwrap().1;
+    let output = tokio::process::Command::new(own)
+        .args(["--exact", test, "--ignored"])
+        .env("HTTP_PROXY", proxy.url().as_str())
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let expected = "http://registry.invalid/v2/library/nginx/manifests/latest";
+    assert_eq!(proxy.seen()[0].target, expected);
+}
+
+/// A proxy that takes one CONNECT and passes bytes on to the target; gives its URL and the first line it got.
+async fn tunnel(target: Url) -> (Url, JoinHandle<String>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let task = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(client.read_u8().await.unwrap());
+        }
+        let mut server = TcpStream::connect(("127.0.0.1", target.port().unwrap()))
+            .await
+            .unwrap();
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        String::from_utf8(request)
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned()
+    });
+    (url.parse().unwrap(), task)
+}
+
 #[tokio::test]
 async fn a_tls_remote_is_asked_through_a_tunnel() {
+    let server = Authority::new().server(false).await;
+    let (proxy, first_line) = tunnel(server.url()).await;
+    let mut remote = remote(server.url());
+    remote.proxy = Some(proxy);
+    remote.verify_tls = false;
+    get(remote).await.unwrap();
+    let host = server.url().port().unwrap();
+    assert_eq!(
+        first_line.await.unwrap(),
+        format!("CONNECT 127.0.0.1:{host} HTTP/1.1")
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_the_tunnel_is_unreachable() {
     let proxy = FakeServer::start(|_| Reply::new(502, "")).await;
     let mut remote = remote("https://registry.invalid/".parse().unwrap());
     remote.proxy = Some(proxy.url());
-    get(remote).await.unwrap_err();
+    assert_eq!(get(remote).await.unwrap_err().kind, ErrorKind::Unreachable);
     let seen = &proxy.seen()[0];
     assert_eq!(
         (seen.method.as_str(), seen.target.as_str()),

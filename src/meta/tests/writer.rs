@@ -46,7 +46,10 @@ async fn two_hundred_concurrent_writers_share_few_transactions_and_all_are_durab
             .tag(&repository, &tag(&format!("v{index}")))
             .await
             .unwrap();
-        assert_eq!(row.unwrap().target.digest, digest(&format!("image {index}")));
+        assert_eq!(
+            row.unwrap().target.digest,
+            digest(&format!("image {index}"))
+        );
     }
 }
 

@@ -38,14 +38,24 @@ impl Project {
 }
 
 /// The first asks its remote about a tag each time, and so must live with its absence.
-pub(crate) const PROJECTS: [Project; 1] = [Project {
-    host: "docker.io",
-    owner: "library",
-    provider: "docker-hub",
-    registry: "registry",
-    freshness: "tags = \"**\"\nmode = \"always\"",
-    is_default: true,
-}];
+pub(crate) const PROJECTS: [Project; 2] = [
+    Project {
+        host: "docker.io",
+        owner: "library",
+        provider: "docker-hub",
+        registry: "registry",
+        freshness: "tags = \"**\"\nmode = \"always\"",
+        is_default: true,
+    },
+    Project {
+        host: "ghcr.io",
+        owner: "acme",
+        provider: "docker-registry",
+        registry: "docker-registry",
+        freshness: "tags = \"**\"\nmode = \"ttl\"\nttl = \"60s\"",
+        is_default: false,
+    },
+];
 
 /// A tag, and the digest that must arrive for it.
 pub(crate) struct Image {

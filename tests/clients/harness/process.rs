@@ -93,6 +93,10 @@ fn whole_text(file: &mut File) -> String {
 }
 
 /// Asks again and again until the answer is yes or the time is over; returns the last answer.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing tells when a foreign process is ready"
+)]
 fn wait_until(timeout: Duration, mut yes: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + timeout;
     loop {
