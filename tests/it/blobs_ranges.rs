@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::{
-    harness::{Answer, Client, FakeRegistry, Image, ImageBuilder, On, SlowReader, get, get_range, head},
+    harness::{
+        Answer, Client, FakeRegistry, Image, ImageBuilder, On, SlowReader, get, get_range, head,
+    },
     server::{Setup, TestServer},
 };
 
@@ -25,7 +27,12 @@ impl Blob {
         let server = Setup::hub(&hub).start().await;
         let digest = image.layers()[0].clone();
         let bytes = image.blob(&digest);
-        Self { hub, server, digest, bytes }
+        Self {
+            hub,
+            server,
+            digest,
+            bytes,
+        }
     }
 
     async fn hot() -> Self {
@@ -107,7 +114,10 @@ async fn a_cold_head_tells_the_size_and_downloads_nothing() {
     assert_eq!((answer.status, answer.header("x-cache")), (200, "miss"));
     assert_eq!(answer.header("content-length"), SIZE.to_string());
     assert_eq!(answer.header("docker-content-digest"), blob.digest);
-    assert_eq!((blob.hub.count(On::blob().head()), blob.hub.count(On::any())), (1, 1));
+    assert_eq!(
+        (blob.hub.count(On::blob().head()), blob.hub.count(On::any())),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -115,16 +125,24 @@ async fn a_head_takes_the_size_from_a_cached_manifest() {
     let blob = Blob::cold().await;
     get(&blob.server.manifest_url("library/app", "1")).await;
     let answer = head(&blob.url()).await;
-    assert_eq!((answer.status, answer.header("content-length")), (200, SIZE.to_string().as_str()));
+    assert_eq!(
+        (answer.status, answer.header("content-length")),
+        (200, SIZE.to_string().as_str())
+    );
     assert_eq!(blob.hub.count(On::blob()), 0);
 }
 
 #[tokio::test]
 async fn a_blob_that_the_remote_does_not_have_is_a_404() {
     let blob = Blob::cold().await;
-    let url = blob.server.blob_url("library/app", &format!("sha256:{}", "0".repeat(64)));
+    let url = blob
+        .server
+        .blob_url("library/app", &format!("sha256:{}", "0".repeat(64)));
     let answer = get(&url).await;
-    assert_eq!((answer.status, answer.error_code().as_str()), (404, "BLOB_UNKNOWN"));
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (404, "BLOB_UNKNOWN")
+    );
     assert_eq!(get_range(&url, "0-9").await.status, 404);
     assert_eq!(head(&url).await.status, 404);
 }
@@ -178,9 +196,22 @@ async fn a_range_beyond_the_end_is_a_416_with_the_length() {
 #[tokio::test]
 async fn ranges_that_mean_nothing_are_answered_with_the_whole() {
     let blob = Blob::hot().await;
-    let many = (0..40).map(|i| format!("{}-{}", i * 10, i * 10 + 1)).collect::<Vec<_>>().join(",");
-    for header in ["items=0-1", "bytes=x-y", "bytes=9-5", "bytes=", "0-1", "bytes=0-10,5-15", &format!("bytes={many}")] {
-        let answer = Client::new().send(Method::GET, &blob.url(), &[("range", header)]).await;
+    let many = (0..40)
+        .map(|i| format!("{}-{}", i * 10, i * 10 + 1))
+        .collect::<Vec<_>>()
+        .join(",");
+    for header in [
+        "items=0-1",
+        "bytes=x-y",
+        "bytes=9-5",
+        "bytes=",
+        "0-1",
+        "bytes=0-10,5-15",
+        &format!("bytes={many}"),
+    ] {
+        let answer = Client::new()
+            .send(Method::GET, &blob.url(), &[("range", header)])
+            .await;
         assert_eq!((answer.status, answer.body.len()), (200, SIZE), "{header}");
     }
 }
@@ -207,7 +238,10 @@ async fn several_ranges_come_as_parts_in_the_order_asked_for() {
     let blob = Blob::hot().await;
     let answer = blob.range("200000-200099,0-9,-5").await;
     assert_eq!((answer.status, answer.complete), (206, true));
-    assert_eq!(answer.header("content-length"), answer.body.len().to_string());
+    assert_eq!(
+        answer.header("content-length"),
+        answer.body.len().to_string()
+    );
     assert!(!answer.headers.contains_key("content-range"));
     let parts = parts(&answer);
     let expected = [(200_000, 200_100), (0, 10), (SIZE - 5, SIZE)];
@@ -230,8 +264,13 @@ async fn several_ranges_of_a_cold_blob_come_as_parts_too() {
 #[tokio::test]
 async fn head_ignores_a_range() {
     let blob = Blob::hot().await;
-    let answer = Client::new().send(Method::HEAD, &blob.url(), &[("range", "bytes=0-9")]).await;
-    assert_eq!((answer.status, answer.header("content-length")), (200, SIZE.to_string().as_str()));
+    let answer = Client::new()
+        .send(Method::HEAD, &blob.url(), &[("range", "bytes=0-9")])
+        .await;
+    assert_eq!(
+        (answer.status, answer.header("content-length")),
+        (200, SIZE.to_string().as_str())
+    );
 }
 
 /// `Content-Range` and bytes of each part of a multipart/byteranges body, read as RFC 2046 says.
@@ -241,13 +280,18 @@ fn parts(answer: &Answer) -> Vec<(String, Bytes)> {
         .strip_prefix("multipart/byteranges; boundary=")
         .unwrap_or_else(|| panic!("not multipart: {:?}", answer.headers));
     let delimiter = format!("\r\n--{boundary}");
-    let mut rest = answer.body.slice(find(&answer.body, delimiter.as_bytes()) + delimiter.len()..);
+    let mut rest = answer
+        .body
+        .slice(find(&answer.body, delimiter.as_bytes()) + delimiter.len()..);
     let mut parts = Vec::new();
     while rest.starts_with(b"\r\n") {
         let head_end = find(&rest, b"\r\n\r\n");
         let head = String::from_utf8(rest[2..head_end].to_vec()).expect("headers are ASCII");
         let header = |name: &str| {
-            let line = head.split("\r\n").find(|line| line.starts_with(name)).expect("the header is there");
+            let line = head
+                .split("\r\n")
+                .find(|line| line.starts_with(name))
+                .expect("the header is there");
             line[name.len() + 2..].to_owned()
         };
         assert_eq!(header("Content-Type"), "application/octet-stream");
@@ -261,5 +305,8 @@ fn parts(answer: &Answer) -> Vec<(String, Bytes)> {
 }
 
 fn find(bytes: &[u8], needle: &[u8]) -> usize {
-    bytes.windows(needle.len()).position(|window| window == needle).expect("the text is there")
+    bytes
+        .windows(needle.len())
+        .position(|window| window == needle)
+        .expect("the text is there")
 }

@@ -28,7 +28,11 @@ impl ForwardProxy {
                 tokio::spawn(serve(client, Arc::clone(&record)));
             }
         });
-        Self { address, asked, task }
+        Self {
+            address,
+            asked,
+            task,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -37,7 +41,10 @@ impl ForwardProxy {
 
     /// Heads of the first request of each connection.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -54,7 +61,10 @@ async fn serve(mut client: TcpStream, asked: Arc<Mutex<Vec<String>>>) -> Option<
         head.push(client.read_u8().await.ok()?);
     }
     let text = String::from_utf8(head).ok()?;
-    asked.lock().unwrap_or_else(PoisonError::into_inner).push(text.clone());
+    asked
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(text.clone());
     let mut words = text.split(' ');
     let (method, target) = (words.next()?, words.next()?);
     if method == "CONNECT" {

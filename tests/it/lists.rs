@@ -27,13 +27,20 @@ async fn follow(server: &TestServer, path: &str, key: &str) -> (Vec<String>, usi
         let answer = get(&format!("{}{path}", server.url())).await;
         assert_eq!(answer.status, 200, "{path}");
         let page = answer.json()[key].as_array().expect("a list").clone();
-        items.extend(page.iter().map(|item| item.as_str().expect("a text").to_owned()));
+        items.extend(
+            page.iter()
+                .map(|item| item.as_str().expect("a text").to_owned()),
+        );
         pages += 1;
         assert!(pages < 100, "the list does not end");
         next = (!answer.header("link").is_empty()).then(|| {
             let link = answer.header("link");
-            let target = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
-            target.unwrap_or_else(|| panic!("not a link: {link}")).to_owned()
+            let target = link
+                .strip_prefix('<')
+                .and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+            target
+                .unwrap_or_else(|| panic!("not a link: {link}"))
+                .to_owned()
         });
     }
     (items, pages)
@@ -63,7 +70,12 @@ async fn a_list_is_kept_for_its_time() {
     get(&url).await;
     let again = get(&format!("{url}?n=1")).await;
     assert_eq!(again.header("x-cache"), "hit");
-    assert_eq!(get(&format!("{}/v2/docker.io/app/tags/list", server.url())).await.header("x-cache"), "hit");
+    assert_eq!(
+        get(&format!("{}/v2/docker.io/app/tags/list", server.url()))
+            .await
+            .header("x-cache"),
+        "hit"
+    );
     assert_eq!(hub.count(On::tags()), 1);
 }
 
@@ -73,7 +85,11 @@ async fn pages_are_followed_to_the_end_by_their_links() {
     let hub = hub_with_tags(&small(), 3, &tags).await;
     let server = Setup::hub(&hub).start().await;
     for (n, pages) in [(1, 7), (2, 4), (3, 3), (7, 1), (100, 1)] {
-        for (path, ns) in [("library/app", ""), ("docker.io/library/app", ""), ("library/app", "&ns=docker.io")] {
+        for (path, ns) in [
+            ("library/app", ""),
+            ("docker.io/library/app", ""),
+            ("library/app", "&ns=docker.io"),
+        ] {
             let path = format!("/v2/{path}/tags/list?n={n}{ns}");
             let (seen, count) = follow(&server, &path, "tags").await;
             assert_eq!(seen, tags, "{path}");
@@ -119,7 +135,10 @@ async fn a_tag_that_was_pulled_since_is_in_the_list() {
     let url = format!("{}/v2/library/app/tags/list", server.url());
     assert_eq!(get(&url).await.json()["tags"], json!(["a"]));
     hub.tag("library/app", "new", &image.root);
-    assert_eq!(get(&server.manifest_url("library/app", "new")).await.status, 200);
+    assert_eq!(
+        get(&server.manifest_url("library/app", "new")).await.status,
+        200
+    );
     assert_eq!(get(&url).await.json()["tags"], json!(["a", "new"]));
     assert_eq!(hub.count(On::tags()), 1);
 }
@@ -139,7 +158,10 @@ async fn concurrent_questions_for_a_list_are_one() {
     hold.reached(1).await;
     hold.release();
     for answer in asked {
-        assert_eq!(answer.await.expect("no panic").json()["tags"], json!(["a", "b"]));
+        assert_eq!(
+            answer.await.expect("no panic").json()["tags"],
+            json!(["a", "b"])
+        );
     }
     assert_eq!(hub.count(On::tags()), 1);
 }
@@ -149,7 +171,10 @@ async fn a_list_of_a_repository_that_is_not_there_is_a_404() {
     let hub = FakeRegistry::start().await;
     let server = Setup::hub(&hub).start().await;
     let answer = get(&format!("{}/v2/library/none/tags/list", server.url())).await;
-    assert_eq!((answer.status, answer.error_code().as_str()), (404, "NAME_UNKNOWN"));
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (404, "NAME_UNKNOWN")
+    );
 }
 
 #[tokio::test]
@@ -159,12 +184,18 @@ async fn absolute_links_and_loops_of_the_remote_are_handled() {
     hub.configure(|options| options.absolute_links = true);
     hub.put_image("library/loop", "x", &image);
     let again = "</v2/library/loop/tags/list?n=1000>; rel=\"next\"".to_owned();
-    hub.fault_always(On::tags().repository("library/loop"), Fault::Header("Link", again));
+    hub.fault_always(
+        On::tags().repository("library/loop"),
+        Fault::Header("Link", again),
+    );
     let server = Setup::hub(&hub).start().await;
     let answer = get(&format!("{}/v2/library/app/tags/list", server.url())).await;
     assert_eq!(answer.json()["tags"], json!(["a", "b", "c", "d", "e"]));
     let answer = get(&format!("{}/v2/library/loop/tags/list", server.url())).await;
-    assert_eq!((answer.status, answer.error_code().as_str()), (502, "UNAVAILABLE"));
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (502, "UNAVAILABLE")
+    );
 }
 
 #[tokio::test]
@@ -172,7 +203,10 @@ async fn the_catalog_lists_what_was_pulled_in_pages() {
     let image = small();
     let hub = FakeRegistry::start().await;
     let other = FakeRegistry::start().await;
-    let server = Setup::hub(&hub).mirror("other.io", &other, "").start().await;
+    let server = Setup::hub(&hub)
+        .mirror("other.io", &other, "")
+        .start()
+        .await;
     let catalog = format!("{}/v2/_catalog", server.url());
     assert_eq!(get(&catalog).await.json(), json!({"repositories": []}));
     for name in ["library/a", "library/b", "library/b/c"] {
@@ -180,13 +214,27 @@ async fn the_catalog_lists_what_was_pulled_in_pages() {
         assert_eq!(get(&server.manifest_url(name, "1")).await.status, 200);
     }
     other.put_image("x", "1", &image);
-    assert_eq!(get(&server.manifest_url("other.io/x", "1")).await.status, 200);
-    let all = ["docker.io/library/a", "docker.io/library/b", "docker.io/library/b/c", "other.io/x"];
+    assert_eq!(
+        get(&server.manifest_url("other.io/x", "1")).await.status,
+        200
+    );
+    let all = [
+        "docker.io/library/a",
+        "docker.io/library/b",
+        "docker.io/library/b/c",
+        "other.io/x",
+    ];
     assert_eq!(get(&catalog).await.json(), json!({ "repositories": all }));
     for (n, pages) in [(1, 4), (3, 2), (4, 1), (5, 1)] {
         let (seen, count) = follow(&server, &format!("/v2/_catalog?n={n}"), "repositories").await;
-        assert_eq!((seen.as_slice(), count), (all.map(str::to_owned).as_slice(), pages));
+        assert_eq!(
+            (seen.as_slice(), count),
+            (all.map(str::to_owned).as_slice(), pages)
+        );
     }
     let answer = get(&format!("{catalog}?last=docker.io/library/b&n=1")).await;
-    assert_eq!(answer.json(), json!({"repositories": ["docker.io/library/b/c"]}));
+    assert_eq!(
+        answer.json(),
+        json!({"repositories": ["docker.io/library/b/c"]})
+    );
 }

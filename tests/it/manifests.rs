@@ -19,12 +19,23 @@ fn image(seed: u64) -> Image {
 }
 
 fn assert_manifest(answer: &Answer, manifest: &Manifest, outcome: &str) {
-    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(
+        answer.status,
+        200,
+        "{}",
+        String::from_utf8_lossy(&answer.body)
+    );
     assert_eq!(answer.header("content-type"), manifest.media_type);
-    assert_eq!(answer.header("content-length"), manifest.bytes.len().to_string());
+    assert_eq!(
+        answer.header("content-length"),
+        manifest.bytes.len().to_string()
+    );
     assert_eq!(answer.header("docker-content-digest"), manifest.digest);
     assert_eq!(answer.header("etag"), format!("\"{}\"", manifest.digest));
-    assert_eq!(answer.header("docker-distribution-api-version"), "registry/2.0");
+    assert_eq!(
+        answer.header("docker-distribution-api-version"),
+        "registry/2.0"
+    );
     assert_eq!(answer.header("x-cache"), outcome);
     assert_eq!(answer.headers.contains_key("age"), outcome == "hit");
 }
@@ -34,8 +45,15 @@ async fn the_base_answers_without_asking_the_remote() {
     let (hub, server) = server_with(&image(1)).await;
     for path in ["/v2/", "/v2"] {
         let answer = get(&format!("{}{path}", server.url())).await;
-        assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]), "{path}");
-        assert_eq!(answer.header("docker-distribution-api-version"), "registry/2.0");
+        assert_eq!(
+            (answer.status, &answer.body[..]),
+            (200, &b"{}"[..]),
+            "{path}"
+        );
+        assert_eq!(
+            answer.header("docker-distribution-api-version"),
+            "registry/2.0"
+        );
         let answer = head(&format!("{}{path}", server.url())).await;
         assert_eq!((answer.status, answer.body.len()), (200, 0), "{path}");
     }
@@ -79,7 +97,10 @@ async fn a_cold_head_costs_one_head_at_the_remote() {
     let (hub, server) = server_with(&image).await;
     let answer = head(&server.manifest_url("library/app", "1")).await;
     assert_manifest(&answer, image.root_manifest(), "miss");
-    assert_eq!((hub.count(On::any()), hub.count(On::manifest().head())), (1, 1));
+    assert_eq!(
+        (hub.count(On::any()), hub.count(On::manifest().head())),
+        (1, 1)
+    );
     let answer = head(&server.manifest_url("library/app", &image.root)).await;
     assert_eq!(answer.status, 200);
     assert_eq!(hub.count(On::manifest().get()), 0);
@@ -87,14 +108,20 @@ async fn a_cold_head_costs_one_head_at_the_remote() {
 
 #[tokio::test]
 async fn a_child_of_a_cached_index_answers_head_without_asking() {
-    let index = ImageBuilder::new(5).layer(512).platforms(&["linux/amd64", "linux/arm64"]).build();
+    let index = ImageBuilder::new(5)
+        .layer(512)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .build();
     let (hub, server) = server_with(&index).await;
     get(&server.manifest_url("library/app", "1")).await;
     for child in index.children() {
         let answer = head(&server.manifest_url("library/app", &child)).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("docker-content-digest"), child);
-        assert_eq!(answer.header("content-type"), index.manifest(&child).media_type);
+        assert_eq!(
+            answer.header("content-type"),
+            index.manifest(&child).media_type
+        );
         let length = index.manifest(&child).bytes.len().to_string();
         assert_eq!(answer.header("content-length"), length);
     }
@@ -133,8 +160,12 @@ async fn a_blob_that_a_client_has_already_is_not_downloaded() {
     let (hub, server) = server_with(&image).await;
     let layer = &image.layers()[0];
     let asked = [("if-none-match", format!("\"{layer}\""))];
-    let asked = asked.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let answer = Client::new().send(Method::GET, &server.blob_url("library/app", layer), &asked).await;
+    let asked = asked
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let answer = Client::new()
+        .send(Method::GET, &server.blob_url("library/app", layer), &asked)
+        .await;
     assert_eq!((answer.status, answer.body.len()), (304, 0));
     assert_eq!(hub.count(On::blob().get()), 0);
 }
@@ -150,7 +181,10 @@ async fn a_tag_that_the_remote_does_not_have_is_a_404() {
     ] {
         let url = server.manifest_url(name, reference);
         let answer = get(&url).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (404, "MANIFEST_UNKNOWN"));
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (404, "MANIFEST_UNKNOWN")
+        );
         let answer = head(&url).await;
         assert_eq!((answer.status, answer.body.len()), (404, 0));
     }
@@ -171,12 +205,22 @@ async fn methods_that_no_endpoint_takes_are_405() {
         (Method::OPTIONS, "library/app/manifests/1".to_owned()),
         (Method::PUT, format!("library/app/blobs/{layer}")),
         (Method::PUT, "library/app/tags/list".to_owned()),
-        (Method::POST, format!("library/app/referrers/{}", image.root)),
-        (Method::GET, "docker.io/library/app/blobs/uploads/".to_owned()),
+        (
+            Method::POST,
+            format!("library/app/referrers/{}", image.root),
+        ),
+        (
+            Method::GET,
+            "docker.io/library/app/blobs/uploads/".to_owned(),
+        ),
     ] {
         let url = format!("{}/v2/{path}", server.url());
         let answer = client.send(method.clone(), &url, &[]).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (405, "UNSUPPORTED"), "{method} {path}");
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (405, "UNSUPPORTED"),
+            "{method} {path}"
+        );
         assert!(!answer.header("allow").is_empty(), "{method} {path}");
     }
     assert_eq!(hub.connections(), 0);
@@ -191,14 +235,28 @@ async fn a_mirror_project_takes_no_writes() {
     for (method, path, status, code) in [
         (Method::PUT, "manifests/1".to_owned(), 403, "DENIED"),
         (Method::POST, "blobs/uploads/".to_owned(), 403, "DENIED"),
-        (Method::POST, format!("blobs/uploads/?mount={layer}&from=docker.io/library/x"), 403, "DENIED"),
-        (Method::PATCH, "blobs/uploads/some-id".to_owned(), 403, "DENIED"),
+        (
+            Method::POST,
+            format!("blobs/uploads/?mount={layer}&from=docker.io/library/x"),
+            403,
+            "DENIED",
+        ),
+        (
+            Method::PATCH,
+            "blobs/uploads/some-id".to_owned(),
+            403,
+            "DENIED",
+        ),
         (Method::DELETE, "manifests/1".to_owned(), 405, "UNSUPPORTED"),
         (Method::DELETE, format!("blobs/{layer}"), 405, "UNSUPPORTED"),
     ] {
         let url = format!("{}/v2/docker.io/library/app/{path}", server.url());
         let answer = client.send(method.clone(), &url, &[]).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (status, code), "{method} {path}");
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (status, code),
+            "{method} {path}"
+        );
     }
     assert_eq!(hub.connections(), 0);
 }
@@ -214,7 +272,11 @@ async fn writes_are_not_completed_by_the_default_project() {
     ] {
         let url = format!("{}/v2/library/app/{path}", server.url());
         let answer = client.send(method.clone(), &url, &[]).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (404, "NAME_UNKNOWN"), "{method} {path}");
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (404, "NAME_UNKNOWN"),
+            "{method} {path}"
+        );
     }
     assert_eq!(hub.connections(), 0);
 }

@@ -39,13 +39,19 @@ struct Lines {
 /// The binary with arguments, in a folder, without the environment of the tests.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_entrepot"));
-    command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .stdin(Stdio::null());
     command
 }
 
 /// Runs to its end. Not for `serve` with a valid configuration.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder, arguments).output().expect("the binary runs")
+    command(folder, arguments)
+        .output()
+        .expect("the binary runs")
 }
 
 impl Process {
@@ -62,13 +68,34 @@ impl Process {
     pub(crate) async fn start(folder: TempDir, mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut command = tokio::process::Command::from(command);
-        let mut child = command.kill_on_drop(true).spawn().expect("the binary starts");
+        let mut child = command
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
         let stdout = Lines::of(child.stdout.take().expect("it is piped"));
         let stderr = Lines::of(child.stderr.take().expect("it is piped"));
-        let line = stdout.wait(|line| line.contains(" listens on ").then(|| line.to_owned()), &stderr).await;
-        let url = line.split(" listens on ").nth(1).expect("just seen to be there");
-        let url = url.split([' ', ',']).next().expect("a split has a first part").to_owned();
-        Self { url, folder, child, stdout, stderr }
+        let line = stdout
+            .wait(
+                |line| line.contains(" listens on ").then(|| line.to_owned()),
+                &stderr,
+            )
+            .await;
+        let url = line
+            .split(" listens on ")
+            .nth(1)
+            .expect("just seen to be there");
+        let url = url
+            .split([' ', ','])
+            .next()
+            .expect("a split has a first part")
+            .to_owned();
+        Self {
+            url,
+            folder,
+            child,
+            stdout,
+            stderr,
+        }
     }
 
     /// All of stdout so far.
@@ -78,7 +105,9 @@ impl Process {
 
     /// Waits until stdout has said this.
     pub(crate) async fn printed(&self, text: &str) {
-        self.stdout.wait(|line| line.contains(text).then_some(()), &self.stderr).await;
+        self.stdout
+            .wait(|line| line.contains(text).then_some(()), &self.stderr)
+            .await;
     }
 
     /// All of stderr so far.
@@ -94,14 +123,18 @@ impl Process {
 
     pub(crate) fn terminate(&self) {
         let id = self.child.id().expect("it runs");
-        let done = Command::new("kill").args(["-TERM", &id.to_string()]).status();
+        let done = Command::new("kill")
+            .args(["-TERM", &id.to_string()])
+            .status();
         assert!(done.expect("kill runs").success());
     }
 
     /// Waits for the end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let ended = timeout(PATIENCE, self.child.wait()).await;
-        ended.expect("the process ends in time").expect("it can be waited for")
+        ended
+            .expect("the process ends in time")
+            .expect("it can be waited for")
     }
 }
 
@@ -114,7 +147,10 @@ impl Lines {
         tokio::spawn(async move {
             let mut reader = BufReader::new(stream).lines();
             while let Ok(Some(line)) = reader.next_line().await {
-                record.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                record
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
                 said.send_replace(());
             }
         });
@@ -122,7 +158,10 @@ impl Lines {
     }
 
     fn all(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     async fn wait<T>(&self, wanted: impl Fn(&str) -> Option<T>, errors: &Self) -> T {
@@ -139,6 +178,11 @@ impl Lines {
             }
         };
         let found = timeout(PATIENCE, wait).await.ok().flatten();
-        found.unwrap_or_else(|| panic!("the line did not come; stderr:\n{}", errors.all().join("\n")))
+        found.unwrap_or_else(|| {
+            panic!(
+                "the line did not come; stderr:\n{}",
+                errors.all().join("\n")
+            )
+        })
     }
 }

@@ -18,7 +18,10 @@ fn small() -> Image {
 }
 
 async fn server_for(remote: &FakeRegistry, keys: &str) -> TestServer {
-    Setup::empty().mirror_with("r.io", remote, keys).start().await
+    Setup::empty()
+        .mirror_with("r.io", remote, keys)
+        .start()
+        .await
 }
 
 #[tokio::test]
@@ -29,8 +32,15 @@ async fn a_remote_that_accepts_and_never_answers_is_a_504_within_its_time() {
     let server = server_for(&remote, keys).await;
     let asked = Instant::now();
     let answer = get(&server.manifest_url("r.io/app", "1")).await;
-    assert_eq!((answer.status, answer.error_code().as_str()), (504, "UNAVAILABLE"));
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (504, "UNAVAILABLE")
+    );
+    assert!(
+        asked.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        asked.elapsed()
+    );
     let answer = get(&server.blob_url("r.io/app", &image.layers()[0])).await;
     assert_eq!(answer.status, 504);
 }
@@ -52,10 +62,17 @@ async fn the_time_that_a_remote_asks_for_is_waited() {
         remote.fault(on, Fault::Status(503, Some("1")));
     }
     let server = server_for(&remote, "").await;
-    for url in [server.manifest_url("r.io/app", "1"), server.blob_url("r.io/app", &image.layers()[0])] {
+    for url in [
+        server.manifest_url("r.io/app", "1"),
+        server.blob_url("r.io/app", &image.layers()[0]),
+    ] {
         let asked = Instant::now();
         assert_eq!(get(&url).await.status, 200);
-        assert!(asked.elapsed() >= Duration::from_secs(1), "{:?}", asked.elapsed());
+        assert!(
+            asked.elapsed() >= Duration::from_secs(1),
+            "{:?}",
+            asked.elapsed()
+        );
     }
     assert_eq!(remote.requests().len(), 4);
 }
@@ -69,13 +86,20 @@ async fn a_longer_wait_than_the_client_has_is_told_instead() {
     let asked = Instant::now();
     let answer = get(&server.manifest_url("r.io/app", "1")).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, "120"));
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        asked.elapsed()
+    );
     assert_eq!(remote.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn the_bandwidth_of_a_remote_is_kept() {
-    let image = ImageBuilder::new(2).layer(3_000_000).layer(3_000_000).build();
+    let image = ImageBuilder::new(2)
+        .layer(3_000_000)
+        .layer(3_000_000)
+        .build();
     let remote = remote_with(&image).await;
     // Together, not each: six megabytes at four a second.
     let server = server_for(&remote, "bandwidth = \"4MB/s\"").await;
@@ -86,10 +110,16 @@ async fn the_bandwidth_of_a_remote_is_kept() {
     });
     for (drained, layer) in [(one, 0), (two, 1)] {
         let drained = drained.await.expect("no panic");
-        assert_eq!((drained.complete, drained.digest), (true, image.layers()[layer].clone()));
+        assert_eq!(
+            (drained.complete, drained.digest),
+            (true, image.layers()[layer].clone())
+        );
     }
     let took = asked.elapsed();
-    assert!(took > Duration::from_millis(700) && took < Duration::from_secs(6), "{took:?}");
+    assert!(
+        took > Duration::from_millis(700) && took < Duration::from_secs(6),
+        "{took:?}"
+    );
 }
 
 #[tokio::test]
@@ -109,12 +139,24 @@ async fn the_second_url_answers_when_the_first_is_down_or_lacks_it() {
             .start()
             .await;
         let answer = get(&server.manifest_url("r.io/app", "1")).await;
-        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(
+            answer.status,
+            200,
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
         let layer = &image.layers()[0];
-        assert_eq!(get(&server.blob_url("r.io/app", layer)).await.body, image.blob(layer));
+        assert_eq!(
+            get(&server.blob_url("r.io/app", layer)).await.body,
+            image.blob(layer)
+        );
         let missing = get(&server.manifest_url("r.io/app", "2")).await.status;
         // Only who answered can say that it is not there.
-        let expected: &[u16] = if std::ptr::eq(first, &raw const broken) { &[502, 503, 504] } else { &[404] };
+        let expected: &[u16] = if std::ptr::eq(first, &raw const broken) {
+            &[502, 503, 504]
+        } else {
+            &[404]
+        };
         assert!(expected.contains(&missing), "{missing}");
     }
 }
@@ -125,7 +167,11 @@ async fn a_download_that_breaks_goes_on_at_the_second_url() {
     let first = remote_with(&image).await;
     let second = FakeRegistry::builder().content_of(&first).start().await;
     let urls = format!("{}\", \"{}", first.url(), second.url());
-    let server = Setup::empty().remote("r.io", &urls, "").project("r.io", "r.io", "").start().await;
+    let server = Setup::empty()
+        .remote("r.io", &urls, "")
+        .project("r.io", "r.io", "")
+        .start()
+        .await;
     first.fault(On::blob().get(), Fault::CutAfter(100_000));
     first.fault_always(On::blob().ranged(), Fault::status(503));
     let layer = &image.layers()[0];
@@ -138,7 +184,12 @@ async fn a_download_that_breaks_goes_on_at_the_second_url() {
 
 #[tokio::test]
 async fn no_more_connections_than_allowed_are_used_at_once() {
-    let image = ImageBuilder::new(4).layer(1000).layer(1100).layer(1200).layer(1300).build();
+    let image = ImageBuilder::new(4)
+        .layer(1000)
+        .layer(1100)
+        .layer(1200)
+        .layer(1300)
+        .build();
     let remote = remote_with(&image).await;
     let server = server_for(&remote, "max_connections = 2").await;
     let hold = remote.hold(On::blob());

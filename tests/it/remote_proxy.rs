@@ -17,12 +17,20 @@ async fn remote() -> (FakeRegistry, Image) {
 }
 
 async fn server_for(remote: &FakeRegistry, keys: &str) -> TestServer {
-    Setup::empty().mirror_with("r.io", remote, keys).start().await
+    Setup::empty()
+        .mirror_with("r.io", remote, keys)
+        .start()
+        .await
 }
 
 async fn assert_pulls(url: &str, image: &Image) {
     let answer = get(&format!("{url}/v2/r.io/app/manifests/1")).await;
-    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(
+        answer.status,
+        200,
+        "{}",
+        String::from_utf8_lossy(&answer.body)
+    );
     let layer = &image.layers()[0];
     let answer = get(&format!("{url}/v2/r.io/app/blobs/{layer}")).await;
     assert_eq!(answer.body, image.blob(layer));
@@ -51,17 +59,29 @@ async fn a_tls_remote_is_reached_by_a_tunnel_and_verified_through_it() {
     let keys = format!("proxy = \"{}\"\nca = \"{}\"", proxy.url(), ca.display());
     assert_pulls(server_for(&remote, &keys).await.url(), &image).await;
     let asked = proxy.asked();
-    assert!(asked[0].starts_with(&format!("CONNECT {} HTTP/1.1", remote.host())), "{asked:?}");
+    assert!(
+        asked[0].starts_with(&format!("CONNECT {} HTTP/1.1", remote.host())),
+        "{asked:?}"
+    );
     let keys = format!("proxy = \"{}\"\nheader_timeout = \"1s\"", proxy.url());
-    let answer = get(&server_for(&remote, &keys).await.manifest_url("r.io/app", "1")).await;
-    assert!(matches!(answer.status, 502 | 503), "an unknown authority stays unknown");
+    let answer = get(&server_for(&remote, &keys)
+        .await
+        .manifest_url("r.io/app", "1"))
+    .await;
+    assert!(
+        matches!(answer.status, 502 | 503),
+        "an unknown authority stays unknown"
+    );
 }
 
 #[tokio::test]
 async fn a_proxy_that_is_down_is_an_outage() {
     let (remote, _image) = remote().await;
     let keys = "proxy = \"http://127.0.0.1:1\"\nheader_timeout = \"700ms\"";
-    let answer = get(&server_for(&remote, keys).await.manifest_url("r.io/app", "1")).await;
+    let answer = get(&server_for(&remote, keys)
+        .await
+        .manifest_url("r.io/app", "1"))
+    .await;
     assert!(matches!(answer.status, 502..=504), "{}", answer.status);
     assert_eq!(remote.connections(), 0);
 }
@@ -80,13 +100,24 @@ async fn the_environments_proxy_is_used_unless_no_proxy_names_the_host() {
         let (remote, image) = remote().await;
         let before = proxy.asked().len();
         let url = remote.url().replace("127.0.0.1", host);
-        let setup = Setup::empty().remote("r.io", &url, "").project("r.io", "r.io", "");
+        let setup = Setup::empty()
+            .remote("r.io", &url, "")
+            .project("r.io", "r.io", "");
         let process = Process::serve(
             &setup.text(),
-            &[("HTTP_PROXY", &proxy.url()), ("http_proxy", &proxy.url()), ("NO_PROXY", no_proxy), ("no_proxy", no_proxy)],
+            &[
+                ("HTTP_PROXY", &proxy.url()),
+                ("http_proxy", &proxy.url()),
+                ("NO_PROXY", no_proxy),
+                ("no_proxy", no_proxy),
+            ],
         )
         .await;
         assert_pulls(&process.url, &image).await;
-        assert_eq!(proxy.asked().len() > before, used, "{host}, NO_PROXY={no_proxy}");
+        assert_eq!(
+            proxy.asked().len() > before,
+            used,
+            "{host}, NO_PROXY={no_proxy}"
+        );
     }
 }

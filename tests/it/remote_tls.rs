@@ -29,14 +29,25 @@ impl Files {
 }
 
 async fn server_for(remote: &FakeRegistry, keys: &str) -> TestServer {
-    Setup::empty().mirror_with("r.io", remote, &format!("header_timeout = \"2s\"\n{keys}")).start().await
+    Setup::empty()
+        .mirror_with("r.io", remote, &format!("header_timeout = \"2s\"\n{keys}"))
+        .start()
+        .await
 }
 
 async fn assert_pulls(server: &TestServer, image: &Image) {
     let answer = get(&server.manifest_url("r.io/app", "1")).await;
-    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(
+        answer.status,
+        200,
+        "{}",
+        String::from_utf8_lossy(&answer.body)
+    );
     let layer = &image.layers()[0];
-    assert_eq!(get(&server.blob_url("r.io/app", layer)).await.body, image.blob(layer));
+    assert_eq!(
+        get(&server.blob_url("r.io/app", layer)).await.body,
+        image.blob(layer)
+    );
 }
 
 async fn assert_fails(server: &TestServer) {
@@ -59,7 +70,11 @@ async fn an_authority_of_ones_own_is_trusted_when_it_is_named() {
     assert_fails(&server_for(&remote, "").await).await;
     let other = files.key("ca", &Authority::new().pem());
     assert_fails(&server_for(&remote, &other).await).await;
-    assert_eq!(remote.requests().len(), 0, "nothing was asked of a stranger");
+    assert_eq!(
+        remote.requests().len(),
+        0,
+        "nothing was asked of a stranger"
+    );
     let ours = files.key("ca", &authority.pem());
     assert_pulls(&server_for(&remote, &ours).await, &image).await;
 }
@@ -73,7 +88,11 @@ async fn unverified_tls_takes_any_certificate() {
 #[tokio::test]
 async fn a_client_certificate_is_shown() {
     let (authority, files) = (Arc::new(Authority::new()), Files::new());
-    let remote = FakeRegistry::builder().tls(&authority).require_client_certificate().start().await;
+    let remote = FakeRegistry::builder()
+        .tls(&authority)
+        .require_client_certificate()
+        .start()
+        .await;
     let image = ImageBuilder::new(2).layer(100).build();
     remote.put_image("app", "1", &image);
     let ca = files.key("ca", &authority.pem());
@@ -81,8 +100,15 @@ async fn a_client_certificate_is_shown() {
     let identity = authority.client("entrepot");
     let cert = files.key("client_cert", &identity.certificate);
     let key = files.key("client_key", &identity.key);
-    assert_pulls(&server_for(&remote, &format!("{ca}\n{cert}\n{key}")).await, &image).await;
-    let shown = remote.requests().iter().all(|one| one.request.client_certificate);
+    assert_pulls(
+        &server_for(&remote, &format!("{ca}\n{cert}\n{key}")).await,
+        &image,
+    )
+    .await;
+    let shown = remote
+        .requests()
+        .iter()
+        .all(|one| one.request.client_certificate);
     assert!(shown);
 }
 
@@ -96,7 +122,11 @@ async fn a_certificate_that_is_wrong_is_not_tried_again_and_again() {
 #[tokio::test]
 async fn a_remote_over_http1_only_is_no_trouble() {
     let (authority, files) = (Arc::new(Authority::new()), Files::new());
-    let remote = FakeRegistry::builder().tls(&authority).http1_only().start().await;
+    let remote = FakeRegistry::builder()
+        .tls(&authority)
+        .http1_only()
+        .start()
+        .await;
     let image = ImageBuilder::new(3).layer(100).build();
     remote.put_image("app", "1", &image);
     let ca = files.key("ca", &authority.pem());

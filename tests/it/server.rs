@@ -22,10 +22,15 @@ pub(crate) struct Setup {
 impl Setup {
     /// No remotes, no projects.
     pub(crate) fn empty() -> Self {
-        let sections = "builtin = false\n[server]\nlisten = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n\
+        let sections =
+            "builtin = false\n[server]\nlisten = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n\
              [storage]\npath = \"data\"\n"
-            .to_owned();
-        Self { sections, tables: String::new(), environment: Vec::new() }
+                .to_owned();
+        Self {
+            sections,
+            tables: String::new(),
+            environment: Vec::new(),
+        }
     }
 
     /// The default project `docker.io`, as Docker Hub, filled from this remote.
@@ -39,7 +44,8 @@ impl Setup {
 
     /// A mirror project with a remote of the same name.
     pub(crate) fn mirror(self, name: &str, remote: &FakeRegistry, keys: &str) -> Self {
-        self.remote(name, remote.url(), "").project(name, name, keys)
+        self.remote(name, remote.url(), "")
+            .project(name, name, keys)
     }
 
     pub(crate) fn remote(mut self, name: &str, url: &str, keys: &str) -> Self {
@@ -80,7 +86,8 @@ impl Setup {
 
     /// As `mirror`, with keys of the remote too.
     pub(crate) fn mirror_with(self, name: &str, remote: &FakeRegistry, remote_keys: &str) -> Self {
-        self.remote(name, remote.url(), remote_keys).project(name, name, "visibility = \"public\"")
+        self.remote(name, remote.url(), remote_keys)
+            .project(name, name, "visibility = \"public\"")
     }
 
     pub(crate) fn text(&self) -> String {
@@ -92,7 +99,11 @@ impl Setup {
         let folder = TempDir::new().expect("a folder for the data");
         std::fs::write(folder.path().join("entrepot.toml"), self.text()).expect("a file");
         let running = Running::start(&folder, &self.environment).await;
-        TestServer { folder, environment: self.environment, running: Some(running) }
+        TestServer {
+            folder,
+            environment: self.environment,
+            running: Some(running),
+        }
     }
 }
 
@@ -113,17 +124,29 @@ struct Running {
 impl Running {
     async fn start(folder: &TempDir, environment: &[(String, String)]) -> Self {
         let file = folder.path().join("entrepot.toml");
-        let config = config::load(Some(&file), environment.to_vec()).unwrap_or_else(|error| panic!("{error}"));
-        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+        let config = config::load(Some(&file), environment.to_vec())
+            .unwrap_or_else(|error| panic!("{error}"));
+        let scheme = if config.server.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         let app = App::build(config).await.expect("the application is built");
         let server = app.bind().await.expect("free ports");
         let url = format!("{scheme}://{}", server.address());
-        let mirror_url = server.mirror_address().map(|address| format!("{scheme}://{address}"));
+        let mirror_url = server
+            .mirror_address()
+            .map(|address| format!("{scheme}://{address}"));
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { url, mirror_url, stop, task }
+        Self {
+            url,
+            mirror_url,
+            stop,
+            task,
+        }
     }
 
     async fn stop(self) {
@@ -140,7 +163,10 @@ impl TestServer {
 
     /// Of the pull-only listener.
     pub(crate) fn mirror_url(&self) -> &str {
-        self.running().mirror_url.as_deref().expect("server.mirror_listen is set")
+        self.running()
+            .mirror_url
+            .as_deref()
+            .expect("server.mirror_listen is set")
     }
 
     pub(crate) fn manifest_url(&self, repository: &str, reference: &str) -> String {
@@ -154,9 +180,16 @@ impl TestServer {
     /// Waits until no fill runs: what was filled is in place, with its rows.
     pub(crate) async fn settled(&self) {
         let settled = async {
-            while !self.metrics().await.lines().any(|line| line == "entrepot_fills_running 0") {}
+            while !self
+                .metrics()
+                .await
+                .lines()
+                .any(|line| line == "entrepot_fills_running 0")
+            {}
         };
-        tokio::time::timeout(PATIENCE, settled).await.expect("fills end");
+        tokio::time::timeout(PATIENCE, settled)
+            .await
+            .expect("fills end");
     }
 
     pub(crate) async fn metrics(&self) -> String {
