@@ -83,8 +83,12 @@ soak: tools ## The long form of the soak and chaos tests (minutes to hours)
 	$(CARGO) test --locked --release --test it -- --ignored --nocapture soak
 
 .PHONY: bench
-bench: tools ## Side by side with other servers, on this machine
-	benches/compare/run.sh
+bench: tools ## Side by side with other servers, on this machine (about 10 minutes; BENCH_ARGS=--quick: 2)
+	$(CARGO) bench --locked --bench compare -- $(BENCH_ARGS)
+
+.PHONY: bench-docs
+bench-docs: tools ## The same, and put the figures into docs/benchmarks.md
+	$(CARGO) bench --locked --bench compare -- --write "$(CURDIR)/docs/benchmarks.md" $(BENCH_ARGS)
 
 # --- releases ------------------------------------------------------------------------------------
 

@@ -36,6 +36,10 @@ missing_packages() {
     echo "$packages" | while read -r command package; do
         [ -z "$command" ] || command -v "$command" >/dev/null || echo "$package"
     done
+    # The package `busybox` brings a dynamic one, which does not run in an image of nothing else.
+    if command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then
+        echo busybox-static
+    fi
 }
 
 install_packages() {
@@ -96,8 +100,8 @@ install_tool() {
 }
 
 go_quietly() {
-    command -v go >/dev/null || fail "needs \`go\` (1.25 or newer) to build the clients that the tests use
-hint: see https://go.dev/doc/install, or Debian's package golang-go from backports"
+    command -v go >/dev/null || fail "needs \`go\` (1.26 or newer) to build the clients that the tests use
+hint: see https://go.dev/doc/install"
     CGO_ENABLED=0 nice go "$@"
 }
 

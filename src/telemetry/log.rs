@@ -1,6 +1,6 @@
 //! The process's log: lines on stderr, as text or as JSON.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -37,7 +37,11 @@ pub fn init(format: LogFormat, level: &str) -> Result<(), LogError> {
     let registry = tracing_subscriber::registry().with(filter(level)?);
     match format {
         LogFormat::Text => registry
-            .with(fmt::layer().with_writer(io::stderr))
+            .with(
+                fmt::layer()
+                    .with_ansi(io::stderr().is_terminal())
+                    .with_writer(io::stderr),
+            )
             .try_init(),
         LogFormat::Json => registry
             .with(

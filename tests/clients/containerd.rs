@@ -11,8 +11,8 @@ use crate::harness::{
 fn containerd_pulls_by_ns_and_runs_what_it_pulled() {
     cold_hot_and_with_the_remotes_stopped(|world| {
         let containerd = Containerd::start(world);
-        for project in &PROJECTS {
-            for image in world.content().images_and_zstd() {
+        for (project, content) in world.projects() {
+            for image in content.images_and_zstd() {
                 containerd.pull(&project.reference(image), image);
                 containerd.run(&project.reference(image), image);
             }
@@ -24,8 +24,8 @@ fn containerd_pulls_by_ns_and_runs_what_it_pulled() {
 fn containerd_pulls_for_a_kubelet_through_cri() {
     cold_hot_and_with_the_remotes_stopped(|world| {
         let containerd = Containerd::start(world);
-        for project in &PROJECTS {
-            for image in world.content().images_and_zstd() {
+        for (project, content) in world.projects() {
+            for image in content.images_and_zstd() {
                 containerd.pull_by_cri(&project.reference(image), image);
             }
         }
@@ -78,7 +78,7 @@ impl Containerd {
             run(self
                 .ctr()
                 .args(["run", "--rm", "--snapshotter", "native", reference, &name]));
-        assert_eq!(output, image.greeting(), "{reference}");
+        assert_eq!(output, image.greeting, "{reference}");
     }
 
     fn pull_by_cri(&self, reference: &str, image: &Image) {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::{Client, Image, PROJECTS, cold_hot_and_with_the_remotes_stopped, run};
+use crate::harness::{Client, Image, cold_hot_and_with_the_remotes_stopped, run};
 
 #[test]
 fn crane_pulls_and_unpacks() {
@@ -10,8 +10,7 @@ fn crane_pulls_and_unpacks() {
         let crane = Crane {
             client: Client::new(),
         };
-        let content = world.content();
-        for project in &PROJECTS {
+        for (project, content) in world.projects() {
             for image in content.images_and_zstd() {
                 let repository = world.behind_mirror(project, image.name);
                 crane.assert_digest(&repository, image);
@@ -91,7 +90,7 @@ impl Crane {
             .client
             .command("tar")
             .args(["-xOf", &archive, "hello.txt"]));
-        assert_eq!(greeting, image.greeting(), "{reference}");
+        assert_eq!(greeting, image.greeting, "{reference}");
     }
 
     fn assert_lists(&self, repository: &str, tag: &str) {

@@ -8,8 +8,8 @@ use crate::harness::{Client, Image, PROJECTS, World, cold_hot_and_with_the_remot
 fn podman_pulls_and_runs_what_it_pulled() {
     cold_hot_and_with_the_remotes_stopped(|world| {
         let podman = Podman::new(world);
-        for project in &PROJECTS {
-            for image in world.content().images_and_zstd() {
+        for (project, content) in world.projects() {
+            for image in content.images_and_zstd() {
                 podman.pull_and_run(&project.reference(image), image);
             }
         }
@@ -73,7 +73,7 @@ impl Podman {
             .args(["run", "--rm", "--network", "none"])
             .args(limits)
             .arg(reference));
-        assert_eq!(output, image.greeting(), "{reference}");
+        assert_eq!(output, image.greeting, "{reference}");
     }
 
     fn podman(&self) -> Command {

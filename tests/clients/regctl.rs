@@ -2,14 +2,16 @@
 
 use std::process::Command;
 
-use crate::harness::{Client, PROJECTS, World, cold_hot_and_with_the_remotes_stopped, run};
+use crate::harness::{
+    ARTIFACT_TYPE, Client, SBOM_TYPE, World, cold_hot_and_with_the_remotes_stopped, run,
+};
 
 #[test]
 fn regctl_copies_images_with_all_their_platforms() {
     cold_hot_and_with_the_remotes_stopped(|world| {
         let regctl = Regctl::new(world);
-        for project in &PROJECTS {
-            for image in world.content().images_and_zstd() {
+        for (project, content) in world.projects() {
+            for image in content.images_and_zstd() {
                 let reference =
                     format!("{}:{}", world.behind_mirror(project, image.name), image.tag);
                 let layout = format!("ocidir://{}:1", regctl.client.path(image.name));
@@ -27,8 +29,7 @@ fn regctl_copies_images_with_all_their_platforms() {
 fn regctl_finds_the_referrers_of_an_artifact_and_reads_them() {
     cold_hot_and_with_the_remotes_stopped(|world| {
         let regctl = Regctl::new(world);
-        let content = world.content();
-        for project in &PROJECTS {
+        for (project, content) in world.projects() {
             let repository = world.behind_mirror(project, content.artifact.name);
             let reference = format!("{repository}:{}", content.artifact.tag);
             assert_eq!(
@@ -38,22 +39,16 @@ fn regctl_finds_the_referrers_of_an_artifact_and_reads_them() {
             );
 
             let own = run(regctl.command().args(["artifact", "get", &reference]));
-            assert_eq!(
-                own, r#"{"type":"application/vnd.example.thing"}"#,
-                "{reference}"
-            );
+            assert_eq!(own, project.artifact_text(ARTIFACT_TYPE), "{reference}");
             let sbom = run(regctl.command().args([
                 "artifact",
                 "get",
                 "--subject",
                 &reference,
                 "--filter-artifact-type",
-                "application/vnd.example.sbom",
+                SBOM_TYPE,
             ]));
-            assert_eq!(
-                sbom, r#"{"type":"application/vnd.example.sbom"}"#,
-                "{reference}"
-            );
+            assert_eq!(sbom, project.artifact_text(SBOM_TYPE), "{reference}");
         }
     });
 }

@@ -2,15 +2,14 @@
 
 use std::process::Command;
 
-use crate::harness::{Client, Image, PROJECTS, World, cold_hot_and_with_the_remotes_stopped, run};
+use crate::harness::{Client, Image, World, cold_hot_and_with_the_remotes_stopped, run};
 use crate::podman::{POLICY, registries};
 
 #[test]
 fn skopeo_copies_images_and_artifacts_byte_for_byte() {
     cold_hot_and_with_the_remotes_stopped(|world| {
         let skopeo = Skopeo::new(world);
-        let content = world.content();
-        for project in &PROJECTS {
+        for (project, content) in world.projects() {
             for image in content
                 .images_and_zstd()
                 .into_iter()

@@ -1,5 +1,5 @@
-//! What there is to pull: built here with the clients' own tools, without any outside registry, and
-//! the same in both remotes.
+//! What there is to pull: built here with the clients' own tools, without any outside registry.
+//! Both remotes have all of it under the same names, but of other bytes.
 //!
 //! ```text
 //! single        one platform, OCI                index     two platforms, OCI
@@ -33,7 +33,16 @@ pub(crate) struct Project {
 impl Project {
     /// A name as people write it, like `docker.io/library/nginx:1`.
     pub(crate) fn reference(&self, image: &Image) -> String {
-        format!("{}/{}/{}", self.host, self.owner, image.name_and_tag())
+        format!("{}/{}/{}:{}", self.host, self.owner, image.name, image.tag)
+    }
+
+    /// What is in an artifact.
+    pub(crate) fn artifact_text(&self, artifact_type: &str) -> String {
+        format!("{artifact_type} of {}\n", self.owner)
+    }
+
+    fn greeting(&self, name: &str) -> String {
+        format!("hello from {}/{name}\n", self.owner)
     }
 }
 
@@ -62,21 +71,8 @@ pub(crate) struct Image {
     pub(crate) name: &'static str,
     pub(crate) tag: &'static str,
     pub(crate) digest: String,
-}
-
-impl Image {
-    pub(crate) fn name_and_tag(&self) -> String {
-        format!("{}:{}", self.name, self.tag)
-    }
-
     /// What a container of it prints.
-    pub(crate) fn greeting(&self) -> String {
-        greeting(self.name)
-    }
-}
-
-fn greeting(name: &str) -> String {
-    format!("hello from {name}\n")
+    pub(crate) greeting: String,
 }
 
 pub(crate) struct Content {
@@ -92,37 +88,28 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Builds everything in the first remote and copies it to the others.
-    pub(super) fn publish(folder: &Path, remotes: &[SocketAddr]) -> Self {
+    /// Builds everything in `folder` and pushes it to `remote`.
+    pub(super) fn publish(folder: &Path, remote: SocketAddr, project: &Project) -> Self {
         std::fs::create_dir_all(folder).expect("make the folder of the content");
+        let registry = format!("{remote}/{}", project.owner);
         let builder = Builder {
             folder,
-            registry: format!("{}/{}", remotes[0], PROJECTS[0].owner),
+            registry,
+            project,
         };
+        let tls = ["registry", "set", "--tls", "disabled"];
+        run(builder.regctl().args(tls).arg(remote.to_string()));
         let base = builder.base_layer();
-        for remote in remotes {
-            run(builder.regctl().args([
-                "registry",
-                "set",
-                "--tls",
-                "disabled",
-                &remote.to_string(),
-            ]));
-        }
-        let content = Self {
+        Self {
             single: builder.image("single", &base, OCI),
             index: builder.index("index", &base),
             schema2: builder.image("schema2", &base, &[]),
             deep: builder.image("a/b/deep", &base, OCI),
             zstd: builder.zstd("zstd", &base),
             artifact: builder.artifact("artifact"),
-            referrers: builder.referrers("artifact", &["sbom", "signature"]),
+            referrers: builder.referrers("artifact", &[SBOM_TYPE, SIGNATURE_TYPE]),
             chart: builder.chart("demo"),
-        };
-        for (remote, project) in remotes.iter().zip(&PROJECTS).skip(1) {
-            content.copy(&builder, &format!("{remote}/{}", project.owner));
         }
-        content
     }
 
     /// What can be run as a container on this machine, whoever pulls it.
@@ -140,31 +127,20 @@ impl Content {
             &self.zstd,
         ]
     }
-
-    fn copy(&self, builder: &Builder<'_>, registry: &str) {
-        let all = self
-            .images_and_zstd()
-            .into_iter()
-            .chain([&self.artifact, &self.chart]);
-        for image in all {
-            let from = format!("{}/{}", builder.registry, image.name_and_tag());
-            let to = format!("{registry}/{}", image.name_and_tag());
-            run(builder
-                .regctl()
-                .args(["image", "copy", "--referrers", &from, &to]));
-        }
-    }
 }
 
 /// Arguments that make `crane append` begin an OCI image, and not one of Docker's.
 const OCI: &[&str] = &["--oci-empty-base"];
-const ARTIFACT_TYPE: &str = "application/vnd.example.thing";
+pub(crate) const ARTIFACT_TYPE: &str = "application/vnd.example.thing";
+pub(crate) const SBOM_TYPE: &str = "application/vnd.example.sbom";
+const SIGNATURE_TYPE: &str = "application/vnd.example.signature";
 const CHART_VERSION: &str = "0.1.0";
 
 /// Builds in `folder` and pushes to `registry`, which is a host with a first path component.
 struct Builder<'a> {
     folder: &'a Path,
     registry: String,
+    project: &'a Project,
 }
 
 impl Builder<'_> {
@@ -187,6 +163,7 @@ impl Builder<'_> {
             name,
             tag,
             digest: digest.trim().to_owned(),
+            greeting: self.project.greeting(name),
         }
     }
 
@@ -205,8 +182,9 @@ impl Builder<'_> {
         let layer = format!("layer-{}", name.replace('/', "-"));
         let folder = self.folder.join(&layer);
         std::fs::create_dir_all(&folder).expect("make a folder");
-        std::fs::write(folder.join("hello.txt"), greeting(name)).expect("write a file");
-        std::fs::write(folder.join("noise"), noise(name, 3 << 20)).expect("write a file");
+        let greeting = self.project.greeting(name);
+        std::fs::write(folder.join("hello.txt"), &greeting).expect("write a file");
+        std::fs::write(folder.join("noise"), noise(&greeting, 3 << 20)).expect("write a file");
         self.tar(&layer)
     }
 
@@ -283,11 +261,10 @@ impl Builder<'_> {
         self.pushed(name, "1")
     }
 
-    fn referrers(&self, subject: &str, kinds: &[&str]) -> Vec<String> {
+    fn referrers(&self, subject: &str, artifact_types: &[&str]) -> Vec<String> {
         let subject = self.reference(subject, "1");
-        for kind in kinds {
-            let artifact_type = format!("application/vnd.example.{kind}");
-            self.put_artifact(&artifact_type, &["--subject", &subject]);
+        for artifact_type in artifact_types {
+            self.put_artifact(artifact_type, &["--subject", &subject]);
         }
         let list = [
             "artifact",
@@ -302,7 +279,7 @@ impl Builder<'_> {
             .collect();
         assert_eq!(
             digests.len(),
-            kinds.len(),
+            artifact_types.len(),
             "referrers of {subject}: {digests:?}"
         );
         digests.sort();
@@ -310,12 +287,13 @@ impl Builder<'_> {
     }
 
     fn put_artifact(&self, artifact_type: &str, place: &[&str]) {
-        let file = self.folder.join("artifact.json");
-        std::fs::write(&file, format!("{{\"type\":\"{artifact_type}\"}}")).expect("write a file");
+        let file = self.folder.join("artifact.txt");
+        let text = self.project.artifact_text(artifact_type);
+        std::fs::write(&file, text).expect("write a file");
         run(self
             .regctl()
             .args(["artifact", "put", "--artifact-type", artifact_type])
-            .args(["--file-media-type", "application/json", "--file"])
+            .args(["--file-media-type", "text/plain", "--file"])
             .arg(&file)
             .args(place));
     }
@@ -325,7 +303,7 @@ impl Builder<'_> {
         std::fs::create_dir_all(templates).expect("make a folder");
         let about = format!("apiVersion: v2\nname: {name}\nversion: {CHART_VERSION}\n");
         std::fs::write(self.folder.join(name).join("Chart.yaml"), about).expect("write a file");
-        let values = format!("greeting: {}", greeting(name));
+        let values = format!("greeting: {}", self.project.greeting(name));
         std::fs::write(self.folder.join(name).join("values.yaml"), values).expect("write a file");
 
         let archive = format!("{name}-{CHART_VERSION}.tgz");
@@ -336,9 +314,9 @@ impl Builder<'_> {
     }
 }
 
-/// Bytes without order, always the same for the same name (xorshift).
-fn noise(name: &str, len: usize) -> Vec<u8> {
-    let seed = name.bytes().fold(0x9e37_79b9_7f4a_7c15, |seed: u64, byte| {
+/// Bytes without order, always the same for the same seed (xorshift).
+fn noise(seed: &str, len: usize) -> Vec<u8> {
+    let seed = seed.bytes().fold(0x9e37_79b9_7f4a_7c15, |seed: u64, byte| {
         (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let mut state = seed | 1;

@@ -9,7 +9,7 @@ mod remote;
 mod tools;
 mod world;
 
-pub(crate) use content::{Image, PROJECTS};
+pub(crate) use content::{ARTIFACT_TYPE, Image, PROJECTS, SBOM_TYPE};
 pub(crate) use process::{Daemon, run, succeeds};
 pub(crate) use tools::Client;
 pub(crate) use world::{World, cold_hot_and_with_the_remotes_stopped};

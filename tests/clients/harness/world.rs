@@ -1,5 +1,6 @@
 //! One test's world: two registries with content, and the mirror in front of them.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::Location;
 
@@ -8,7 +9,8 @@ use super::mirror::Mirror;
 use super::remote::Remote;
 
 pub(crate) struct World {
-    content: Content,
+    /// In the order of [`PROJECTS`].
+    contents: Vec<Content>,
     mirror: Mirror,
     /// In the order of [`PROJECTS`]; empty once they are stopped.
     remotes: Vec<Remote>,
@@ -46,21 +48,26 @@ impl World {
             .collect();
 
         let addresses: Vec<SocketAddr> = remotes.iter().map(Remote::address).collect();
-        let content = Content::publish(&folder.path().join("content"), &addresses);
+        let contents = PROJECTS.iter().zip(&addresses).map(|(project, address)| {
+            let folder = folder.path().join(format!("content-{}", project.owner));
+            Content::publish(&folder, *address, project)
+        });
+        let contents = contents.collect();
         remotes.iter_mut().for_each(Remote::begin_counting);
 
         let projects: Vec<_> = PROJECTS.iter().zip(addresses).collect();
         let mirror = Mirror::start(&folder.path().join("mirror"), &projects);
         Self {
-            content,
+            contents,
             mirror,
             remotes,
             _folder: folder,
         }
     }
 
-    pub(crate) fn content(&self) -> &Content {
-        &self.content
+    /// Every project with what there is to pull from it.
+    pub(crate) fn projects(&self) -> impl Iterator<Item = (&Project, &Content)> {
+        PROJECTS.iter().zip(&self.contents)
     }
 
     /// Where the mirror listens, as `host:port`.
@@ -78,20 +85,24 @@ impl World {
         )
     }
 
+    /// However many repositories it is in, and in whichever registry.
     fn assert_each_blob_was_downloaded_once(&self) {
+        let mut downloads: HashMap<String, usize> = HashMap::new();
         for (project, remote) in PROJECTS.iter().zip(&self.remotes) {
-            let downloads = remote.blob_downloads();
+            let of_remote = remote.blob_downloads();
             assert!(
-                !downloads.is_empty(),
+                !of_remote.is_empty(),
                 "nothing was downloaded from {}",
                 project.host
             );
-            let twice: Vec<_> = downloads.iter().filter(|(_, count)| **count > 1).collect();
-            assert!(
-                twice.is_empty(),
-                "downloaded more than once from {}: {twice:?}",
-                project.host
-            );
+            for (digest, count) in of_remote {
+                *downloads.entry(digest).or_default() += count;
+            }
         }
+        downloads.retain(|_, count| *count > 1);
+        assert!(
+            downloads.is_empty(),
+            "downloaded more than once: {downloads:?}"
+        );
     }
 }

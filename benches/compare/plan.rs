@@ -1,0 +1,66 @@
+//! How much is measured. The whole run is to stay under 12 minutes.
+
+use std::time::Duration;
+
+pub(crate) const KIB: usize = 1024;
+pub(crate) const MIB: usize = 1024 * KIB;
+
+pub(crate) struct Plan {
+    pub(crate) is_quick: bool,
+    pub(crate) cold_bytes: usize,
+    /// Rounds with the remote unlimited, and behind each of the two links.
+    pub(crate) cold_rounds: ColdRounds,
+    pub(crate) crowd_bytes: usize,
+    pub(crate) crowd_clients: usize,
+    pub(crate) crowd_rounds: usize,
+    /// The peers download once per client: about a minute each, so they run in the first rounds only.
+    pub(crate) crowd_peer_rounds: usize,
+    pub(crate) hit_bytes: Vec<usize>,
+    pub(crate) hit_rounds: usize,
+    /// How long one visit of one server for one object is timed.
+    pub(crate) hit_window: Duration,
+}
+
+pub(crate) struct ColdRounds {
+    pub(crate) unlimited: usize,
+    pub(crate) slow: usize,
+    pub(crate) distant: usize,
+}
+
+impl Plan {
+    pub(crate) fn full() -> Self {
+        Self {
+            is_quick: false,
+            cold_bytes: 256 * MIB,
+            cold_rounds: ColdRounds {
+                unlimited: 7,
+                slow: 3,
+                distant: 5,
+            },
+            crowd_bytes: 200 * MIB,
+            crowd_clients: 50,
+            crowd_rounds: 3,
+            crowd_peer_rounds: 1,
+            hit_bytes: vec![16 * KIB, 64 * KIB, MIB, 16 * MIB, 256 * MIB],
+            hit_rounds: 7,
+            hit_window: Duration::from_millis(600),
+        }
+    }
+
+    pub(crate) fn quick() -> Self {
+        Self {
+            is_quick: true,
+            cold_bytes: 32 * MIB,
+            cold_rounds: ColdRounds {
+                unlimited: 3,
+                slow: 1,
+                distant: 1,
+            },
+            crowd_bytes: 16 * MIB,
+            crowd_rounds: 1,
+            hit_rounds: 3,
+            hit_window: Duration::from_millis(200),
+            ..Self::full()
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The servers that are compared, each with its settings in `config/`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use tempfile::TempDir;
+
+use crate::Bench;
+use crate::daemon::{Daemon, free_address};
+use crate::tools::{Tools, command};
+
+/// The path that a registry answers with 200 once it is up.
+const BASE_PATH: &str = "/v2/";
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mirror {
+    Entrepot,
+    Distribution,
+    DockerRegistry,
+}
+
+pub(crate) const NGINX: &str = "nginx";
+
+/// A server that runs until this is dropped, with all that it stored.
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    pub(crate) daemon: Daemon,
+    _folder: TempDir,
+}
+
+impl Mirror {
+    pub(crate) const ALL: [Self; 3] = [Self::Entrepot, Self::Distribution, Self::DockerRegistry];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Entrepot => "entrepot",
+            Self::Distribution => "distribution",
+            Self::DockerRegistry => "docker-registry",
+        }
+    }
+
+    fn program(self, tools: &Tools) -> &Path {
+        match self {
+            Self::Entrepot => &tools.entrepot,
+            Self::Distribution => &tools.distribution,
+            Self::DockerRegistry => &tools.docker_registry,
+        }
+    }
+
+    /// Starts it with an empty store, as a mirror of `remote`.
+    pub(crate) fn start(self, bench: &Bench, remote: SocketAddr) -> Result<Server> {
+        let folder = bench.new_folder()?;
+        let program = self.program(&bench.tools);
+        let (address, daemon) = match self {
+            Self::Entrepot => start_entrepot(program, folder.path(), remote),
+            Self::Distribution => {
+                let config = include_str!("config/distribution.yml");
+                start_registry(program, folder.path(), config, Some(remote))
+            }
+            Self::DockerRegistry => {
+                let config = include_str!("config/docker-registry.yml");
+                start_registry(program, folder.path(), config, Some(remote))
+            }
+        }?;
+        Ok(Server {
+            name: self.name(),
+            address,
+            daemon,
+            _folder: folder,
+        })
+    }
+}
+
+impl Bench {
+    /// Starts all mirrors of the run, each with an empty store.
+    pub(crate) fn start_mirrors(&self, remote: SocketAddr) -> Result<Vec<Server>> {
+        self.mirrors
+            .iter()
+            .map(|mirror| mirror.start(self, remote))
+            .collect()
+    }
+
+    /// A folder of its own for one server.
+    pub(crate) fn new_folder(&self) -> Result<TempDir> {
+        tempfile::tempdir_in(&self.folder).context("make a folder for a server")
+    }
+}
+
+/// Starts a version of distribution; `remote` is what it mirrors.
+pub(crate) fn start_registry(
+    program: &Path,
+    folder: &Path,
+    config: &str,
+    remote: Option<SocketAddr>,
+) -> Result<(SocketAddr, Daemon)> {
+    let address = free_address()?;
+    let config = write_config(folder, "config.yml", config, address, remote)?;
+    let mut serve = command(program, folder);
+    serve.arg("serve").arg(config);
+    let daemon = Daemon::start(&mut serve, &folder.join("log"), address, BASE_PATH)?;
+    Ok((address, daemon))
+}
+
+fn start_entrepot(
+    program: &Path,
+    folder: &Path,
+    remote: SocketAddr,
+) -> Result<(SocketAddr, Daemon)> {
+    let address = free_address()?;
+    let config = include_str!("config/entrepot.toml");
+    let config = write_config(folder, "entrepot.toml", config, address, Some(remote))?;
+    let mut serve = command(program, folder);
+    serve.arg("serve").arg("--config").arg(config);
+    let daemon = Daemon::start(&mut serve, &folder.join("log"), address, BASE_PATH)?;
+    Ok((address, daemon))
+}
+
+/// Starts nginx with `files`, each a path of a request and the bytes to answer it with.
+pub(crate) fn start_nginx(bench: &Bench, files: &[(&str, &[u8])]) -> Result<Server> {
+    let folder = bench.new_folder()?;
+    let address = free_address()?;
+    let config = include_str!("config/nginx.conf");
+    let config = write_config(folder.path(), "nginx.conf", config, address, None)?;
+    for (path, body) in files {
+        let file = folder
+            .path()
+            .join("data/root")
+            .join(path.trim_start_matches('/'));
+        let parent = file.parent().context("a file has a folder")?;
+        std::fs::create_dir_all(parent).context("make a folder for nginx")?;
+        std::fs::write(&file, body).context("write a file for nginx")?;
+    }
+    let first = files.first().context("nginx without files")?.0;
+    let mut serve = command(&bench.tools.nginx, folder.path());
+    serve
+        .args(["-e", "stderr", "-g", "daemon off;", "-c"])
+        .arg(config);
+    let daemon = Daemon::start(&mut serve, &folder.path().join("log"), address, first)?;
+    Ok(Server {
+        name: NGINX,
+        address,
+        daemon,
+        _folder: folder,
+    })
+}
+
+/// Writes a file of `config/` with its blanks filled in, and makes the folder for the data.
+fn write_config(
+    folder: &Path,
+    name: &str,
+    template: &str,
+    address: SocketAddr,
+    remote: Option<SocketAddr>,
+) -> Result<PathBuf> {
+    let data = folder.join("data");
+    std::fs::create_dir_all(&data).context("make a folder for a server")?;
+    let remote = remote.map(|remote| remote.to_string()).unwrap_or_default();
+    let text = template
+        .replace("{address}", &address.to_string())
+        .replace("{remote}", &remote)
+        .replace("{data}", &data.display().to_string());
+    let path = folder.join(name);
+    std::fs::write(&path, text).context("write the settings of a server")?;
+    Ok(path)
+}
