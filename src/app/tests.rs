@@ -1,12 +1,6 @@
 //! Listener, layers and drain over real sockets, with routes of the tests' own.
 
-use std::{
-    convert::Infallible,
-    io::{self, Write},
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
