@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How much may wait in memory while the step before is being written.
-const GATHER_BYTES: usize = 1024 * 1024;
+const GATHER_BYTES: usize = 4 * 1024 * 1024;
 
 /// How often a remote may say "not there" in the middle of a blob before it is believed.
 const ANSWERS_BELIEVED: u32 = 3;
