@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use crate::{
     harness::{
-        Answer, Drained, FakeRegistry, ImageBuilder, On, drain_sha256, get, random_bytes, sha256,
+        Answer, Client, Drained, FakeRegistry, ImageBuilder, On, drain_sha256, get, random_bytes,
+        sha256,
     },
     server::{Setup, TestServer},
 };
@@ -91,6 +92,19 @@ impl Scene {
         assert_eq!(drained.status, 200);
         assert!(drained.complete, "cut after {} bytes", drained.bytes);
         assert_eq!(drained.digest, self.digest);
+    }
+
+    /// The answer (to this range) is none, an error, or is cut.
+    pub(crate) async fn assert_cut(&self, range: &str) {
+        let range = format!("bytes={range}");
+        let headers = [("range", range.as_str())];
+        let headers = if range == "bytes=" { &[] } else { &headers[..] };
+        let (client, url) = (Client::new(), self.url());
+        let sent = client.try_send(http::Method::GET, &url, headers).await;
+        // A body that fails at once may take the headers with it.
+        if let Ok(answer) = sent {
+            assert!(answer.status == 502 || !answer.complete, "{range}");
+        }
     }
 
     /// Asks until the blob comes from the store; it must be right and cost the remote nothing.
