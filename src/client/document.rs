@@ -1,6 +1,7 @@
 //! What an answer says of a manifest: its digest, checked, and its media type.
 
 use http::{HeaderMap, header};
+use serde::de::IgnoredAny;
 
 use crate::oci::{
     Algorithm, Digest, Manifest, ManifestKind, Reference, header::DOCKER_CONTENT_DIGEST, media_type,
@@ -34,8 +35,19 @@ pub(super) fn digest(
             ));
         }
     }
-    let digest = asked.cloned().or(announced);
-    Ok(digest.unwrap_or_else(|| Algorithm::Sha256.digest(bytes)))
+    match asked.cloned().or(announced) {
+        Some(digest) => Ok(digest),
+        // Nobody vouches for these bytes: they are at least to look like a manifest.
+        None if serde_json::from_slice::<IgnoredAny>(bytes).is_err() => {
+            Err("answers with what is no manifest".to_owned())
+        }
+        None => Ok(Algorithm::Sha256.digest(bytes)),
+    }
+}
+
+/// What captive portals and proxies answer instead of a registry.
+pub(super) fn is_web_page(headers: &HeaderMap) -> bool {
+    content_type(headers).is_some_and(|said| said == "text/html")
 }
 
 /// `Content-Type` without parameters, unless it says nothing.
@@ -50,11 +62,15 @@ pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
     (!essence.is_empty()).then_some(essence)
 }
 
+/// `content_type`, unless it is what file servers say of any JSON.
+pub(super) fn specific_type(headers: &HeaderMap) -> Option<String> {
+    content_type(headers).filter(|said| !is_generic(said))
+}
+
 /// The media type of a manifest: by the answer's header, else the document's own word, else by its shape.
 pub(super) fn manifest_type(headers: &HeaderMap, bytes: &[u8]) -> String {
-    let said = content_type(headers);
-    if let Some(said) = said.as_ref().filter(|said| !is_generic(said)) {
-        return said.clone();
+    if let Some(said) = specific_type(headers) {
+        return said;
     }
     let manifest = Manifest::parse(bytes);
     let shape = match manifest.kind {
@@ -65,7 +81,7 @@ pub(super) fn manifest_type(headers: &HeaderMap, bytes: &[u8]) -> String {
     manifest
         .media_type
         .or(shape.map(str::to_owned))
-        .or(said)
+        .or_else(|| content_type(headers))
         .unwrap_or_else(|| media_type::OCTET_STREAM.to_owned())
 }
 
@@ -116,6 +132,7 @@ mod tests {
         let asked = Reference::Digest(wide.clone());
         assert_eq!(digest(INDEX, &asked, Some(short.clone())), Ok(wide));
         assert!(digest(b"other", &asked, None).is_err());
+        assert!(digest(b"<html>", &tag, None).is_err());
         assert!(digest(b"other", &tag, Some(short)).is_err());
     }
 }

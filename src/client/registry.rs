@@ -122,7 +122,7 @@ impl RegistryClient {
         let answer = self.transport.open(&call, self.deadline(patience)).await?;
         Ok(ManifestHead {
             digest: document::announced_digest(&answer.headers),
-            media_type: document::content_type(&answer.headers),
+            media_type: document::specific_type(&answer.headers),
             // No manifest is empty: a remote that says 0 does not know.
             size_bytes: content_length(&answer.headers).filter(|size| *size > 0),
         })

@@ -22,6 +22,7 @@ use super::{
     BlobStreamBody, ClientError, ErrorKind, SetupError,
     authorize::{Authorizer, Carried},
     body::{BodyContext, read_bounded},
+    document,
     endpoint::{Endpoint, Incoming, Outgoing, Wire},
     error::{Failure, clean},
     limit::Limits,
@@ -48,6 +49,13 @@ pub(super) struct Call {
     pub(super) takes_parts: bool,
     /// A later page, at the URL (by its place in the list) that gave the page before.
     pub(super) page: Option<(usize, Url)>,
+}
+
+impl Call {
+    /// Its content is judged by its digest and by nothing else.
+    fn is_download(&self) -> bool {
+        self.kind == "blob" && self.method == Method::GET
+    }
 }
 
 /// A good answer, its body still to be read.
@@ -215,6 +223,10 @@ impl Transport {
         let incoming = self.authorized(call, &self.endpoints[place], &url).await?;
         if !is_answer(call, incoming.response.status()) {
             return Err(refusal(&self.wire, incoming).await);
+        }
+        if document::is_web_page(incoming.response.headers()) && !call.is_download() {
+            let message = "answers with a web page";
+            return Err(ClientError::invalid(&self.wire.remote, message).into());
         }
         Ok(self.answer(incoming.response, slot, place, url))
     }

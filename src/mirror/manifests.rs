@@ -157,7 +157,11 @@ impl Mirror {
         let head = client
             .manifest_head(&repository.remote_name, &reference, Patience::Full)
             .await?;
-        if let (Some(media_type), Some(size_bytes)) = (head.media_type, head.size_bytes) {
+        // A remote that does not confirm the digest may be talking of anything.
+        if let (Some(media_type), Some(size_bytes), Some(confirmed)) =
+            (head.media_type, head.size_bytes, head.digest)
+            && confirmed == *digest
+        {
             let content = ManifestSummary {
                 digest: digest.clone(),
                 media_type,

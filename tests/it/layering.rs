@@ -12,7 +12,15 @@ const LAYERS: &[&[&str]] = &[
     &["oci", "config", "telemetry"],
     &["store", "meta", "client", "jobs", "access", "cluster"],
     &["transfer"],
-    &["mirror", "push", "replication", "upkeep", "archive", "notify", "connect"],
+    &[
+        "mirror",
+        "push",
+        "replication",
+        "upkeep",
+        "archive",
+        "notify",
+        "connect",
+    ],
     &["v2", "api", "console"],
     &["app"],
     &["cli"],
@@ -20,8 +28,13 @@ const LAYERS: &[&[&str]] = &[
 
 /// Siblings that may be used all the same: (who, whom). `jobs`, `access` and `cluster` keep their rows through `meta`;
 /// a project's patterns and names in `config` are words of `oci`.
-const EXCEPTIONS: &[(&str, &str)] =
-    &[("jobs", "meta"), ("access", "meta"), ("cluster", "meta"), ("config", "oci"), ("telemetry", "config")];
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("jobs", "meta"),
+    ("access", "meta"),
+    ("cluster", "meta"),
+    ("config", "oci"),
+    ("telemetry", "config"),
+];
 
 fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
@@ -45,11 +58,15 @@ fn modules_used(source: &str) -> BTreeSet<String> {
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect::<Vec<_>>()
         .join("\n");
-    code.match_indices("crate::").flat_map(|(at, found)| heads(&code[at + found.len()..])).collect()
+    code.match_indices("crate::")
+        .flat_map(|(at, found)| heads(&code[at + found.len()..]))
+        .collect()
 }
 
 fn heads(after: &str) -> Vec<String> {
-    let Some(group) = after.strip_prefix('{') else { return vec![word(after)] };
+    let Some(group) = after.strip_prefix('{') else {
+        return vec![word(after)];
+    };
     let mut depth = 0;
     let mut found = vec![word(group.trim_start())];
     for (at, character) in group.char_indices() {
@@ -65,7 +82,9 @@ fn heads(after: &str) -> Vec<String> {
 }
 
 fn word(text: &str) -> String {
-    text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
+    text.chars()
+        .take_while(|character| character.is_alphanumeric() || *character == '_')
+        .collect()
 }
 
 fn violation(user: &str, used: &str) -> Option<String> {
@@ -82,13 +101,20 @@ fn modules_use_lower_layers_only() {
     let mut violations = Vec::new();
     for file in &files {
         let inside = file.strip_prefix(&root).expect("below src");
-        let Some(user) = inside.iter().next().and_then(|part| part.to_str()) else { continue };
+        let Some(user) = inside.iter().next().and_then(|part| part.to_str()) else {
+            continue;
+        };
         if user == "lib.rs" || user == "main.rs" {
             continue;
         }
-        assert!(layer_of(user).is_some(), "src/{user} is in no layer: say where it belongs in this test and in the docs");
+        assert!(
+            layer_of(user).is_some(),
+            "src/{user} is in no layer: say where it belongs in this test and in the docs"
+        );
         let source = fs::read_to_string(file).expect("a source is UTF-8");
-        let broken = modules_used(&source).into_iter().filter_map(|used| violation(user, &used));
+        let broken = modules_used(&source)
+            .into_iter()
+            .filter_map(|used| violation(user, &used));
         violations.extend(broken.map(|what| format!("{}: {what}", inside.display())));
     }
     assert!(violations.is_empty(), "{}", violations.join("\n"));
@@ -96,7 +122,8 @@ fn modules_use_lower_layers_only() {
 
 #[test]
 fn the_reader_of_paths_sees_groups_and_nested_groups() {
-    let used = modules_used("use crate::{a::{b, c}, d, e::f};\n// crate::comment\nlet x = crate::g::h();");
+    let used =
+        modules_used("use crate::{a::{b, c}, d, e::f};\n// crate::comment\nlet x = crate::g::h();");
     assert_eq!(used, ["a", "d", "e", "g"].map(str::to_owned).into());
 }
 

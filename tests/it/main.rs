@@ -1,17 +1,37 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
+mod blobs_ranges;
 mod cli;
+mod errors;
+mod fidelity;
 mod fill;
 mod fill_lengths;
 mod fill_ranges;
 mod fill_resume;
 mod fill_sharing;
 mod fill_wrong_content;
+mod forward_proxy;
 mod freshness;
 mod harness;
 mod harness_selftest;
+mod layering;
+mod listeners;
+mod lists;
+mod manifests;
+mod operators;
 mod outage;
+mod private_projects;
+mod process;
+mod redirects;
+mod referrers;
+mod remote_auth;
+mod remote_limits;
+mod remote_proxy;
+mod remote_tls;
 mod restart;
+mod routing;
 mod server;
 mod sharing;
+mod shutdown;
+mod start;
 mod visibility;

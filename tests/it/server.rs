@@ -1,6 +1,6 @@
 //! An Entrepot in this process, on free ports, with a data folder of its own.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use entrepot::{app::App, config};
 use tempfile::TempDir;
@@ -8,11 +8,15 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::harness::{Client, FakeRegistry, install_crypto};
 
+/// How long a wait may take before the test is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The configuration of a [`TestServer`], as the text of a file.
 pub(crate) struct Setup {
     /// Tables with a name, so that keys outside `[[…]]` can come first.
     sections: String,
     tables: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -25,12 +29,13 @@ impl Setup {
         Self {
             sections,
             tables: String::new(),
+            environment: Vec::new(),
         }
     }
 
     /// The default project `docker.io`, as Docker Hub, filled from this remote.
     pub(crate) fn hub(remote: &FakeRegistry) -> Self {
-        Self::empty().remote("docker.io", &remote.url(), "provider = \"docker-hub\"").project(
+        Self::empty().remote("docker.io", remote.url(), "provider = \"docker-hub\"").project(
             "docker.io",
             "docker.io",
             "default = true\nhosts = [\"docker.io\", \"index.docker.io\", \"registry-1.docker.io\"]",
@@ -39,7 +44,7 @@ impl Setup {
 
     /// A mirror project with a remote of the same name.
     pub(crate) fn mirror(self, name: &str, remote: &FakeRegistry, keys: &str) -> Self {
-        self.remote(name, &remote.url(), "")
+        self.remote(name, remote.url(), "")
             .project(name, name, keys)
     }
 
@@ -73,6 +78,18 @@ impl Setup {
         self
     }
 
+    /// A variable of the environment that the configuration is read with, such as `ENTREPOT__SERVER__MIRROR_LISTEN`.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// As `mirror`, with keys of the remote too.
+    pub(crate) fn mirror_with(self, name: &str, remote: &FakeRegistry, remote_keys: &str) -> Self {
+        self.remote(name, remote.url(), remote_keys)
+            .project(name, name, "visibility = \"public\"")
+    }
+
     pub(crate) fn text(&self) -> String {
         format!("{}{}", self.sections, self.tables)
     }
@@ -81,9 +98,10 @@ impl Setup {
         install_crypto();
         let folder = TempDir::new().expect("a folder for the data");
         std::fs::write(folder.path().join("entrepot.toml"), self.text()).expect("a file");
-        let running = Running::start(&folder).await;
+        let running = Running::start(&folder, &self.environment).await;
         TestServer {
             folder,
+            environment: self.environment,
             running: Some(running),
         }
     }
@@ -92,6 +110,7 @@ impl Setup {
 /// A server that runs until it is dropped.
 pub(crate) struct TestServer {
     pub(crate) folder: TempDir,
+    environment: Vec<(String, String)>,
     running: Option<Running>,
 }
 
@@ -103,9 +122,10 @@ struct Running {
 }
 
 impl Running {
-    async fn start(folder: &TempDir) -> Self {
+    async fn start(folder: &TempDir, environment: &[(String, String)]) -> Self {
         let file = folder.path().join("entrepot.toml");
-        let config = config::load(Some(&file), []).unwrap_or_else(|error| panic!("{error}"));
+        let config = config::load(Some(&file), environment.to_vec())
+            .unwrap_or_else(|error| panic!("{error}"));
         let scheme = if config.server.tls.is_some() {
             "https"
         } else {
@@ -157,6 +177,21 @@ impl TestServer {
         format!("{}/v2/{repository}/blobs/{digest}", self.url())
     }
 
+    /// Waits until no fill runs: what was filled is in place, with its rows.
+    pub(crate) async fn settled(&self) {
+        let settled = async {
+            while !self
+                .metrics()
+                .await
+                .lines()
+                .any(|line| line == "entrepot_fills_running 0")
+            {}
+        };
+        tokio::time::timeout(PATIENCE, settled)
+            .await
+            .expect("fills end");
+    }
+
     pub(crate) async fn metrics(&self) -> String {
         let answer = Client::new().get(&format!("{}/metrics", self.url())).await;
         String::from_utf8(answer.body.to_vec()).expect("metrics are text")
@@ -169,7 +204,7 @@ impl TestServer {
 
     /// Starts again on the same data.
     pub(crate) async fn start_again(&mut self) {
-        self.running = Some(Running::start(&self.folder).await);
+        self.running = Some(Running::start(&self.folder, &self.environment).await);
     }
 
     fn running(&self) -> &Running {
