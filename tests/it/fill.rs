@@ -32,7 +32,7 @@ impl Scene {
     /// With these keys of the remote.
     pub(crate) async fn unknown_with(size: usize, keys: &str) -> Self {
         let remote = FakeRegistry::start().await;
-        let bytes = Bytes::from(random_bytes(7, size));
+        let bytes = random_bytes(7, size);
         remote.put_blob("team/app", bytes.clone());
         let server = serve(&remote, keys).await;
         Self {
@@ -150,7 +150,8 @@ pub(crate) async fn until_hit(url: &str) -> Answer {
             }
         }
     };
-    let in_time = tokio::time::timeout(std::time::Duration::from_secs(10), hit).await;
+    // Syncs of files and rows wait for a disk that others use, too.
+    let in_time = tokio::time::timeout(std::time::Duration::from_mins(1), hit).await;
     in_time.expect("the blob is stored soon after its fill")
 }
 
