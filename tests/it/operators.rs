@@ -257,6 +257,55 @@ async fn an_aborted_body_has_its_access_line_too() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_before_its_answer_has_its_access_line_too() {
+    let (hub, _image) = hub().await;
+    let process = Process::serve(&Setup::hub(&hub).text(), &[]).await;
+    let hold = hub.hold(On::manifest());
+    let url = format!("{}/v2/library/app/manifests/1", process.url);
+    let asked = tokio::spawn({
+        let url = url.clone();
+        async move {
+            let id = [("x-request-id", "impatient")];
+            Client::new().try_send(http::Method::GET, &url, &id).await
+        }
+    });
+    hold.reached(1).await;
+    asked.abort();
+    let line = process
+        .logged(|line| line["request_id"] == "impatient")
+        .await;
+    assert_eq!(
+        (&line["aborted"], &line["status"], &line["bytes"]),
+        (&true.into(), &0.into(), &0.into())
+    );
+    hold.release();
+    // What was asked on its behalf is kept for the next one.
+    assert_eq!(get(&url).await.status, 200);
+    assert_eq!(hub.count(On::manifest()), 1);
+}
+
+#[tokio::test]
+async fn a_head_is_not_logged_as_aborted() {
+    let (hub, image) = hub().await;
+    let process = Process::serve(&Setup::hub(&hub).text(), &[]).await;
+    for path in [
+        "manifests/1".to_owned(),
+        format!("blobs/{}", image.layers()[0]),
+    ] {
+        let url = format!("{}/v2/library/app/{path}", process.url);
+        let answer = head(&url).await;
+        let id = answer.header("x-request-id").to_owned();
+        let line = process
+            .logged(|line| line["request_id"] == id.as_str())
+            .await;
+        assert_eq!(
+            (&line["method"], &line["aborted"], &line["bytes"]),
+            (&"HEAD".into(), &false.into(), &0.into())
+        );
+    }
+}
+
+#[tokio::test]
 async fn secrets_are_in_no_log_line() {
     let cdn = FakeRegistry::start().await;
     let hub = FakeRegistry::builder()
