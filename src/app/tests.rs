@@ -1,12 +1,6 @@
 //! Listener, layers and drain over real sockets, with routes of the tests' own.
 
-use std::{
-    convert::Infallible,
-    io::{self, Write},
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
@@ -179,95 +173,6 @@ async fn an_id_is_kept_or_given() {
     let too_long = "x".repeat(200);
     let given = ask(&too_long).await.unwrap().headers()["x-request-id"].clone();
     assert!(uuid::Uuid::parse_str(given.to_str().unwrap()).is_ok());
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn access_lines(&self) -> Vec<serde_json::Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-            .filter(|line| line["target"] == "access")
-            .collect()
-    }
-}
-
-#[tokio::test]
-async fn each_request_has_one_line_when_its_body_ends_or_is_cut() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_writer(move || writer.clone())
-        .finish();
-    // The runtime of this test has one thread, so this is the log of all its tasks.
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let server = start(None).await;
-    let client = client().user_agent("test/1").build().unwrap();
-
-    let whole = client
-        .get(server.url("/slow"))
-        .header("x-request-id", "one");
-    let mut whole = whole.send().await.unwrap();
-    assert_eq!(whole.chunk().await.unwrap().unwrap(), "half");
-    assert_eq!(log.access_lines(), Vec::<serde_json::Value>::new());
-    server.go_on.notify_one();
-    whole.bytes().await.unwrap();
-    while log.access_lines().is_empty() {
-        tokio::task::yield_now().await;
-    }
-
-    let mut cut = client.get(server.url("/slow")).send().await.unwrap();
-    cut.chunk().await.unwrap().unwrap();
-    drop(cut);
-    server
-        .until(r#"entrepot_http_aborted_total{route="unknown"} 1"#)
-        .await;
-
-    client.head(server.url("/healthz")).send().await.unwrap();
-    let lines = log.access_lines();
-    assert_eq!(lines.len(), 3, "{lines:#?}");
-    assert_eq!(
-        (&lines[0]["path"], &lines[0]["bytes"], &lines[0]["aborted"]),
-        (&"/slow".into(), &8.into(), &false.into())
-    );
-    assert_eq!(
-        (
-            &lines[0]["request_id"],
-            &lines[0]["client"],
-            &lines[0]["user_agent"]
-        ),
-        (&"one".into(), &"127.0.0.1".into(), &"test/1".into())
-    );
-    assert_eq!(
-        (
-            &lines[1]["status"],
-            &lines[1]["bytes"],
-            &lines[1]["aborted"]
-        ),
-        (&200.into(), &4.into(), &true.into())
-    );
-    assert_eq!(
-        (
-            &lines[2]["method"],
-            &lines[2]["bytes"],
-            &lines[2]["aborted"]
-        ),
-        (&"HEAD".into(), &0.into(), &false.into())
-    );
 }
 
 #[tokio::test]

@@ -57,6 +57,11 @@ impl Pattern {
         Self(Matcher::Glob("**".to_owned()))
     }
 
+    /// Is it plain that every tag matches? (A tag has no slash.)
+    pub(super) fn is_everything(&self) -> bool {
+        matches!(&self.0, Matcher::Glob(glob) if glob == "**" || glob == "*")
+    }
+
     /// Does the whole text match the glob, or any part of it the regular expression?
     pub fn matches(&self, text: &str) -> bool {
         match &self.0 {

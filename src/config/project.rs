@@ -95,11 +95,14 @@ impl Project {
             .expect("reading ends the list with a rule for every tag")
     }
 
-    /// How long a list of tags or referrers is served without asking: the ttl of the last rule, which is for every tag.
+    /// How long a list of tags or referrers is served without asking: as the first rule that is for every tag says. No
+    /// list is immutable: tags come and go while each of them stays.
     pub fn list_ttl(&self) -> Duration {
-        self.freshness
-            .last()
-            .map_or(Duration::ZERO, |rule| rule.ttl)
+        let mut rules = self.freshness.iter();
+        match rules.find(|rule| rule.tags.is_everything()) {
+            Some(rule) if rule.mode != FreshnessMode::Always => rule.ttl,
+            Some(_) | None => Duration::ZERO,
+        }
     }
 
     /// `allow` and `deny` on the repository name without the project. No `allow` allows all; `deny` wins.

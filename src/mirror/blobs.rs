@@ -7,20 +7,21 @@ use crate::{
     client::Patience,
     meta::Referenced,
     oci::Digest,
+    store::Blob,
     transfer::{Content, FillRequest, Joined},
 };
 
-/// How a repository may see a digest without asking its remote.
+/// How a repository may see a digest.
 struct Right {
-    /// It has a row.
-    linked: bool,
+    /// It has a row, or a running fill is about to give it one, or its remote has just said so.
+    granted: bool,
     /// A manifest that its remote served names it.
     named: Option<Referenced>,
 }
 
 impl Right {
     fn is_known(&self) -> bool {
-        self.linked || self.named.is_some()
+        self.granted || self.named.is_some()
     }
 
     fn size_bytes(&self) -> Option<u64> {
@@ -40,32 +41,48 @@ impl Mirror {
             .meta
             .blob_linked(&repository.name, digest)
             .await?;
-        let stored = self.inner.store.get(digest).await?;
+        let mut stored = self.inner.store.get(digest).await?;
         if let (true, Some(blob)) = (linked, &stored) {
             return Ok(hit(Content::Stored(blob.clone())));
         }
-        let right = self.right(repository, digest, linked).await?;
-        if let Some(blob) = stored {
-            if !right.is_known() {
-                self.ask_for_right(repository, digest).await?;
+        let mut right = self.right(repository, digest).await?;
+        loop {
+            if let Some(blob) = stored {
+                return self.share_blob(repository, digest, &mut right, blob).await;
             }
-            let repositories = std::slice::from_ref(&repository.name);
-            self.inner
-                .meta
-                .blob_link(repositories, digest, blob.len())
-                .await?;
-            return Ok(hit(Content::Stored(blob)));
+            if let Some(answer) = self.fill_blob(repository, digest, &mut right).await? {
+                return Ok(answer);
+            }
+            stored = self.inner.store.get(digest).await?;
         }
-        self.fill_blob(repository, digest, &right).await
     }
 
-    /// Joins the fill of this digest or starts it.
+    /// A blob that is here becomes visible in this repository.
+    async fn share_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        right: &mut Right,
+        blob: Blob,
+    ) -> Result<Answer<Content>, MirrorError> {
+        if !right.is_known() {
+            self.ask_for_right(repository, digest, right).await?;
+        }
+        let repositories = std::slice::from_ref(&repository.name);
+        self.inner
+            .meta
+            .blob_link(repositories, digest, blob.len())
+            .await?;
+        Ok(hit(Content::Stored(blob)))
+    }
+
+    /// Joins the fill of this digest or starts it. `None`: it ended meanwhile, and the blob is in the store.
     async fn fill_blob(
         &self,
         repository: &Repository,
         digest: &Digest,
-        right: &Right,
-    ) -> Result<Answer<Content>, MirrorError> {
+        right: &mut Right,
+    ) -> Result<Option<Answer<Content>>, MirrorError> {
         let request = FillRequest {
             digest: digest.clone(),
             repository: repository.name.clone(),
@@ -75,19 +92,20 @@ impl Mirror {
         };
         let mut joined = self.inner.fills.join(&request, right.is_known()).await?;
         if matches!(joined, Joined::NeedsRight) {
-            self.ask_for_right(repository, digest).await?;
+            self.ask_for_right(repository, digest, right).await?;
             joined = self.inner.fills.join(&request, true).await?;
         }
         let (tail, outcome) = match joined {
             Joined::Leader(tail) => (tail, Outcome::Miss),
             Joined::Follower(tail) => (tail, Outcome::Joined),
+            Joined::Stored => return Ok(None),
             Joined::NeedsRight => return Err(MirrorError::Internal),
         };
-        Ok(Answer {
+        Ok(Some(Answer {
             content: Content::Filling(tail),
             outcome,
             age: None,
-        })
+        }))
     }
 
     /// Answers `HEAD blobs/<digest>`: the size in bytes. Nothing is downloaded.
@@ -105,8 +123,9 @@ impl Mirror {
         if let (true, Some(blob)) = (linked, &stored) {
             return Ok(hit(blob.len()));
         }
-        let right = self.right(repository, digest, linked).await?;
-        if let Some(size_bytes) = right.size_bytes() {
+        let right = self.right(repository, digest).await?;
+        let known = stored.as_ref().filter(|_| right.granted).map(Blob::len);
+        if let Some(size_bytes) = known.or(right.size_bytes()) {
             return Ok(hit(size_bytes));
         }
         let (said, seat) = self.ask_for_size(repository, digest).await?;
@@ -122,19 +141,13 @@ impl Mirror {
         })
     }
 
-    async fn right(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-        linked: bool,
-    ) -> Result<Right, MirrorError> {
+    /// Looked at in this order, a fill that ends meanwhile is not overlooked: its rows come before its end.
+    async fn right(&self, repository: &Repository, digest: &Digest) -> Result<Right, MirrorError> {
+        let (fills, meta) = (&self.inner.fills, &self.inner.meta);
         Ok(Right {
-            linked,
-            named: self
-                .inner
-                .meta
-                .blob_referenced(&repository.name, digest)
-                .await?,
+            granted: fills.is_filling_for(digest, &repository.name)
+                || meta.blob_linked(&repository.name, digest).await?,
+            named: meta.blob_referenced(&repository.name, digest).await?,
         })
     }
 
@@ -143,8 +156,11 @@ impl Mirror {
         &self,
         repository: &Repository,
         digest: &Digest,
+        right: &mut Right,
     ) -> Result<(), MirrorError> {
-        self.ask_for_size(repository, digest).await.map(drop)
+        self.ask_for_size(repository, digest).await?;
+        right.granted = true;
+        Ok(())
     }
 
     async fn ask_for_size(

@@ -130,7 +130,7 @@ impl Mirror {
         {
             return Ok((row.clone(), Outcome::Hit, Some(age)));
         }
-        match (self.fetch_list(repository, key, row.is_some()).await, row) {
+        match (self.fetch_list(repository, key, row.clone()).await, row) {
             (Ok((row, outcome)), _) => Ok((row, outcome, None)),
             (Err(error), Some(row)) if !error.is_answer() => {
                 tracing::warn!(repository = %repository.name, %error, "the remote cannot be asked; a list is served stale");
@@ -144,19 +144,14 @@ impl Mirror {
         &self,
         repository: &Repository,
         key: &ListKey,
-        have_old: bool,
+        old: Option<ListRow>,
     ) -> Result<(ListRow, Outcome), MirrorError> {
         let client = self.client_for(repository, &repository.name)?;
-        let patience = if have_old {
-            Patience::Short
-        } else {
-            Patience::Full
-        };
         let (mirror, remote_name, flight_key) =
             (self.clone(), repository.remote_name.clone(), key.clone());
         let fetch = async move {
             mirror
-                .fetch_list_alone(&client, &remote_name, &flight_key, patience)
+                .fetch_list_alone(&client, &remote_name, &flight_key, old)
                 .await
         };
         let (result, seat) = self
@@ -172,8 +167,20 @@ impl Mirror {
         client: &RegistryClient,
         remote_name: &Name,
         key: &ListKey,
-        patience: Patience,
+        old: Option<ListRow>,
     ) -> Result<ListRow, MirrorError> {
+        let (kind, row_key) = key.row_key();
+        let lists = &self.inner.meta;
+        // The fetch before this one may have ended after the caller had looked.
+        let row = lists.list(key.repository(), kind, &row_key).await?;
+        if let Some(row) = row.filter(|row| Some(row) != old.as_ref()) {
+            return Ok(row);
+        }
+        let patience = if old.is_some() {
+            Patience::Short
+        } else {
+            Patience::Full
+        };
         let fetched_at = SystemTime::now();
         let body = match key {
             ListKey::Tags(_) => {
@@ -188,9 +195,7 @@ impl Mirror {
             body: body.into(),
             fetched_at,
         };
-        let (kind, row_key) = key.row_key();
-        self.inner
-            .meta
+        lists
             .list_put(key.repository(), kind, &row_key, row.clone())
             .await?;
         Ok(row)

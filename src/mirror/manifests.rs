@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     client::{Patience, RegistryClient, RemoteManifest},
-    meta::ManifestCommit,
+    meta::{ManifestCommit, TagRow},
     oci::{Digest, Manifest, Reference, Tag, media_type},
 };
 
@@ -75,7 +75,7 @@ impl Mirror {
                 age,
             });
         }
-        self.fetch_manifest(repository, &Reference::Digest(digest.clone()))
+        self.fetch_manifest(repository, &Reference::Digest(digest.clone()), None)
             .await
     }
 
@@ -86,13 +86,13 @@ impl Mirror {
     ) -> Result<Answer<ManifestContent>, MirrorError> {
         let Some(row) = self.inner.meta.tag(&repository.name, tag).await? else {
             return self
-                .fetch_manifest(repository, &Reference::Tag(tag.clone()))
+                .fetch_manifest(repository, &Reference::Tag(tag.clone()), None)
                 .await;
         };
         let here = self.manifest_here(repository, &row.target.digest).await?;
         if here.is_none() && row.told.is_none() && !row_is_fresh(repository, tag, &row) {
             return self
-                .fetch_manifest(repository, &Reference::Tag(tag.clone()))
+                .fetch_manifest(repository, &Reference::Tag(tag.clone()), Some(row))
                 .await;
         }
         let checked = self.check_tag(repository, tag, row).await?;
@@ -173,7 +173,7 @@ impl Mirror {
                 age: None,
             });
         }
-        let answer = self.fetch_manifest(repository, &reference).await?;
+        let answer = self.fetch_manifest(repository, &reference, None).await?;
         Ok(Answer {
             content: (&answer.content).into(),
             outcome: answer.outcome,
@@ -230,14 +230,21 @@ impl Mirror {
         &self,
         repository: &Repository,
         reference: &Reference,
+        seen: Option<TagRow>,
     ) -> Result<Answer<ManifestContent>, MirrorError> {
         let client = self.client_for(repository, reference)?;
         let key = (repository.name.clone(), reference.clone());
         let (mirror, repository, reference) = (self.clone(), repository.clone(), reference.clone());
         let fetch = async move {
-            mirror
-                .fetch_manifest_alone(&client, &repository, &reference)
-                .await
+            // The fetch before this one may have ended after the caller had looked.
+            match mirror.come_meanwhile(&repository, &reference, seen).await? {
+                Some(content) => Ok((content, Outcome::Hit)),
+                None => {
+                    mirror
+                        .fetch_manifest_alone(&client, &repository, &reference)
+                        .await
+                }
+            }
         };
         let (result, seat) = self.inner.manifest_fetches.run(key, fetch.boxed()).await;
         let (content, outcome) = result?;
@@ -246,6 +253,23 @@ impl Mirror {
             outcome: seat.outcome(outcome),
             age: None,
         })
+    }
+
+    async fn come_meanwhile(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        seen: Option<TagRow>,
+    ) -> Result<Option<ManifestContent>, MirrorError> {
+        let digest = match reference {
+            Reference::Digest(digest) => digest.clone(),
+            Reference::Tag(tag) => match self.tag_since(repository, tag, seen.as_ref()).await? {
+                Some(row) => row.told.unwrap_or(row.target).digest,
+                None => return Ok(None),
+            },
+        };
+        let here = self.manifest_here(repository, &digest).await?;
+        Ok(here.map(|(content, _)| content))
     }
 
     async fn fetch_manifest_alone(

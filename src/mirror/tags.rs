@@ -139,6 +139,13 @@ impl Mirror {
         tag: &Tag,
         row: Option<TagRow>,
     ) -> Result<Checked, MirrorError> {
+        if let Some(row) = self.tag_since(repository, tag, row.as_ref()).await? {
+            return Ok(Checked {
+                summary: row.told.unwrap_or(row.target),
+                outcome: Outcome::Hit,
+                age: None,
+            });
+        }
         let patience = if row.is_some() {
             Patience::Short
         } else {
@@ -150,7 +157,7 @@ impl Mirror {
             .await?;
         let Some(summary) = complete(row.as_ref(), head) else {
             // A remote that leaves out the digest, the size or the type can only be asked for the whole.
-            let answer = self.fetch_manifest(repository, &reference).await?;
+            let answer = self.fetch_manifest(repository, &reference, row).await?;
             return Ok(Checked {
                 summary: (&answer.content).into(),
                 outcome: answer.outcome,
@@ -171,6 +178,17 @@ impl Mirror {
             outcome,
             age: None,
         })
+    }
+
+    /// The tag's row if the remote was asked since it was `seen`: by a question that ended just before this one began.
+    pub(super) async fn tag_since(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        seen: Option<&TagRow>,
+    ) -> Result<Option<TagRow>, MirrorError> {
+        let row = self.inner.meta.tag(&repository.name, tag).await?;
+        Ok(row.filter(|row| Some(row) != seen))
     }
 
     /// Writes down what the remote said. A tag that was pulled keeps what it pointed to until the new manifest is here:

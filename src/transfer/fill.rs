@@ -74,10 +74,26 @@ impl Leader {
 
     async fn lead(mut self) {
         let started = Instant::now();
+        match self.is_stored().await {
+            Ok(false) => {}
+            Ok(true) => return self.step_aside(),
+            Err(error) => return self.fail(error.into()),
+        }
         match self.download().await {
             Ok(spool) => self.keep(spool, started).await,
             Err(error) => self.fail(error),
         }
+    }
+
+    /// The fill before this one may have ended after the caller had looked for its blob.
+    async fn is_stored(&self) -> Result<bool, StoreError> {
+        let store = &self.permit.fills.inner.store;
+        Ok(store.get(&self.request.digest).await?.is_some())
+    }
+
+    fn step_aside(mut self) {
+        self.permit.close();
+        self.permit.phase.send_replace(Phase::Stored);
     }
 
     /// Fetches until every byte is in the spool.
@@ -130,27 +146,26 @@ impl Leader {
             return;
         }
         self.total = self.total.or(stream.total_bytes);
-        self.stream_from(spool);
+        self.stream_from(self.tail(spool));
     }
 
-    fn stream_from(&mut self, spool: &Spool) {
-        self.streaming = true;
-        let tail = Tail {
+    fn tail(&self, spool: &Spool) -> Tail {
+        Tail {
             file: spool.file(),
             written: spool.progress(),
             end: self.end.subscribe(),
             total: self.total,
-        };
+        }
+    }
+
+    fn stream_from(&mut self, tail: Tail) {
+        self.streaming = true;
         self.permit.phase.send_replace(Phase::Streaming(tail));
     }
 
     /// Verifies, lets the tails have the last bytes, and only then makes the blob durable and visible.
     async fn keep(mut self, spool: Spool, started: Instant) {
-        if !self.streaming {
-            // Everything was here from an earlier process; nobody was told a length yet.
-            self.total = self.total.or(Some(spool.written()));
-            self.stream_from(&spool);
-        }
+        let tail = self.tail(&spool);
         let verified = match spool.verify().await {
             Ok(verified) => verified,
             Err(StoreError::Mismatch { .. }) => {
@@ -162,6 +177,10 @@ impl Leader {
         };
         let len = verified.len();
         self.end.send_replace(End::Verified { len });
+        if !self.streaming {
+            // Everything was here from an earlier process, and nobody was told anything yet.
+            self.stream_from(tail);
+        }
         if let Err(error) = verified.commit().await {
             tracing::error!(digest = %self.request.digest, %error, "cannot keep a blob that was fetched");
             return;

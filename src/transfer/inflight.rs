@@ -39,6 +39,8 @@ pub enum Joined {
     Follower(Tail),
     /// A fill runs for repositories of others: ask again once this repository's own right is proven.
     NeedsRight,
+    /// Nothing is to be fetched: the blob came into the store after the caller had looked there.
+    Stored,
 }
 
 /// All running fills; cheap to clone.
@@ -70,6 +72,7 @@ struct Fill {
 pub(super) enum Phase {
     Connecting,
     Streaming(Tail),
+    Stored,
     Failed(FillError),
 }
 
@@ -108,8 +111,9 @@ impl Fills {
                 Entered::Following(phase, leader) => (phase, Some(leader)),
             };
             match (first_bytes(phase).await, led_by) {
-                (Ok(tail), None) => return Ok(Joined::Leader(tail)),
-                (Ok(tail), Some(_)) => return Ok(Joined::Follower(tail)),
+                (Ok(None), _) => return Ok(Joined::Stored),
+                (Ok(Some(tail)), None) => return Ok(Joined::Leader(tail)),
+                (Ok(Some(tail)), Some(_)) => return Ok(Joined::Follower(tail)),
                 // Another repository's remote failed; ours may well have it.
                 (Err(_), Some(leader)) if leader != request.repository => {}
                 (Err(error), _) => return Err(error),
@@ -117,11 +121,13 @@ impl Fills {
         }
     }
 
-    /// Is this digest being filled on behalf of this repository, too?
+    /// Is this digest being filled on behalf of this repository, too, and has the remote answered? That is a right to
+    /// see it: the leader's own remote gave it, and who joined had proven a right before.
     pub fn is_filling_for(&self, digest: &Digest, repository: &Name) -> bool {
-        self.lock()
-            .get(digest)
-            .is_some_and(|fill| fill.repositories.contains(repository))
+        self.lock().get(digest).is_some_and(|fill| {
+            fill.repositories.contains(repository)
+                && matches!(*fill.phase.borrow(), Phase::Streaming(_))
+        })
     }
 
     fn enter(&self, request: &FillRequest, has_right: bool) -> Entered {
@@ -166,13 +172,15 @@ enum Entered {
 }
 
 /// Waits for the first bytes. A blob said to be empty has nothing that could be held back, so its end is awaited.
-async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<Tail, FillError> {
+/// `None`: it is in the store.
+async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<Option<Tail>, FillError> {
     let tail = match phase
         .wait_for(|phase| !matches!(phase, Phase::Connecting))
         .await
         .as_deref()
     {
         Ok(Phase::Streaming(tail)) => tail.clone(),
+        Ok(Phase::Stored) => return Ok(None),
         Ok(Phase::Failed(error)) => return Err(error.clone()),
         Ok(Phase::Connecting) | Err(_) => return Err(FillError::Abandoned),
     };
@@ -188,7 +196,7 @@ async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<Tail, FillErro
             Err(_) => return Err(FillError::Abandoned),
         }
     }
-    Ok(tail)
+    Ok(Some(tail.settled()))
 }
 
 /// The right to fill one digest. Dropped, the digest is free for the next one; who still waits for first bytes is

@@ -55,12 +55,17 @@ impl std::fmt::Debug for Tail {
 }
 
 impl Tail {
-    /// Size of the whole blob in bytes, if anybody said it.
+    /// Size of the whole blob in bytes, if anybody said it. It never changes: headers and body must agree.
     pub fn length(&self) -> Option<u64> {
-        match &*self.end.borrow() {
-            End::Verified { len } => Some(*len),
-            End::Running | End::Failed(_) => self.total,
+        self.total
+    }
+
+    /// For a new client: the true length, where it is known by now.
+    pub(super) fn settled(mut self) -> Self {
+        if let End::Verified { len } = *self.end.borrow() {
+            self.total = Some(len);
         }
+        self
     }
 
     /// A body of these bytes; an end of `u64::MAX` means up to the end of the blob.
@@ -344,5 +349,19 @@ mod tests {
         played.verified();
         let error = body.collect().await.expect_err("10 bytes are missing");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_comes_after_the_end_is_told_the_true_length_and_who_came_before_is_not() {
+        let announced = Some(LEN + 10);
+        let played = played(usize::try_from(LEN).expect("small"), announced).await;
+        let before = played.tail.clone();
+        played.verified();
+        let after = played.tail.clone().settled();
+        assert_eq!((before.length(), after.length()), (announced, Some(LEN)));
+        for tail in [before, after] {
+            let hint = http_body::Body::size_hint(&tail.body(0..u64::MAX));
+            assert_eq!(hint.exact(), tail.length());
+        }
     }
 }
