@@ -15,6 +15,16 @@ async fn hub() -> (FakeRegistry, Image) {
     (hub, image)
 }
 
+/// As `Setup::hub`, but soon done with a remote that is down.
+fn impatient(hub: &FakeRegistry) -> Setup {
+    let keys = "provider = \"docker-hub\"\nheader_timeout = \"400ms\"";
+    Setup::empty().remote("docker.io", hub.url(), keys).project(
+        "docker.io",
+        "docker.io",
+        "default = true",
+    )
+}
+
 /// The value of one series, 0 if it is not there.
 async fn metric(server: &TestServer, series: &str) -> u64 {
     let text = server.metrics().await;
@@ -56,10 +66,7 @@ async fn the_process_is_alive_and_ready_while_remotes_are_down() {
 #[tokio::test]
 async fn requests_are_counted_by_project_kind_and_outcome() {
     let (hub, image) = hub().await;
-    let server = Setup::hub(&hub)
-        .freshness("mode = \"always\"")
-        .start()
-        .await;
+    let server = impatient(&hub).freshness("mode = \"always\"").start().await;
     let layer = &image.layers()[0];
     let (manifest, blob) = (
         server.manifest_url("library/app", "1"),
@@ -106,7 +113,7 @@ async fn requests_are_counted_by_project_kind_and_outcome() {
 #[tokio::test]
 async fn bytes_latency_and_errors_of_remotes_are_counted() {
     let (hub, image) = hub().await;
-    let server = Setup::hub(&hub).start().await;
+    let server = impatient(&hub).start().await;
     let layer = &image.layers()[0];
     let blob = server.blob_url("library/app", layer);
     hub.fault(On::blob(), Fault::status(500));
