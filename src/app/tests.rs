@@ -25,7 +25,6 @@ use crate::{config::TlsFiles, telemetry::Metrics};
 struct Running {
     address: SocketAddr,
     connections: Connections,
-    metrics: Metrics,
     /// Lets `/slow` send its second half.
     go_on: Arc<Notify>,
 }
@@ -40,12 +39,11 @@ async fn start(tls: Option<&Arc<Certificates>>) -> Running {
             routes(Arc::clone(&go_on)),
             AccessLog::new(metrics.clone(), Vec::new()),
         ),
-        connections: Connections::new(metrics.clone()),
+        connections: Connections::new(metrics),
     };
     let running = Running {
         address: listener.address(),
         connections: listener.connections.clone(),
-        metrics,
         go_on,
     };
     tokio::spawn(listener.run());
@@ -87,20 +85,6 @@ fn client() -> reqwest::ClientBuilder {
 impl Running {
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
-    }
-
-    async fn until(&self, line: &str) {
-        let seen = async {
-            while !self.metrics.encode().lines().any(|had| had == line) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        if tokio::time::timeout(Duration::from_secs(10), seen)
-            .await
-            .is_err()
-        {
-            panic!("{line} not in\n{}", self.metrics.encode());
-        }
     }
 }
 
