@@ -186,10 +186,10 @@ async fn a_certificate_that_was_replaced_is_served_without_a_restart() {
     write_pair(files.path(), &first.server(&["127.0.0.1"]), 100);
     let server = https_server(&hub, &files).await;
     let base = format!("{}/v2/", server.url());
-    let kept_client = Client::trusting(&first.pem());
-    assert_eq!(kept_client.get(&base).await.status, 200);
+    let connected = Client::trusting(&first.pem());
+    assert_eq!(connected.get(&base).await.status, 200);
     write_pair(files.path(), &second.server(&["127.0.0.1"]), 0);
-    let served = async {
+    let noticed = async {
         // A new client each time: a kept connection has the old certificate.
         while Client::trusting(&second.pem())
             .try_send(http::Method::GET, &base, &[])
@@ -199,11 +199,11 @@ async fn a_certificate_that_was_replaced_is_served_without_a_restart() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(PATIENCE, served)
+    timeout(PATIENCE, noticed)
         .await
         .expect("the new certificate is served");
     assert_eq!(
-        kept_client.get(&base).await.status,
+        connected.get(&base).await.status,
         200,
         "connections that are open stay"
     );
