@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     FillError, Tail, fill,
     tail::{End, HOLD_BACK_BYTES},
+    window::Budget,
 };
 use crate::{
     client::RegistryClient,
@@ -57,6 +58,8 @@ pub(super) struct Inner {
     pub(super) meta: Meta,
     pub(super) metrics: Metrics,
     pub(super) shutdown: CancellationToken,
+    /// What the windows of all fills keep in memory.
+    pub(super) window_budget: Budget,
     tasks: TaskTracker,
     running: Mutex<HashMap<Digest, Fill>>,
 }
@@ -95,6 +98,7 @@ impl Fills {
                 meta,
                 metrics,
                 shutdown,
+                window_budget: Budget::default(),
                 tasks,
                 running,
             }),
