@@ -8,6 +8,7 @@ use crate::meta::{blob, list, manifest, repository, tag};
 const STATEMENTS: &[&str] = &[
     blob::SQL_LINKED,
     blob::SQL_SIZE,
+    blob::SQL_PROJECTS,
     blob::SQL_PUT,
     blob::SQL_LINK,
     list::SQL_GET,
