@@ -18,6 +18,7 @@ const STATEMENTS: &[&str] = &[
     manifest::SQL_REFERENCE,
     manifest::SQL_REFERENCED_SIZED,
     manifest::SQL_REFERENCED,
+    manifest::SQL_KNOWN,
     manifest::SQL_REFERRERS,
     manifest::SQL_DELETE_TAGS,
     manifest::SQL_DELETE_REFERENCES,
