@@ -103,6 +103,8 @@ impl Leader {
             .spool(&self.request.digest)
             .await?;
         let mut patience = ProgressClock::new(self.request.client.remote().retry_for);
+        // The URL after the one that broke: one that begins each time and never ends must not be all there is.
+        let mut first_url = 0;
         loop {
             let before = spool.written();
             if before > 0 && self.total == Some(before) {
@@ -112,11 +114,17 @@ impl Leader {
             let opened = self
                 .request
                 .client
-                .blob_get(&self.request.remote_name, &self.request.digest, before)
+                .blob_get(
+                    &self.request.remote_name,
+                    &self.request.digest,
+                    before,
+                    first_url,
+                )
                 .await;
             let broken = match opened {
                 Ok(stream) => {
                     self.announce(&spool, &stream);
+                    first_url = stream.url + 1;
                     let pumped;
                     (spool, pumped) = pump(
                         spool,
