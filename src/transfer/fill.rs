@@ -3,15 +3,15 @@
 //! It is a task of its own: it outlives the client that asked, goes on over breaks of the remote at the byte where it
 //! stopped, and gives up when no byte has come for `retry_for`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     FillError, FillRequest, Tail,
     inflight::{Permit, Phase},
+    progress::ProgressClock,
     tail::End,
     window::Window,
 };
@@ -22,9 +22,6 @@ use crate::{
 
 /// How much may wait in memory while the step before is being written.
 const GATHER_BYTES: usize = 4 * 1024 * 1024;
-
-/// How often a remote may say "not there" in the middle of a blob before it is believed.
-const ANSWERS_BELIEVED: u32 = 3;
 
 /// Runs one fill to its end.
 pub(super) async fn run(permit: Permit, request: FillRequest) {
@@ -112,16 +109,28 @@ impl Leader {
     /// Fetches until every byte is in the spool.
     async fn download(&mut self, mut spool: Spool, tail: &Tail) -> Result<Spool, FillError> {
         let mut patience = ProgressClock::new(self.request.client.remote().retry_for);
+        // The URL after the one that broke: one that begins each time and never ends must not be all there is.
+        let mut first_url = 0;
         loop {
             let before = spool.written();
+            if before > 0 && self.total == Some(before) {
+                // Whole, from a process that ended before its name was on disk: there is nothing to ask for.
+                return Ok(spool);
+            }
             let opened = self
                 .request
                 .client
-                .blob_get(&self.request.remote_name, &self.request.digest, before)
+                .blob_get(
+                    &self.request.remote_name,
+                    &self.request.digest,
+                    before,
+                    first_url,
+                )
                 .await;
             let broken = match opened {
                 Ok(stream) => {
                     self.announce(tail, &stream);
+                    first_url = stream.url + 1;
                     let source = Source::new(stream, before, self.total, &self.request);
                     let pumped;
                     (spool, pumped) = pump(spool, source, &tail.window).await?;
@@ -132,7 +141,10 @@ impl Leader {
                 }
                 // All bytes that the remote has are here, whatever length was announced: the digest decides.
                 Err(error) if error.status == Some(416) && before > 0 => return Ok(spool),
-                Err(error) if !self.streaming => return Err(error.into()),
+                Err(error) if !self.streaming => {
+                    forget_empty(spool).await;
+                    return Err(error.into());
+                }
                 Err(error) => error,
             };
             patience
@@ -226,6 +238,15 @@ impl Leader {
         if !self.streaming {
             self.permit.phase.send_replace(Phase::Failed(error));
         }
+    }
+}
+
+/// Any client can ask for any digest: what the remote does not have leaves no file behind.
+async fn forget_empty(spool: Spool) {
+    if spool.written() == 0
+        && let Err(error) = spool.discard().await
+    {
+        tracing::warn!(%error, "cannot delete an empty spool");
     }
 }
 
@@ -334,67 +355,4 @@ impl Source {
             }),
         }
     }
-}
-
-/// Gives up when no byte has come for a while.
-struct ProgressClock {
-    retry_for: Duration,
-    last_progress: Instant,
-    delays: backon::ExponentialBackoff,
-    answers: u32,
-}
-
-impl ProgressClock {
-    fn new(retry_for: Duration) -> Self {
-        Self {
-            retry_for,
-            last_progress: Instant::now(),
-            delays: delays(),
-            answers: 0,
-        }
-    }
-
-    /// Waits before the next try, or returns the error that ends the fill.
-    async fn wait_or_give_up(
-        &mut self,
-        error: ClientError,
-        progressed: bool,
-        request: &FillRequest,
-    ) -> Result<(), FillError> {
-        if progressed {
-            self.last_progress = Instant::now();
-            self.delays = delays();
-            self.answers = 0;
-        }
-        self.answers += u32::from(error.is_answer());
-        let delay = error
-            .retry_after
-            .or_else(|| self.delays.next())
-            .unwrap_or(MAX_DELAY);
-        let gives_up = self.answers >= ANSWERS_BELIEVED
-            || self.last_progress.elapsed() + delay > self.retry_for;
-        if gives_up {
-            return Err(error.into());
-        }
-        tracing::warn!(
-            digest = %request.digest,
-            remote = request.client.remote().name,
-            %error,
-            delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-            "a fill broke and goes on"
-        );
-        tokio::time::sleep(delay).await;
-        Ok(())
-    }
-}
-
-const MAX_DELAY: Duration = Duration::from_secs(5);
-
-fn delays() -> backon::ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(MAX_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }

@@ -137,6 +137,13 @@ impl Fills {
         })
     }
 
+    /// Repositories that a running fill of this digest is for.
+    pub fn filling_for(&self, digest: &Digest) -> Vec<Name> {
+        let running = self.lock();
+        let repositories = running.get(digest).map(|fill| &fill.repositories);
+        repositories.into_iter().flatten().cloned().collect()
+    }
+
     fn enter(&self, request: &FillRequest, has_right: bool) -> Entered {
         let mut running = self.lock();
         if let Some(fill) = running.get_mut(&request.digest) {

@@ -10,6 +10,7 @@ pub mod content;
 pub mod error;
 pub mod fill;
 pub mod inflight;
+mod progress;
 pub mod tail;
 
 mod window;
