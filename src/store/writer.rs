@@ -146,7 +146,9 @@ impl fmt::Debug for Spool {
 async fn hash(mut hasher: Hasher, chunks: Vec<Bytes>) -> Hasher {
     let bytes: usize = chunks.iter().map(Bytes::len).sum();
     let update = move || {
-        chunks.iter().for_each(|chunk| hasher.update(chunk));
+        for chunk in &chunks {
+            hasher.update(chunk);
+        }
         hasher
     };
     if bytes < HASH_HERE_BYTES {

@@ -1,7 +1,6 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
 mod blobs_ranges;
-mod cli;
 mod errors;
 mod fidelity;
 mod fill;

@@ -35,7 +35,7 @@ const WRONG: [(&str, &str, &[&str]); 11] = [
     (
         "an unknown key",
         "[server]\nlissten = \"127.0.0.1:0\"",
-        &["server.lissten", "listen"],
+        &["server.lissten", "listen", "hint:"],
     ),
     ("an unknown section", "[sever]\nlisten = \"x\"", &["sever"]),
     (
@@ -183,7 +183,7 @@ fn config_check_says_that_all_is_well_and_writes_nothing() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(String::from_utf8_lossy(&output.stdout).contains("entrepot.toml is valid"));
+    assert_eq!(output.stdout, b"entrepot.toml is valid\n");
     assert_eq!(names_in(folder.path()), ["entrepot.toml"]);
     let empty = TempDir::new().expect("a folder");
     assert_eq!(
@@ -203,8 +203,21 @@ fn a_wrong_command_line_exits_with_64() {
             "{arguments:?}"
         );
     }
-    assert_eq!(run(folder.path(), &["--version"]).status.code(), Some(0));
-    assert_eq!(run(folder.path(), &["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let folder = TempDir::new().expect("a folder");
+    let version = run(folder.path(), &["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    let line = concat!("entrepot ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(version.stdout, line.as_bytes());
+    let help = run(folder.path(), &["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    for command in ["serve", "config", "healthcheck"] {
+        assert!(text.contains(command), "{command} not in {text}");
+    }
 }
 
 #[tokio::test]
@@ -264,21 +277,25 @@ async fn the_healthcheck_command_tells_by_its_exit_code() {
     let hub = FakeRegistry::start().await;
     let process = Process::serve(&Setup::hub(&hub).text(), &[]).await;
     let address = process.url.trim_start_matches("http://").to_owned();
-    let healthy = |address: &str| {
-        let mut command = command(process.folder.path(), &["healthcheck"]);
+    let healthy = |address: &str, arguments: &[&str]| {
+        let mut command = command(process.folder.path(), arguments);
         let output = command
             .env("ENTREPOT__SERVER__LISTEN", address)
             .output()
             .expect("the binary runs");
+        let said = [output.stdout, output.stderr].concat();
         (
             output.status.code(),
-            String::from_utf8_lossy(&output.stderr).into_owned(),
+            String::from_utf8_lossy(&said).into_owned(),
         )
     };
-    let (code, message) = healthy(&address);
-    assert_eq!(code, Some(0), "{message}");
-    let (code, message) = healthy("127.0.0.1:1");
-    assert_ne!(code, Some(0), "{message}");
+    let well = (Some(0), "ok\n".to_owned());
+    assert_eq!(healthy(&address, &["healthcheck"]), well);
+    let (code, message) = healthy("127.0.0.1:1", &["healthcheck"]);
+    assert_eq!(code, Some(1), "{message}");
+    let url = format!("{}/healthz", process.url);
+    let by_url = ["healthcheck", "--url", &url];
+    assert_eq!(healthy("127.0.0.1:1", &by_url), well);
 }
 
 #[tokio::test]

@@ -162,34 +162,6 @@ async fn a_plain_remote_is_asked_through_the_proxy() {
     assert_eq!(proxy.seen()[0].target, expected);
 }
 
-/// Asks a remote that only a proxy could reach; for the next test.
-#[tokio::test]
-#[ignore = "run by the next test, in a process with HTTP_PROXY set"]
-async fn asks_a_remote_behind_a_proxy() {
-    get(remote("http://registry.invalid/".parse().unwrap()))
-        .await
-        .unwrap();
-}
-
-#[tokio::test]
-async fn the_environments_proxy_is_used() {
-    let proxy = FakeServer::start(|_| Reply::new(200, "{}")).await;
-    let own = std::env::current_exe().unwrap();
-    let test = format!("{}::asks_a_remote_behind_a_proxy", module_path!());
-    let test = test.split_once("::").unwrap().1;
-    let output = tokio::process::Command::new(own)
-        .args(["--exact", test, "--ignored"])
-        .env("HTTP_PROXY", proxy.url().as_str())
-        .env_remove("NO_PROXY")
-        .env_remove("no_proxy")
-        .output()
-        .await
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let expected = "http://registry.invalid/v2/library/nginx/manifests/latest";
-    assert_eq!(proxy.seen()[0].target, expected);
-}
-
 /// A proxy that takes one CONNECT and passes bytes on to the target; gives its URL and the first line it got.
 async fn tunnel(target: Url) -> (Url, JoinHandle<String>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
