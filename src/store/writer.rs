@@ -27,6 +27,9 @@ use crate::oci::{Digest, Hasher};
 /// What one read takes when what an earlier fill left is hashed again.
 const REHASH_BYTES: usize = 1024 * 1024;
 
+/// Less than this is hashed sooner than a thread is woken.
+const HASH_HERE_BYTES: usize = 64 * 1024;
+
 /// An incomplete blob. Dropped, its file stays to be resumed.
 pub struct Spool {
     store: Store,
@@ -69,22 +72,38 @@ impl Spool {
         Arc::clone(&self.file)
     }
 
-    /// Appends and hashes, on a blocking thread. If the future is dropped all of it is still written; after an error
-    /// some of it may be. Either way the file stays, and the next spool of the digest begins with what is in it.
-    pub async fn append(mut self, chunks: Vec<Bytes>) -> Result<Self, StoreError> {
-        blocking(move || {
+    /// Appends and hashes, side by side on blocking threads. If the future is dropped all of it is still written; after
+    /// an error some of it may be. Either way the file stays, and the next spool of the digest begins with what is in it.
+    pub async fn append(self, chunks: Vec<Bytes>) -> Result<Self, StoreError> {
+        let Self {
+            store,
+            claim,
+            file,
+            hasher,
+            written,
+        } = self;
+        let hashing = hash(hasher, chunks.clone());
+        let writing = blocking(move || {
             let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+            let position = *written.borrow();
             let reached = |position| {
-                self.written.send_replace(position);
+                written.send_replace(position);
             };
-            write_slices(&self.file, &mut slices, self.written(), reached)
-                .map_err(|e| StoreError::io("write", &self.store.folder.path(&self.key()), e))?;
-            for chunk in &chunks {
-                self.hasher.update(chunk);
-            }
-            Ok(self)
+            write_slices(&file, &mut slices, position, reached).map_err(|e| {
+                let key = paths::spool(claim.digest());
+                StoreError::io("write", &store.folder.path(&key), e)
+            })?;
+            Ok((store, claim, file, written))
+        });
+        let (hasher, written_to) = tokio::join!(hashing, writing);
+        let (store, claim, file, written) = written_to?;
+        Ok(Self {
+            store,
+            claim,
+            file,
+            hasher,
+            written,
         })
-        .await
     }
 
     /// Deletes the file, after a wrong start: the next spool of the digest begins at 0, in a new file. Readers of this
@@ -121,6 +140,21 @@ impl fmt::Debug for Spool {
             .field("written", &self.written())
             .finish_non_exhaustive()
     }
+}
+
+/// A little is hashed here; more on a blocking thread.
+async fn hash(mut hasher: Hasher, chunks: Vec<Bytes>) -> Hasher {
+    let bytes: usize = chunks.iter().map(Bytes::len).sum();
+    let update = move || {
+        chunks.iter().for_each(|chunk| hasher.update(chunk));
+        hasher
+    };
+    if bytes < HASH_HERE_BYTES {
+        return update();
+    }
+    tokio::task::spawn_blocking(update)
+        .await
+        .expect("hashing does not panic, and is not aborted")
 }
 
 /// Hashes a file from its beginning; how many bytes there were.

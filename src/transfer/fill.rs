@@ -13,6 +13,7 @@ use super::{
     inflight::{Permit, Phase},
     progress::ProgressClock,
     tail::End,
+    window::Window,
 };
 use crate::{
     client::{BlobStream, BlobStreamBody, ClientError, ErrorKind},
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// How much may wait in memory while the step before is being written.
-const GATHER_BYTES: usize = 1024 * 1024;
+const GATHER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Runs one fill to its end.
 pub(super) async fn run(permit: Permit, request: FillRequest) {
@@ -76,8 +77,20 @@ impl Leader {
             Ok(true) => return self.step_aside(),
             Err(error) => return self.fail(error.into()),
         }
-        match self.download().await {
-            Ok(spool) => self.keep(spool, started).await,
+        let spool = match self
+            .permit
+            .fills
+            .inner
+            .store
+            .spool(&self.request.digest)
+            .await
+        {
+            Ok(spool) => spool,
+            Err(error) => return self.fail(error.into()),
+        };
+        let tail = self.tail(&spool);
+        match self.download(spool, &tail).await {
+            Ok(spool) => self.keep(spool, tail, started).await,
             Err(error) => self.fail(error),
         }
     }
@@ -94,14 +107,7 @@ impl Leader {
     }
 
     /// Fetches until every byte is in the spool.
-    async fn download(&mut self) -> Result<Spool, FillError> {
-        let mut spool = self
-            .permit
-            .fills
-            .inner
-            .store
-            .spool(&self.request.digest)
-            .await?;
+    async fn download(&mut self, mut spool: Spool, tail: &Tail) -> Result<Spool, FillError> {
         let mut patience = ProgressClock::new(self.request.client.remote().retry_for);
         // The URL after the one that broke: one that begins each time and never ends must not be all there is.
         let mut first_url = 0;
@@ -123,16 +129,11 @@ impl Leader {
                 .await;
             let broken = match opened {
                 Ok(stream) => {
-                    self.announce(&spool, &stream);
+                    self.announce(tail, &stream);
                     first_url = stream.url + 1;
+                    let source = Source::new(stream, before, self.total, &self.request);
                     let pumped;
-                    (spool, pumped) = pump(
-                        spool,
-                        stream,
-                        self.total,
-                        &self.request.client.remote().name,
-                    )
-                    .await?;
+                    (spool, pumped) = pump(spool, source, &tail.window).await?;
                     match pumped {
                         Pumped::Complete => return Ok(spool),
                         Pumped::Broken(error) => error,
@@ -153,31 +154,37 @@ impl Leader {
     }
 
     /// The first answer of the remote tells the length; from now on clients are served.
-    fn announce(&mut self, spool: &Spool, stream: &BlobStream) {
+    fn announce(&mut self, tail: &Tail, stream: &BlobStream) {
         if self.streaming {
             return;
         }
         self.total = self.total.or(stream.total_bytes);
-        self.stream_from(self.tail(spool));
+        self.stream_from(tail);
     }
 
+    /// What clients will read, once a length is known or it is known that none will be.
     fn tail(&self, spool: &Spool) -> Tail {
+        let budget = Arc::clone(&self.permit.fills.inner.window_budget);
         Tail {
             file: spool.file(),
-            written: spool.progress(),
+            window: Arc::new(Window::new(spool.written(), budget)),
             end: self.end.subscribe(),
-            total: self.total,
+            total: None,
         }
     }
 
-    fn stream_from(&mut self, tail: Tail) {
+    fn stream_from(&mut self, tail: &Tail) {
         self.streaming = true;
+        let total = self.total;
+        let tail = Tail {
+            total,
+            ..tail.clone()
+        };
         self.permit.phase.send_replace(Phase::Streaming(tail));
     }
 
     /// Verifies, lets the tails have the last bytes, and only then makes the blob durable and visible.
-    async fn keep(mut self, spool: Spool, started: Instant) {
-        let tail = self.tail(&spool);
+    async fn keep(mut self, spool: Spool, tail: Tail, started: Instant) {
         let verified = match spool.verify().await {
             Ok(verified) => verified,
             Err(StoreError::Mismatch { .. }) => {
@@ -188,10 +195,11 @@ impl Leader {
             Err(error) => return self.fail(error.into()),
         };
         let len = verified.len();
+        tail.window.clear();
         self.end.send_replace(End::Verified { len });
         if !self.streaming {
             // Everything was here from an earlier process, and nobody was told anything yet.
-            self.stream_from(tail);
+            self.stream_from(&tail);
         }
         if let Err(error) = verified.commit().await {
             tracing::error!(digest = %self.request.digest, %error, "cannot keep a blob that was fetched");
@@ -248,14 +256,14 @@ enum Pumped {
     Broken(ClientError),
 }
 
-/// Moves a body into the spool: one step is written and hashed on a blocking thread while the next one is gathered.
+/// Moves a body into the spool: one step is written and hashed on blocking threads while the next one is gathered.
+/// Readers that keep up have the bytes from the window as soon as they come.
 async fn pump(
     spool: Spool,
-    stream: BlobStream,
-    total: Option<u64>,
-    remote: &str,
+    mut source: Source,
+    window: &Window,
 ) -> Result<(Spool, Pumped), FillError> {
-    let mut source = Source::new(stream, spool.written(), total, remote);
+    let in_file = spool.progress();
     let mut gathered = Vec::new();
     let mut gathered_bytes = 0;
     let mut ended = None;
@@ -276,6 +284,7 @@ async fn pump(
             chunk = source.next(), if ended.is_none() && gathered_bytes < GATHER_BYTES => match chunk {
                 Ok(Some(chunk)) => {
                     gathered_bytes += chunk.len();
+                    window.push(chunk.clone(), *in_file.borrow());
                     gathered.push(chunk);
                 }
                 Ok(None) => ended = Some(Pumped::Complete),
@@ -303,9 +312,9 @@ struct Source {
 }
 
 impl Source {
-    fn new(stream: BlobStream, written: u64, total: Option<u64>, remote: &str) -> Self {
+    fn new(stream: BlobStream, written: u64, total: Option<u64>, request: &FillRequest) -> Self {
         Self {
-            remote: remote.into(),
+            remote: request.client.remote().name.as_str().into(),
             skip: written.saturating_sub(stream.offset),
             wanted: total.map(|total| total.saturating_sub(written)),
             body: stream.body,

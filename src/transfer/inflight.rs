@@ -8,7 +8,11 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{FillError, Tail, fill, tail::End};
+use super::{
+    FillError, Tail, fill,
+    tail::{End, HOLD_BACK_BYTES},
+    window::Budget,
+};
 use crate::{
     client::RegistryClient,
     meta::{Meta, MetaError},
@@ -54,6 +58,8 @@ pub(super) struct Inner {
     pub(super) meta: Meta,
     pub(super) metrics: Metrics,
     pub(super) shutdown: CancellationToken,
+    /// What the windows of all fills keep in memory.
+    pub(super) window_budget: Budget,
     tasks: TaskTracker,
     running: Mutex<HashMap<Digest, Fill>>,
 }
@@ -92,6 +98,7 @@ impl Fills {
                 meta,
                 metrics,
                 shutdown,
+                window_budget: Budget::default(),
                 tasks,
                 running,
             }),
@@ -178,8 +185,8 @@ enum Entered {
     NeedsRight,
 }
 
-/// Waits for the first bytes. A blob said to be empty has nothing that could be held back, so its end is awaited.
-/// `None`: it is in the store.
+/// Waits for the first bytes; `None`: it is in the store. Of a blob so small that all of it is held back the end is
+/// awaited, so that a failure can still be told by a status.
 async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<Option<Tail>, FillError> {
     let tail = match phase
         .wait_for(|phase| !matches!(phase, Phase::Connecting))
@@ -191,19 +198,14 @@ async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<Option<Tail>, 
         Ok(Phase::Failed(error)) => return Err(error.clone()),
         Ok(Phase::Connecting) | Err(_) => return Err(FillError::Abandoned),
     };
-    if tail.total == Some(0) {
-        let mut end = tail.end.clone();
-        match end
-            .wait_for(|end| !matches!(end, End::Running))
-            .await
-            .as_deref()
-        {
-            Ok(End::Failed(error)) => return Err(error.clone()),
-            Ok(End::Running | End::Verified { .. }) => {}
-            Err(_) => return Err(FillError::Abandoned),
-        }
+    let mut end = tail.end.clone();
+    let all_held_back = tail.total.is_some_and(|total| total <= HOLD_BACK_BYTES);
+    let may_go_on = |end: &End| !all_held_back || !matches!(end, End::Running);
+    match end.wait_for(may_go_on).await.as_deref() {
+        Ok(End::Failed(error)) => Err(error.clone()),
+        Ok(End::Running | End::Verified { .. }) => Ok(Some(tail.settled())),
+        Err(_) => Err(FillError::Abandoned),
     }
-    Ok(Some(tail.settled()))
 }
 
 /// The right to fill one digest. Dropped, the digest is free for the next one; who still waits for first bytes is
@@ -264,5 +266,46 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    /// Of a remote where nobody listens.
+    fn client(folder: &std::path::Path) -> RegistryClient {
+        let file = folder.join("entrepot.toml");
+        let text = "builtin = false\n[[remote]]\nname = \"r\"\nurls = [\"http://127.0.0.1:1\"]";
+        std::fs::write(&file, text).expect("a file");
+        let mut config = config::load(Some(&file), []).expect("a valid file");
+        RegistryClient::new(config.remotes.remove(0), Metrics::default()).expect("no files to read")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_blob_that_came_into_the_store_meanwhile_is_not_fetched_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).await.expect("a store");
+        let meta = Meta::open(&folder.path().join("entrepot.db"))
+            .await
+            .expect("a database");
+        let bytes = bytes::Bytes::from_static(b"content");
+        let digest = Digest::sha256(&bytes);
+        store.put(&digest, bytes).await.expect("room");
+        let request = FillRequest {
+            digest: digest.clone(),
+            repository: "r/app".parse().expect("a name"),
+            client: client(folder.path()),
+            remote_name: "app".parse().expect("a name"),
+            size_bytes: None,
+        };
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let fills = Fills::new(store, meta, Metrics::default(), shutdown, tasks);
+        for has_right in [false, true] {
+            let joined = fills.join(&request, has_right).await;
+            assert!(matches!(joined, Ok(Joined::Stored)), "{joined:?}");
+            assert!(!fills.is_filling_for(&digest, &request.repository));
+        }
     }
 }

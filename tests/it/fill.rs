@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use crate::{
     harness::{
-        Answer, Drained, FakeRegistry, ImageBuilder, On, drain_sha256, get, random_bytes, sha256,
+        Answer, Client, Drained, FakeRegistry, ImageBuilder, On, drain_sha256, get, random_bytes,
+        sha256,
     },
     server::{Setup, TestServer},
 };
@@ -31,7 +32,7 @@ impl Scene {
     /// With these keys of the remote.
     pub(crate) async fn unknown_with(size: usize, keys: &str) -> Self {
         let remote = FakeRegistry::start().await;
-        let bytes = Bytes::from(random_bytes(7, size));
+        let bytes = random_bytes(7, size);
         remote.put_blob("team/app", bytes.clone());
         let server = serve(&remote, keys).await;
         Self {
@@ -93,6 +94,19 @@ impl Scene {
         assert_eq!(drained.digest, self.digest);
     }
 
+    /// The answer (to this range) is none, an error, or is cut.
+    pub(crate) async fn assert_cut(&self, range: &str) {
+        let range = format!("bytes={range}");
+        let headers = [("range", range.as_str())];
+        let headers = if range == "bytes=" { &[] } else { &headers[..] };
+        let (client, url) = (Client::new(), self.url());
+        let sent = client.try_send(http::Method::GET, &url, headers).await;
+        // A body that fails at once may take the headers with it.
+        if let Ok(answer) = sent {
+            assert!(answer.status == 502 || !answer.complete, "{range}");
+        }
+    }
+
     /// Asks until the blob comes from the store; it must be right and cost the remote nothing.
     pub(crate) async fn assert_stored(&self) {
         let before = self.downloads();
@@ -136,7 +150,8 @@ pub(crate) async fn until_hit(url: &str) -> Answer {
             }
         }
     };
-    let in_time = tokio::time::timeout(std::time::Duration::from_secs(10), hit).await;
+    // Syncs of files and rows wait for a disk that others use, too.
+    let in_time = tokio::time::timeout(std::time::Duration::from_mins(1), hit).await;
     in_time.expect("the blob is stored soon after its fill")
 }
 

@@ -87,10 +87,10 @@ fn word(text: &str) -> String {
         .collect()
 }
 
-fn violation(user: &str, used: &str) -> Option<String> {
-    let (user_layer, used_layer) = (layer_of(user)?, layer_of(used)?);
-    let allowed = used_layer < user_layer || user == used || EXCEPTIONS.contains(&(user, used));
-    (!allowed).then(|| format!("`{user}` (layer {user_layer}) uses `{used}` (layer {used_layer})"))
+fn violation(user: &str, target: &str) -> Option<String> {
+    let (from, to) = (layer_of(user)?, layer_of(target)?);
+    let allowed = to < from || user == target || EXCEPTIONS.contains(&(user, target));
+    (!allowed).then(|| format!("`{user}` (layer {from}) uses `{target}` (layer {to})"))
 }
 
 #[test]

@@ -178,20 +178,20 @@ async fn https_speaks_http_2_by_alpn_and_http_1_to_those_who_want_it() {
 #[tokio::test]
 async fn a_certificate_that_was_replaced_is_served_without_a_restart() {
     let (hub, _image) = hub().await;
-    let (old, new, files) = (
+    let (first, second, files) = (
         Authority::new(),
         Authority::new(),
         TempDir::new().expect("a folder"),
     );
-    write_pair(files.path(), &old.server(&["127.0.0.1"]), 100);
+    write_pair(files.path(), &first.server(&["127.0.0.1"]), 100);
     let server = https_server(&hub, &files).await;
     let base = format!("{}/v2/", server.url());
-    let old_client = Client::trusting(&old.pem());
-    assert_eq!(old_client.get(&base).await.status, 200);
-    write_pair(files.path(), &new.server(&["127.0.0.1"]), 0);
-    let served = async {
+    let connected = Client::trusting(&first.pem());
+    assert_eq!(connected.get(&base).await.status, 200);
+    write_pair(files.path(), &second.server(&["127.0.0.1"]), 0);
+    let noticed = async {
         // A new client each time: a kept connection has the old certificate.
-        while Client::trusting(&new.pem())
+        while Client::trusting(&second.pem())
             .try_send(http::Method::GET, &base, &[])
             .await
             .is_err()
@@ -199,16 +199,16 @@ async fn a_certificate_that_was_replaced_is_served_without_a_restart() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(PATIENCE, served)
+    timeout(PATIENCE, noticed)
         .await
         .expect("the new certificate is served");
     assert_eq!(
-        old_client.get(&base).await.status,
+        connected.get(&base).await.status,
         200,
         "connections that are open stay"
     );
     assert!(
-        Client::trusting(&old.pem())
+        Client::trusting(&first.pem())
             .try_send(http::Method::GET, &base, &[])
             .await
             .is_err()

@@ -198,7 +198,7 @@ async fn methods_that_no_endpoint_takes_are_405() {
     let layer = &image.layers()[0];
     let client = Client::new();
     for (method, path) in [
-        (Method::POST, "".to_owned()),
+        (Method::POST, String::new()),
         (Method::DELETE, "_catalog".to_owned()),
         (Method::POST, "library/app/manifests/1".to_owned()),
         (Method::PATCH, "library/app/manifests/1".to_owned()),

@@ -15,6 +15,16 @@ async fn hub() -> (FakeRegistry, Image) {
     (hub, image)
 }
 
+/// As `Setup::hub`, but soon done with a remote that is down.
+fn impatient(hub: &FakeRegistry) -> Setup {
+    let keys = "provider = \"docker-hub\"\nheader_timeout = \"400ms\"";
+    Setup::empty().remote("docker.io", hub.url(), keys).project(
+        "docker.io",
+        "docker.io",
+        "default = true",
+    )
+}
+
 /// The value of one series, 0 if it is not there.
 async fn metric(server: &TestServer, series: &str) -> u64 {
     let text = server.metrics().await;
@@ -56,10 +66,7 @@ async fn the_process_is_alive_and_ready_while_remotes_are_down() {
 #[tokio::test]
 async fn requests_are_counted_by_project_kind_and_outcome() {
     let (hub, image) = hub().await;
-    let server = Setup::hub(&hub)
-        .freshness("mode = \"always\"")
-        .start()
-        .await;
+    let server = impatient(&hub).freshness("mode = \"always\"").start().await;
     let layer = &image.layers()[0];
     let (manifest, blob) = (
         server.manifest_url("library/app", "1"),
@@ -106,7 +113,7 @@ async fn requests_are_counted_by_project_kind_and_outcome() {
 #[tokio::test]
 async fn bytes_latency_and_errors_of_remotes_are_counted() {
     let (hub, image) = hub().await;
-    let server = Setup::hub(&hub).start().await;
+    let server = impatient(&hub).start().await;
     let layer = &image.layers()[0];
     let blob = server.blob_url("library/app", layer);
     hub.fault(On::blob(), Fault::status(500));
@@ -254,6 +261,55 @@ async fn an_aborted_body_has_its_access_line_too() {
     let bytes = line["bytes"].as_u64().expect("a number");
     assert!((50_000..=110_000).contains(&bytes), "{bytes}");
     hold.release();
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_answer_has_its_access_line_too() {
+    let (hub, _image) = hub().await;
+    let process = Process::serve(&Setup::hub(&hub).text(), &[]).await;
+    let hold = hub.hold(On::manifest());
+    let url = format!("{}/v2/library/app/manifests/1", process.url);
+    let asked = tokio::spawn({
+        let url = url.clone();
+        async move {
+            let id = [("x-request-id", "impatient")];
+            Client::new().try_send(http::Method::GET, &url, &id).await
+        }
+    });
+    hold.reached(1).await;
+    asked.abort();
+    let line = process
+        .logged(|line| line["request_id"] == "impatient")
+        .await;
+    assert_eq!(
+        (&line["aborted"], &line["status"], &line["bytes"]),
+        (&true.into(), &0.into(), &0.into())
+    );
+    hold.release();
+    // What was asked on its behalf is kept for the next one.
+    assert_eq!(get(&url).await.status, 200);
+    assert_eq!(hub.count(On::manifest()), 1);
+}
+
+#[tokio::test]
+async fn a_head_is_not_logged_as_aborted() {
+    let (hub, image) = hub().await;
+    let process = Process::serve(&Setup::hub(&hub).text(), &[]).await;
+    for path in [
+        "manifests/1".to_owned(),
+        format!("blobs/{}", image.layers()[0]),
+    ] {
+        let url = format!("{}/v2/library/app/{path}", process.url);
+        let answer = head(&url).await;
+        let id = answer.header("x-request-id").to_owned();
+        let line = process
+            .logged(|line| line["request_id"] == id.as_str())
+            .await;
+        assert_eq!(
+            (&line["method"], &line["aborted"], &line["bytes"]),
+            (&"HEAD".into(), &false.into(), &0.into())
+        );
+    }
 }
 
 #[tokio::test]

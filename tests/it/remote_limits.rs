@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    harness::{FakeRegistry, Fault, Image, ImageBuilder, On, drain_sha256, get},
+    harness::{Client, FakeRegistry, Fault, Image, ImageBuilder, On, drain_sha256, get},
     server::{Setup, TestServer},
 };
 
@@ -78,6 +78,70 @@ async fn the_time_that_a_remote_asks_for_is_waited() {
 }
 
 #[tokio::test]
+async fn trouble_on_the_wire_never_becomes_wrong_content() {
+    let image = small();
+    let layer = image.layers()[0].clone();
+    for fault in [
+        Fault::GarbageHttp,
+        Fault::ResetBeforeAnswer,
+        Fault::CutInHeaders,
+        Fault::CutAfter(10),
+        Fault::ResetAfter(10),
+        Fault::WrongContentLength(7),
+        Fault::WrongContentLength(-7),
+        Fault::FlipByteAt(20),
+        Fault::EmptyBody,
+        Fault::GarbageJson,
+        Fault::NoLength,
+        Fault::CloseAfterAnswer,
+    ] {
+        let remote = remote_with(&image).await;
+        let server = server_for(&remote, "retry_for = \"2s\"").await;
+        for (on, url, bytes) in [
+            (
+                On::manifest(),
+                server.manifest_url("r.io/app", "1"),
+                image.root_manifest().bytes.clone(),
+            ),
+            (
+                On::blob(),
+                server.blob_url("r.io/app", &layer),
+                image.blob(&layer),
+            ),
+        ] {
+            remote.fault(on, fault.clone());
+            let answer = Client::new().try_send(http::Method::GET, &url, &[]).await;
+            if let Ok(answer) = answer
+                && answer.complete
+            {
+                assert!(
+                    answer.status >= 500 || answer.body == bytes,
+                    "{fault:?}: {answer:?}"
+                );
+            }
+            let next = get(&url).await;
+            assert_eq!((next.status, next.body), (200, bytes), "{fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_remote_closed_is_no_failure() {
+    let image = ImageBuilder::new(9)
+        .layer(100)
+        .layer(200)
+        .layer(300)
+        .build();
+    let remote = remote_with(&image).await;
+    remote.fault_always(On::any(), Fault::CloseAfterAnswer);
+    let server = server_for(&remote, "").await;
+    assert_eq!(get(&server.manifest_url("r.io/app", "1")).await.status, 200);
+    for digest in image.blobs.keys() {
+        assert_eq!(get(&server.blob_url("r.io/app", digest)).await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_longer_wait_than_the_client_has_is_told_instead() {
     let image = small();
     let remote = remote_with(&image).await;
@@ -134,7 +198,7 @@ async fn the_second_url_answers_when_the_first_is_down_or_lacks_it() {
     for first in [&down, &empty, &broken] {
         let urls = format!("{}\", \"{}", first.url(), good.url());
         let server = Setup::empty()
-            .remote("r.io", &urls, "")
+            .remote("r.io", &urls, "header_timeout = \"900ms\"")
             .project("r.io", "r.io", "")
             .start()
             .await;

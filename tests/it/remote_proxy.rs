@@ -121,3 +121,21 @@ async fn the_environments_proxy_is_used_unless_no_proxy_names_the_host() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_environments_proxy_for_https_is_asked_for_tunnels() {
+    let (authority, proxy) = (Arc::new(Authority::new()), ForwardProxy::start().await);
+    let remote = FakeRegistry::builder().tls(&authority).start().await;
+    let image = ImageBuilder::new(3).layer(50_000).build();
+    remote.put_image("app", "1", &image);
+    let setup = Setup::empty().mirror_with("r.io", &remote, "verify_tls = false");
+    let process = Process::serve(&setup.text(), &[("HTTPS_PROXY", &proxy.url())]).await;
+    assert_pulls(&process.url, &image).await;
+    let tunnel = format!("CONNECT {} HTTP/1.1", remote.host());
+    assert!(
+        proxy.asked().iter().all(|head| head.starts_with(&tunnel)),
+        "{:?}",
+        proxy.asked()
+    );
+    assert!(!proxy.asked().is_empty());
+}

@@ -29,7 +29,7 @@ impl Teams {
     /// With these keys of team a's project.
     async fn with(keys_a: &str) -> Self {
         let (a, b) = (FakeRegistry::start().await, FakeRegistry::start().await);
-        let bytes = Bytes::from(random_bytes(7, MIB));
+        let bytes = random_bytes(7, MIB);
         let digest = a.put_blob("private", bytes.clone());
         b.put_blob("other", "something else");
         let setup = Setup::empty()
@@ -201,7 +201,7 @@ async fn a_manifest_that_names_a_stored_blob_is_right_enough() {
     teams.a.put_image("private", "v1", &ours);
     teams.b.put_image("other", "v1", &theirs);
     let layer = ours.layers().remove(0);
-    assert_eq!(theirs.layers(), [layer.clone()]);
+    assert_eq!(theirs.layers(), std::slice::from_ref(&layer));
     until_hit(&teams.server.blob_url("team-a/private", &layer)).await;
     assert_eq!(
         get(&teams.server.manifest_url("team-b/other", "v1"))
