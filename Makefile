@@ -40,7 +40,7 @@ check-docs:
 .PHONY: check-licenses
 check-licenses:
 	scripts/install-tools.sh cargo-deny
-	$(call tool,cargo-deny) --locked check licenses bans sources
+	$(call tool,cargo-deny) --locked check --hide-inclusion-graph licenses bans sources
 
 .PHONY: check-advisories
 check-advisories: ## Known vulnerabilities in the dependencies (needs the network)
