@@ -40,7 +40,7 @@ check-docs:
 .PHONY: check-licenses
 check-licenses:
 	scripts/install-tools.sh cargo-deny
-	$(call tool,cargo-deny) --locked check licenses bans sources
+	$(call tool,cargo-deny) --locked check --hide-inclusion-graph licenses bans sources
 
 .PHONY: check-advisories
 check-advisories: ## Known vulnerabilities in the dependencies (needs the network)
@@ -79,8 +79,8 @@ test-clients: tools ## containerd, Docker, Podman, skopeo, crane, regctl and Hel
 	$(CARGO) test --locked --test clients
 
 .PHONY: soak
-soak: tools ## The long form of the soak and chaos tests (minutes to hours)
-	$(CARGO) test --locked --release --test it -- --ignored --nocapture soak
+soak: ## The long form of the soak test (SOAK_SECONDS=600)
+	ENTREPOT_SOAK_SECONDS=$(or $(SOAK_SECONDS),600) $(CARGO) test --locked --test it -- --nocapture soak::
 
 .PHONY: bench
 bench: tools ## Side by side with other servers, on this machine (about 10 minutes; BENCH_ARGS=--quick: 2)

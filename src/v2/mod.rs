@@ -1,4 +1,4 @@
-//! The Distribution API: `/v2/…`. Layer 4. Called by `app` as one router; parses a request into an [`endpoint::Endpoint`],
+//! The Distribution API: `/v2/…`. Layer 4. Called by `app` as one router; parses a request into an `endpoint::Endpoint`,
 //! finds out who asks (`access`) and about which repository (`mirror::Projects`), and puts what `mirror` answers on the wire.
 //! `error` is the only place where a failure becomes a status.
 

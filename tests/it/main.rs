@@ -32,5 +32,6 @@ mod routing;
 mod server;
 mod sharing;
 mod shutdown;
+mod soak;
 mod start;
 mod visibility;
