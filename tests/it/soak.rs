@@ -5,11 +5,15 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{task::JoinSet, time::timeout};
 
@@ -36,6 +40,9 @@ struct World {
     /// The tag of each is its place.
     images: Vec<Image>,
     pulled: Mutex<BTreeSet<usize>>,
+    /// Pulls while there was trouble.
+    whole: AtomicUsize,
+    broken: AtomicUsize,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,7 +52,7 @@ async fn whatever_the_remote_does_clients_get_right_bytes_or_none_and_outages_lo
     // Shown when the test fails, or with --nocapture.
     eprintln!("ENTREPOT_SOAK_SEED={seed}");
     let began = Instant::now();
-    let (mut turns, mut pulled) = (0, 0);
+    let (mut turns, mut whole, mut broken) = (0, 0, 0);
     while began.elapsed() < length {
         let mut world = World::new().await;
         for _ in 0..TURNS_PER_WORLD {
@@ -55,10 +62,11 @@ async fn whatever_the_remote_does_clients_get_right_bytes_or_none_and_outages_lo
                 break;
             }
         }
-        pulled += world.pulled().len();
+        whole += world.whole.into_inner();
+        broken += world.broken.into_inner();
     }
-    eprintln!("{turns} turns, {pulled} images pulled");
-    assert!(pulled > 0, "nothing came through in {turns} turns");
+    eprintln!("{turns} turns; pulls in trouble: {whole} whole, {broken} broken off or refused");
+    assert!(whole > 0, "nothing came through in {turns} turns");
 }
 
 #[expect(
@@ -94,6 +102,8 @@ impl World {
             server,
             images: Vec::new(),
             pulled: Mutex::default(),
+            whole: AtomicUsize::default(),
+            broken: AtomicUsize::default(),
         }
     }
 
@@ -117,17 +127,17 @@ impl World {
             this.server.stop().await;
             this.server.start_again().await;
         }
-        for tag in this.pulled() {
-            let pulled = this.pull(tag).await;
-            assert!(pulled, "image {tag} was pulled and is lost in an outage");
-        }
+        join_all(
+            this.pulled()
+                .into_iter()
+                .map(|tag| this.pull_in_an_outage(tag)),
+        )
+        .await;
         let never = this.server.manifest_url(REPOSITORY, "never");
         assert_eq!(Self::get(&never).await, None, "never pulled");
 
         this.remote.start_again().await;
-        for tag in 0..this.images.len() {
-            this.pull_in_the_end(tag).await;
-        }
+        join_all((0..this.images.len()).map(|tag| this.pull_in_the_end(tag))).await;
         this
     }
 
@@ -168,6 +178,9 @@ impl World {
             0..=5 => {
                 if self.pull(tag).await {
                     self.lock().insert(tag);
+                    self.whole.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    self.broken.fetch_add(1, Ordering::Relaxed);
                 }
             }
             6..=7 => ranged(&url, &image.blob(digest), random).await,
@@ -201,6 +214,11 @@ impl World {
             }
         }
         true
+    }
+
+    async fn pull_in_an_outage(&self, tag: usize) {
+        let came = self.pull(tag).await;
+        assert!(came, "image {tag} was pulled and is lost in an outage");
     }
 
     /// The trouble is over: nothing of it lasts.
