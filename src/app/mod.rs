@@ -5,6 +5,7 @@
 mod error;
 mod listener;
 mod middleware;
+mod open_files;
 mod router;
 mod shutdown;
 mod status;
@@ -16,6 +17,7 @@ mod tls;
 mod tests;
 
 pub use error::StartError;
+pub use open_files::raise_open_files;
 pub use shutdown::stop_signal;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{ConfigFile, Failure, client_lines::client_lines};
 use crate::{
-    app::{App, stop_signal},
+    app::{App, raise_open_files, stop_signal},
     config::{self, Config},
     telemetry,
 };
@@ -36,6 +36,7 @@ async fn serve(file: &ConfigFile, config: Config) -> Result<(), Failure> {
     for key in &config.without_effect {
         warn!(key, "`{key}` is set and has no effect in this version");
     }
+    raise_open_files();
     let told = config.clone();
     let server = App::build(config).await?.bind().await?;
     let lines = client_lines(&told, server.address(), server.mirror_address());

@@ -13,13 +13,21 @@ use std::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+/// Where clouds keep metadata services outside of the link-local network: Alibaba, Oracle, Azure; and AWS by IPv6.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(192, 0, 0, 192),
+    Ipv4Addr::new(168, 63, 129, 16),
+];
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
 /// How near an address is; a remote leads at most as near as it is itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reach {
     Public,
     /// Private networks and this machine.
     Private,
-    /// Link-local, where clouds keep their metadata services, and what no server has.
+    /// Link-local and wherever else clouds keep their metadata services, and what no server has.
     LinkLocal,
 }
 
@@ -38,7 +46,7 @@ impl Reach {
         let [a, b, ..] = v4.octets();
         let shared = a == 100 && (64..128).contains(&b); // RFC 6598
         let benchmark = a == 198 && (b & 0xfe) == 18; // RFC 2544
-        if v4.is_link_local() || v4.is_multicast() || a >= 240 {
+        if METADATA_V4.contains(&v4) || v4.is_link_local() || v4.is_multicast() || a >= 240 {
             Self::LinkLocal
         } else if v4.is_private() || v4.is_loopback() || a == 0 || shared || benchmark {
             Self::Private
@@ -48,7 +56,7 @@ impl Reach {
     }
 
     fn of_v6(v6: Ipv6Addr) -> Self {
-        if v6.is_unicast_link_local() || v6.is_multicast() {
+        if v6 == METADATA_V6 || v6.is_unicast_link_local() || v6.is_multicast() {
             Self::LinkLocal
         } else if v6.is_unique_local() || v6.is_loopback() || v6.is_unspecified() {
             Self::Private
@@ -216,6 +224,9 @@ mod tests {
             ("fe80::1", Reach::LinkLocal),
             ("::ffff:169.254.169.254", Reach::LinkLocal),
             ("224.0.0.1", Reach::LinkLocal),
+            ("100.100.100.200", Reach::LinkLocal),
+            ("::ffff:168.63.129.16", Reach::LinkLocal),
+            ("fd00:ec2::254", Reach::LinkLocal),
         ] {
             assert_eq!(Reach::of(address.parse().unwrap()), reach, "{address}");
         }

@@ -65,6 +65,8 @@ pub struct BlobStream {
     pub offset: u64,
     /// Size of the whole blob in bytes, if the remote said it.
     pub total_bytes: Option<u64>,
+    /// Place of the URL that it comes from.
+    pub url: usize,
     pub body: BlobStreamBody,
 }
 
@@ -129,16 +131,18 @@ impl RegistryClient {
     }
 
     /// Opens a download at a byte offset (0: no Range header). 416 at offset > 0 is `Invalid` with status 416.
+    /// `first_url`: which of the remote's URLs is asked first; after the last comes the first.
     pub async fn blob_get(
         &self,
         name: &Name,
         digest: &Digest,
         offset: u64,
+        first_url: usize,
     ) -> Result<BlobStream, ClientError> {
         let mut call = blob_call(Method::GET, name, digest);
+        call.first_url = first_url;
         if offset > 0 {
-            let range = HeaderValue::try_from(format!("bytes={offset}-"));
-            let range = range.expect("digits are header characters");
+            let range = HeaderValue::try_from(format!("bytes={offset}-")).expect("visible ASCII");
             call.headers.insert(header::RANGE, range);
         }
         let answer = self
@@ -153,6 +157,7 @@ impl RegistryClient {
             return Ok(BlobStream {
                 offset: 0,
                 total_bytes: content_length(&answer.headers),
+                url: answer.endpoint,
                 body: answer.body,
             });
         }
@@ -171,6 +176,7 @@ impl RegistryClient {
         Ok(BlobStream {
             offset: first,
             total_bytes: range.total,
+            url: answer.endpoint,
             body: answer.body,
         })
     }
@@ -388,6 +394,7 @@ fn call(kind: &'static str, method: Method, path: &str, name: &Name) -> Call {
         scope: format!("repository:{name}:pull"),
         headers: HeaderMap::from_iter([identity]),
         takes_parts: false,
+        first_url: 0,
         page: None,
     }
 }

@@ -9,6 +9,9 @@ use tokio::time::Instant;
 use super::{ErrorKind, Patience, error::Failure};
 use crate::config;
 
+/// As long as container runtimes wait without progress.
+const QUEUE_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// Until when one operation may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
@@ -32,6 +35,22 @@ impl Deadline {
             granted,
             answer,
             whole: answer + body,
+        }
+    }
+
+    /// How long to wait for a place among the remote's connections.
+    pub(super) fn queue(&self) -> Duration {
+        match self.patience {
+            Patience::Full => QUEUE_TIMEOUT,
+            Patience::Short => self.remaining(),
+        }
+    }
+
+    /// Takes the time in that queue out of the account of who has nothing else to serve.
+    pub(super) fn queued(&mut self, waited: Duration) {
+        if self.patience == Patience::Full {
+            self.answer += waited;
+            self.whole += waited;
         }
     }
 

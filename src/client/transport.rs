@@ -9,13 +9,19 @@
 //! 7. the exchange itself: connection, metrics, log (`endpoint`)
 //! 8. the status as an error (here), the body with its limits (`body`)
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
 use url::Url;
 
 use super::{
@@ -33,7 +39,7 @@ use super::{
 use crate::{config, telemetry::Metrics};
 
 const MAX_ERROR_BODY_BYTES: u64 = 16 * 1024;
-const ERROR_BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One question to a remote.
 pub(super) struct Call {
@@ -47,6 +53,8 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     /// 206 is an answer too.
     pub(super) takes_parts: bool,
+    /// Which URL is asked first, by its place in the list.
+    pub(super) first_url: usize,
     /// A later page, at the URL (by its place in the list) that gave the page before.
     pub(super) page: Option<(usize, Url)>,
 }
@@ -156,12 +164,12 @@ impl Transport {
     async fn ask<T>(
         &self,
         call: &Call,
-        deadline: Deadline,
+        mut deadline: Deadline,
         finish: &(impl Fn(Answer) -> BoxFuture<'static, Result<T, Failure>> + Sync),
     ) -> Result<T, ClientError> {
         let mut delays = retry::delays(deadline.patience);
         loop {
-            let failure = match self.round(call, deadline, finish).await {
+            let failure = match self.round(call, &mut deadline, finish).await {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
@@ -184,18 +192,19 @@ impl Transport {
     async fn round<T>(
         &self,
         call: &Call,
-        deadline: Deadline,
+        deadline: &mut Deadline,
         finish: &(impl Fn(Answer) -> BoxFuture<'static, Result<T, Failure>> + Sync),
     ) -> Result<T, Failure> {
         let targets = self.targets(call)?;
         let mut failed = None;
         let count = u32::try_from(targets.len()).unwrap_or(u32::MAX);
         for (left, (endpoint, url)) in (1..=count).rev().zip(targets) {
+            let slot = self.slot(deadline).await?;
             let share = deadline.remaining() / left;
-            let attempt = match timeout(share, self.attempt(call, endpoint, url)).await {
+            let attempt = match timeout(share, self.attempt(call, endpoint, url, slot)).await {
                 Ok(Ok(answer)) => finish(answer).await,
                 Ok(Err(failure)) => Err(failure),
-                Err(_) => Err(self.no_answer(deadline)),
+                Err(_) => Err(self.timed_out("answer", deadline.granted)),
             };
             match attempt {
                 Ok(done) => return Ok(done),
@@ -213,13 +222,34 @@ impl Transport {
             let url = endpoint.url.join(&call.path);
             url.map(|url| (place, url))
         });
-        urls.collect::<Result<_, _>>()
-            .map_err(|error| ClientError::invalid(&self.wire.remote, error.to_string()).into())
+        let mut urls: Vec<_> = urls
+            .collect::<Result<_, _>>()
+            .map_err(|error| ClientError::invalid(&self.wire.remote, error.to_string()))?;
+        let first = call.first_url % urls.len();
+        urls.rotate_left(first);
+        Ok(urls)
     }
 
-    /// Layers 4 to 8, once.
-    async fn attempt(&self, call: &Call, place: usize, url: Url) -> Result<Answer, Failure> {
-        let slot = self.limits.slot().await;
+    /// Layer 4. That our own downloads take all places says nothing about the remote: who has nothing else to serve
+    /// waits in the queue, and the time for an answer begins after it.
+    async fn slot(&self, deadline: &mut Deadline) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+        let (began, longest) = (Instant::now(), deadline.queue());
+        let slot = timeout(longest, self.limits.slot()).await;
+        deadline.queued(began.elapsed());
+        slot.map_err(|_| Failure {
+            again: false,
+            ..self.timed_out("free connection", longest)
+        })
+    }
+
+    /// Layers 5 to 8, once.
+    async fn attempt(
+        &self,
+        call: &Call,
+        place: usize,
+        url: Url,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Result<Answer, Failure> {
         let incoming = self.authorized(call, &self.endpoints[place], &url).await?;
         if !is_answer(call, incoming.response.status()) {
             return Err(refusal(&self.wire, incoming).await);
@@ -294,14 +324,10 @@ impl Transport {
         endpoint.exchange(&self.wire, outgoing).await
     }
 
-    fn no_answer(&self, deadline: Deadline) -> Failure {
-        let granted = humantime::format_duration(deadline.granted);
-        let message = format!("no answer within {granted}");
-        Failure::again(ClientError::new(
-            ErrorKind::TimedOut,
-            &self.wire.remote,
-            message,
-        ))
+    fn timed_out(&self, what: &str, waited: Duration) -> Failure {
+        let message = format!("no {what} within {}", humantime::format_duration(waited));
+        let error = ClientError::new(ErrorKind::TimedOut, &self.wire.remote, message);
+        Failure::again(error)
     }
 }
 

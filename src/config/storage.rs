@@ -32,7 +32,7 @@ impl Storage {
             max_bytes: section
                 .set_aside("max_bytes", size_or_unlimited)?
                 .unwrap_or(Some(50 * GIB)),
-            free_floor_bytes: section.take("free_floor", size)?.unwrap_or(2 * GIB),
+            free_floor_bytes: section.set_aside("free_floor", size)?.unwrap_or(2 * GIB),
             spool_max_age: section
                 .take("spool_max_age", duration)?
                 .unwrap_or(Duration::from_hours(24)),

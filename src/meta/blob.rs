@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use futures_util::TryStreamExt;
 use sqlx::SqliteConnection;
 
 use super::{
@@ -14,6 +15,11 @@ pub(super) const SQL_LINKED: &str = "SELECT 1 FROM link \
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2";
 
 pub(super) const SQL_SIZE: &str = "SELECT size_bytes FROM blob WHERE digest = $1";
+
+pub(super) const SQL_PROJECTS: &str = "SELECT project FROM link \
+     CROSS JOIN repository ON repository.id = link.repository_id WHERE link.digest = $1 \
+     UNION ALL SELECT project FROM manifest \
+     CROSS JOIN repository ON repository.id = manifest.repository_id WHERE manifest.digest = $1";
 
 pub(super) const SQL_PUT: &str = "INSERT INTO blob (digest, size_bytes, created_at) \
      VALUES ($1, $2, $3) ON CONFLICT (digest) DO NOTHING";
@@ -48,6 +54,26 @@ impl Meta {
             size_bytes,
         })
         .await
+    }
+
+    /// Is this content visible, as a blob or as a manifest, in a project that this is true of?
+    pub async fn blob_is_in(
+        &self,
+        digest: &Digest,
+        project: impl Fn(&str) -> bool,
+    ) -> Result<bool, MetaError> {
+        let query = sqlx::query_scalar(SQL_PROJECTS).bind(digest.to_string());
+        let mut rows = query.fetch(self.readers());
+        let read = async {
+            while let Some(name) = rows.try_next().await? {
+                let name: String = name;
+                if project(&name) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        self.read(read).await
     }
 
     /// Size of a blob that some repository has.

@@ -32,6 +32,14 @@ pub(super) const SQL_REFERENCED: &str = "SELECT media_type, size_bytes FROM refe
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND child = $2 AND kind = $3 \
      LIMIT 1";
 
+/// Its own row, an index above it, or a tag that points to it.
+pub(super) const SQL_KNOWN: &str = "WITH here (id) AS (SELECT id FROM repository WHERE name = $1) \
+     SELECT 1 FROM here WHERE \
+     EXISTS (SELECT 1 FROM manifest WHERE repository_id = here.id AND digest = $2) \
+     OR EXISTS (SELECT 1 FROM reference WHERE repository_id = here.id AND child = $2) \
+     OR EXISTS (SELECT 1 FROM tag WHERE repository_id = here.id AND digest = $2) \
+     OR EXISTS (SELECT 1 FROM tag WHERE repository_id = here.id AND told_digest = $2)";
+
 /// CROSS JOIN: SQLite keeps to this order, and does not read all manifests of the repository instead.
 pub(super) const SQL_REFERRERS: &str = "SELECT manifest.digest, manifest.media_type, manifest.size_bytes, \
      manifest.artifact_type, manifest.annotations FROM reference CROSS JOIN manifest \
@@ -137,6 +145,19 @@ impl Meta {
     /// Makes a manifest visible in its repository with all that belongs to it; repeats are harmless.
     pub async fn manifest_commit(&self, commit: ManifestCommit) -> Result<(), MetaError> {
         self.write(Write::ManifestCommit(Box::new(commit))).await
+    }
+
+    /// Does anything in this repository tell of this manifest?
+    pub async fn manifest_known(
+        &self,
+        repository: &Name,
+        digest: &Digest,
+    ) -> Result<bool, MetaError> {
+        let query = sqlx::query_scalar::<_, i64>(SQL_KNOWN)
+            .bind(repository.as_str())
+            .bind(digest.to_string());
+        let row = self.read(query.fetch_optional(self.readers())).await?;
+        Ok(row.is_some())
     }
 
     /// Does a manifest of this repository name this blob (config, layer)? With the size that it states.

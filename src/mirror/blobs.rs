@@ -17,11 +17,13 @@ struct Right {
     granted: bool,
     /// A manifest that its remote served names it.
     named: Option<Referenced>,
+    /// What is here of it is no secret, so that being named is right enough.
+    open: bool,
 }
 
 impl Right {
     fn is_known(&self) -> bool {
-        self.granted || self.named.is_some()
+        self.granted || (self.open && self.named.is_some())
     }
 
     fn size_bytes(&self) -> Option<u64> {
@@ -144,11 +146,34 @@ impl Mirror {
     /// Looked at in this order, a fill that ends meanwhile is not overlooked: its rows come before its end.
     async fn right(&self, repository: &Repository, digest: &Digest) -> Result<Right, MirrorError> {
         let (fills, meta) = (&self.inner.fills, &self.inner.meta);
+        let granted = fills.is_filling_for(digest, &repository.name)
+            || meta.blob_linked(&repository.name, digest).await?;
+        let named = meta.blob_referenced(&repository.name, digest).await?;
+        let open = !granted && named.is_some() && self.is_open_to(repository, digest).await?;
         Ok(Right {
-            granted: fills.is_filling_for(digest, &repository.name)
-                || meta.blob_linked(&repository.name, digest).await?,
-            named: meta.blob_referenced(&repository.name, digest).await?,
+            granted,
+            named,
+            open,
         })
+    }
+
+    /// Is this content here, or on its way, for a public project or for this repository's own?
+    ///
+    /// Anybody can push a manifest somewhere that names what he does not have, so a name is no key to what only
+    /// private projects hold.
+    pub(super) async fn is_open_to(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, MirrorError> {
+        let filling = self.inner.fills.filling_for(digest);
+        let is_open = |project: &str| {
+            project == repository.project.name || self.projects().is_public(project)
+        };
+        if filling.iter().any(|name| is_open(name.first())) {
+            return Ok(true);
+        }
+        Ok(self.inner.meta.blob_is_in(digest, is_open).await?)
     }
 
     /// One HEAD at the repository's own remote proves the right to a digest that is here for others.

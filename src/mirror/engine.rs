@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use moka::future::Cache;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -63,7 +64,12 @@ pub(super) struct Inner {
     pub(super) tag_checks: Flights<(Name, Tag), Checked>,
     pub(super) blob_heads: Flights<(Name, Digest), Option<u64>>,
     pub(super) list_fetches: Flights<ListKey, ListRow>,
+    /// Empty lists of subjects that nothing here knows of.
+    pub(super) lists_of_strangers: Cache<ListKey, ListRow>,
 }
+
+/// How many lists of strangers are remembered.
+const STRANGERS: u64 = 10_000;
 
 impl Mirror {
     pub fn new(parts: Parts) -> Self {
@@ -95,6 +101,7 @@ impl Mirror {
             tag_checks: Flights::new(tasks.clone()),
             blob_heads: Flights::new(tasks.clone()),
             list_fetches: Flights::new(tasks),
+            lists_of_strangers: Cache::new(STRANGERS),
         };
         Self {
             inner: Arc::new(inner),

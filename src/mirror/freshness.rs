@@ -4,13 +4,18 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::{Freshness, FreshnessMode, StaleIfError};
 
-/// True while the cached answer needs no question to the remote.
-pub fn is_fresh(rule: &Freshness, age: Duration) -> bool {
+/// True while the cached answer, of this time, needs no question to the remote.
+pub fn is_fresh(rule: &Freshness, checked_at: SystemTime, now: SystemTime) -> bool {
     match rule.mode {
         FreshnessMode::Immutable => true,
         FreshnessMode::Always => false,
-        FreshnessMode::Ttl => age < rule.ttl,
+        FreshnessMode::Ttl => is_within(rule.ttl, checked_at, now),
     }
+}
+
+/// Not longer ago than this; a time to come was written by a clock that was wrong, and proves nothing.
+pub fn is_within(ttl: Duration, then: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(then).is_ok_and(|age| age < ttl)
 }
 
 /// True while the cached answer may be given although the remote could not be asked (RFC 5861, 4: counted from when
@@ -42,24 +47,29 @@ mod tests {
         }
     }
 
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn fresh(mode: FreshnessMode, seconds_ago: u64) -> bool {
+        let rule = rule(mode, StaleIfError::Unlimited);
+        is_fresh(&rule, NOW, NOW + Duration::from_secs(seconds_ago))
+    }
+
     #[test]
     fn a_ttl_is_fresh_until_it_has_passed() {
+        assert!(fresh(FreshnessMode::Ttl, 59));
+        assert!(!fresh(FreshnessMode::Ttl, 60));
+    }
+
+    #[test]
+    fn what_a_wrong_clock_wrote_is_asked_again() {
         let rule = rule(FreshnessMode::Ttl, StaleIfError::Unlimited);
-        assert!(is_fresh(&rule, Duration::from_secs(59)));
-        assert!(!is_fresh(&rule, Duration::from_secs(60)));
+        assert!(!is_fresh(&rule, NOW + Duration::from_secs(5), NOW));
     }
 
     #[test]
     fn immutable_is_never_asked_again_and_always_is_asked_each_time() {
-        let year = Duration::from_secs(31_536_000);
-        assert!(is_fresh(
-            &rule(FreshnessMode::Immutable, StaleIfError::Unlimited),
-            year
-        ));
-        assert!(!is_fresh(
-            &rule(FreshnessMode::Always, StaleIfError::Unlimited),
-            Duration::ZERO
-        ));
+        assert!(fresh(FreshnessMode::Immutable, 31_536_000));
+        assert!(!fresh(FreshnessMode::Always, 0));
     }
 
     #[test]

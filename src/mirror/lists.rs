@@ -10,12 +10,18 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use futures_util::FutureExt;
 
-use super::{Answer, Mirror, MirrorError, Outcome, Repository, freshness::age_of};
+use super::{
+    Answer, Mirror, MirrorError, Outcome, Repository,
+    freshness::{age_of, is_within},
+};
 use crate::{
     client::{Patience, RegistryClient},
     meta::{ListKind, ListRow},
     oci::{Descriptor, Digest, Name, Tag},
 };
+
+/// The body of an empty list.
+const NO_ENTRIES: &str = "[]";
 
 /// One list of one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,7 +60,7 @@ impl Mirror {
             // Never listed before the outage: the tags that were pulled are what there is.
             Err(_) => (
                 ListRow {
-                    body: "[]".into(),
+                    body: NO_ENTRIES.into(),
                     fetched_at: SystemTime::UNIX_EPOCH,
                 },
                 Outcome::Stale,
@@ -116,19 +122,13 @@ impl Mirror {
         repository: &Repository,
         key: &ListKey,
     ) -> Result<(ListRow, Outcome, Option<Duration>), MirrorError> {
-        let (kind, row_key) = key.row_key();
-        let row = self
-            .inner
-            .meta
-            .list(key.repository(), kind, &row_key)
-            .await?;
-        let age = row
-            .as_ref()
-            .map(|row| age_of(row.fetched_at, SystemTime::now()));
-        if let (Some(row), Some(age)) = (&row, age)
-            && age < repository.project.list_ttl()
+        let row = self.list_row(key).await?;
+        let now = SystemTime::now();
+        let age = row.as_ref().map(|row| age_of(row.fetched_at, now));
+        if let Some(row) = &row
+            && is_within(repository.project.list_ttl(), row.fetched_at, now)
         {
-            return Ok((row.clone(), Outcome::Hit, Some(age)));
+            return Ok((row.clone(), Outcome::Hit, age));
         }
         match (self.fetch_list(repository, key, row.clone()).await, row) {
             (Ok((row, outcome)), _) => Ok((row, outcome, None)),
@@ -169,10 +169,8 @@ impl Mirror {
         key: &ListKey,
         old: Option<ListRow>,
     ) -> Result<ListRow, MirrorError> {
-        let (kind, row_key) = key.row_key();
-        let lists = &self.inner.meta;
         // The fetch before this one may have ended after the caller had looked.
-        let row = lists.list(key.repository(), kind, &row_key).await?;
+        let row = self.list_row(key).await?;
         if let Some(row) = row.filter(|row| Some(row) != old.as_ref()) {
             return Ok(row);
         }
@@ -195,10 +193,33 @@ impl Mirror {
             body: body.into(),
             fetched_at,
         };
-        lists
-            .list_put(key.repository(), kind, &row_key, row.clone())
-            .await?;
+        self.keep_list(key, row.clone()).await?;
         Ok(row)
+    }
+
+    async fn list_row(&self, key: &ListKey) -> Result<Option<ListRow>, MirrorError> {
+        let (kind, row_key) = key.row_key();
+        let row = self.inner.meta.list(key.repository(), kind, &row_key);
+        Ok(match row.await? {
+            None => self.inner.lists_of_strangers.get(key).await,
+            row => row,
+        })
+    }
+
+    /// Remotes say of any digest, even in a repository that they do not have, that it has no referrers. Rows are for
+    /// subjects that are known; of others, which any client can make up, that is kept in memory, and not of many.
+    async fn keep_list(&self, key: &ListKey, row: ListRow) -> Result<(), MirrorError> {
+        let meta = &self.inner.meta;
+        if let ListKey::Referrers(name, subject) = key
+            && row.body == NO_ENTRIES
+            && !meta.manifest_known(name, subject).await?
+        {
+            let strangers = &self.inner.lists_of_strangers;
+            strangers.insert(key.clone(), row).await;
+            return Ok(());
+        }
+        let (kind, row_key) = key.row_key();
+        Ok(meta.list_put(key.repository(), kind, &row_key, row).await?)
     }
 }
 

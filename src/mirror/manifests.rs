@@ -307,7 +307,7 @@ impl Mirror {
     }
 
     /// A manifest that is here for another repository becomes visible in this one, if this one has a right of its own:
-    /// an index of its own names it, or its own remote says that it is there. Nothing is downloaded.
+    /// an index of its own names what is no secret, or its own remote says that it is there. Nothing is downloaded.
     async fn adopt(
         &self,
         client: &RegistryClient,
@@ -322,7 +322,9 @@ impl Mirror {
             .meta
             .manifest_referenced(&repository.name, digest)
             .await?;
-        let media_type = if let Some(named) = named.filter(|named| !named.media_type.is_empty()) {
+        let open = self.is_open_to(repository, digest).await?;
+        let named = named.filter(|named| open && !named.media_type.is_empty());
+        let media_type = if let Some(named) = named {
             named.media_type
         } else {
             let reference = Reference::Digest(digest.clone());

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     access::Caller,
-    config::{Project, ProjectKind, Provider, Remote},
+    config::{Project, ProjectKind, Provider, Remote, Visibility},
     oci::Name,
 };
 
@@ -115,6 +115,12 @@ impl Projects {
     /// All projects, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Project> {
         self.by_name.values().map(|entry| entry.project.as_ref())
+    }
+
+    /// May anybody see what this project has?
+    pub(super) fn is_public(&self, project: &str) -> bool {
+        let entry = self.by_name.get(project);
+        entry.is_some_and(|entry| entry.project.visibility == Visibility::Public)
     }
 
     /// A path that begins with the project which `ns` selects loses that component once.

@@ -62,9 +62,10 @@ impl Mirror {
         tag: &Tag,
         row: TagRow,
     ) -> Result<Checked, MirrorError> {
-        let age = age_of(row.checked_at, SystemTime::now());
+        let now = SystemTime::now();
+        let age = age_of(row.checked_at, now);
         let rule = repository.project.freshness_of(tag);
-        if is_fresh(rule, age) {
+        if is_fresh(rule, row.checked_at, now) {
             let summary = row.told.unwrap_or(row.target);
             return Ok(Checked {
                 summary,
@@ -240,5 +241,5 @@ fn complete(row: Option<&TagRow>, head: ManifestHead) -> Option<ManifestSummary>
 
 pub(super) fn row_is_fresh(repository: &Repository, tag: &Tag, row: &TagRow) -> bool {
     let rule = repository.project.freshness_of(tag);
-    is_fresh(rule, age_of(row.checked_at, SystemTime::now()))
+    is_fresh(rule, row.checked_at, SystemTime::now())
 }

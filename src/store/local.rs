@@ -13,7 +13,7 @@ use super::{
     open_files::OpenFiles,
     paths::{self, Spooled},
 };
-use crate::oci::Digest;
+use crate::oci::{Digest, Manifest};
 
 /// Blobs kept open, at most.
 const MAX_OPEN_FILES: u64 = 1024;
@@ -64,12 +64,14 @@ impl Store {
         Ok(found)
     }
 
-    /// Small content (a manifest), from memory if it was read before; `None` if it is not here.
+    /// Small content (a manifest), from memory if it was read before; `None` if it is not here, or is more than
+    /// [`Manifest::MAX_LENGTH`]: any client may ask for a layer as if it were a manifest.
     pub async fn read(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         if let Some(bytes) = self.hot.get(digest).await {
             return Ok(Some(bytes));
         }
-        let Some(blob) = self.get(digest).await? else {
+        let blob = self.get(digest).await?;
+        let Some(blob) = blob.filter(|blob| blob.len() <= Manifest::MAX_LENGTH as u64) else {
             return Ok(None);
         };
         let bytes = blob.read_all().await.map_err(|source| StoreError::Io {

@@ -156,6 +156,12 @@ impl PageReader {
         self.position
     }
 
+    /// Goes on after bytes that were had from elsewhere.
+    pub fn skip(&mut self, bytes: u64) {
+        self.waiting = None;
+        self.position += bytes;
+    }
+
     /// The next bytes before `end` (at most 256 KiB). `position < end` and the file reaches `end`: a file that
     /// turns out shorter is an `UnexpectedEof` error. Must be polled inside a tokio runtime.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, end: u64) -> Poll<io::Result<Bytes>> {

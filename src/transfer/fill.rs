@@ -3,16 +3,17 @@
 //! It is a task of its own: it outlives the client that asked, goes on over breaks of the remote at the byte where it
 //! stopped, and gives up when no byte has come for `retry_for`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     FillError, FillRequest, Tail,
     inflight::{Permit, Phase},
+    progress::ProgressClock,
     tail::End,
+    window::Window,
 };
 use crate::{
     client::{BlobStream, BlobStreamBody, ClientError, ErrorKind},
@@ -21,9 +22,6 @@ use crate::{
 
 /// How much may wait in memory while the step before is being written.
 const GATHER_BYTES: usize = 4 * 1024 * 1024;
-
-/// How often a remote may say "not there" in the middle of a blob before it is believed.
-const ANSWERS_BELIEVED: u32 = 3;
 
 /// Runs one fill to its end.
 pub(super) async fn run(permit: Permit, request: FillRequest) {
@@ -79,8 +77,20 @@ impl Leader {
             Ok(true) => return self.step_aside(),
             Err(error) => return self.fail(error.into()),
         }
-        match self.download().await {
-            Ok(spool) => self.keep(spool, started).await,
+        let spool = match self
+            .permit
+            .fills
+            .inner
+            .store
+            .spool(&self.request.digest)
+            .await
+        {
+            Ok(spool) => spool,
+            Err(error) => return self.fail(error.into()),
+        };
+        let tail = self.tail(&spool);
+        match self.download(spool, &tail).await {
+            Ok(spool) => self.keep(spool, tail, started).await,
             Err(error) => self.fail(error),
         }
     }
@@ -97,33 +107,33 @@ impl Leader {
     }
 
     /// Fetches until every byte is in the spool.
-    async fn download(&mut self) -> Result<Spool, FillError> {
-        let mut spool = self
-            .permit
-            .fills
-            .inner
-            .store
-            .spool(&self.request.digest)
-            .await?;
+    async fn download(&mut self, mut spool: Spool, tail: &Tail) -> Result<Spool, FillError> {
         let mut patience = ProgressClock::new(self.request.client.remote().retry_for);
+        // The URL after the one that broke: one that begins each time and never ends must not be all there is.
+        let mut first_url = 0;
         loop {
             let before = spool.written();
+            if before > 0 && self.total == Some(before) {
+                // Whole, from a process that ended before its name was on disk: there is nothing to ask for.
+                return Ok(spool);
+            }
             let opened = self
                 .request
                 .client
-                .blob_get(&self.request.remote_name, &self.request.digest, before)
+                .blob_get(
+                    &self.request.remote_name,
+                    &self.request.digest,
+                    before,
+                    first_url,
+                )
                 .await;
             let broken = match opened {
                 Ok(stream) => {
-                    self.announce(&spool, &stream);
+                    self.announce(tail, &stream);
+                    first_url = stream.url + 1;
+                    let source = Source::new(stream, before, self.total, &self.request);
                     let pumped;
-                    (spool, pumped) = pump(
-                        spool,
-                        stream,
-                        self.total,
-                        &self.request.client.remote().name,
-                    )
-                    .await?;
+                    (spool, pumped) = pump(spool, source, &tail.window).await?;
                     match pumped {
                         Pumped::Complete => return Ok(spool),
                         Pumped::Broken(error) => error,
@@ -131,7 +141,10 @@ impl Leader {
                 }
                 // All bytes that the remote has are here, whatever length was announced: the digest decides.
                 Err(error) if error.status == Some(416) && before > 0 => return Ok(spool),
-                Err(error) if !self.streaming => return Err(error.into()),
+                Err(error) if !self.streaming => {
+                    forget_empty(spool).await;
+                    return Err(error.into());
+                }
                 Err(error) => error,
             };
             patience
@@ -141,31 +154,37 @@ impl Leader {
     }
 
     /// The first answer of the remote tells the length; from now on clients are served.
-    fn announce(&mut self, spool: &Spool, stream: &BlobStream) {
+    fn announce(&mut self, tail: &Tail, stream: &BlobStream) {
         if self.streaming {
             return;
         }
         self.total = self.total.or(stream.total_bytes);
-        self.stream_from(self.tail(spool));
+        self.stream_from(tail);
     }
 
+    /// What clients will read, once a length is known or it is known that none will be.
     fn tail(&self, spool: &Spool) -> Tail {
+        let budget = Arc::clone(&self.permit.fills.inner.window_budget);
         Tail {
             file: spool.file(),
-            written: spool.progress(),
+            window: Arc::new(Window::new(spool.written(), budget)),
             end: self.end.subscribe(),
-            total: self.total,
+            total: None,
         }
     }
 
-    fn stream_from(&mut self, tail: Tail) {
+    fn stream_from(&mut self, tail: &Tail) {
         self.streaming = true;
+        let total = self.total;
+        let tail = Tail {
+            total,
+            ..tail.clone()
+        };
         self.permit.phase.send_replace(Phase::Streaming(tail));
     }
 
     /// Verifies, lets the tails have the last bytes, and only then makes the blob durable and visible.
-    async fn keep(mut self, spool: Spool, started: Instant) {
-        let tail = self.tail(&spool);
+    async fn keep(mut self, spool: Spool, tail: Tail, started: Instant) {
         let verified = match spool.verify().await {
             Ok(verified) => verified,
             Err(StoreError::Mismatch { .. }) => {
@@ -176,10 +195,11 @@ impl Leader {
             Err(error) => return self.fail(error.into()),
         };
         let len = verified.len();
+        tail.window.clear();
         self.end.send_replace(End::Verified { len });
         if !self.streaming {
             // Everything was here from an earlier process, and nobody was told anything yet.
-            self.stream_from(tail);
+            self.stream_from(&tail);
         }
         if let Err(error) = verified.commit().await {
             tracing::error!(digest = %self.request.digest, %error, "cannot keep a blob that was fetched");
@@ -221,20 +241,29 @@ impl Leader {
     }
 }
 
+/// Any client can ask for any digest: what the remote does not have leaves no file behind.
+async fn forget_empty(spool: Spool) {
+    if spool.written() == 0
+        && let Err(error) = spool.discard().await
+    {
+        tracing::warn!(%error, "cannot delete an empty spool");
+    }
+}
+
 /// How one connection to the remote ended.
 enum Pumped {
     Complete,
     Broken(ClientError),
 }
 
-/// Moves a body into the spool: one step is written and hashed on a blocking thread while the next one is gathered.
+/// Moves a body into the spool: one step is written and hashed on blocking threads while the next one is gathered.
+/// Readers that keep up have the bytes from the window as soon as they come.
 async fn pump(
     spool: Spool,
-    stream: BlobStream,
-    total: Option<u64>,
-    remote: &str,
+    mut source: Source,
+    window: &Window,
 ) -> Result<(Spool, Pumped), FillError> {
-    let mut source = Source::new(stream, spool.written(), total, remote);
+    let in_file = spool.progress();
     let mut gathered = Vec::new();
     let mut gathered_bytes = 0;
     let mut ended = None;
@@ -255,6 +284,7 @@ async fn pump(
             chunk = source.next(), if ended.is_none() && gathered_bytes < GATHER_BYTES => match chunk {
                 Ok(Some(chunk)) => {
                     gathered_bytes += chunk.len();
+                    window.push(chunk.clone(), *in_file.borrow());
                     gathered.push(chunk);
                 }
                 Ok(None) => ended = Some(Pumped::Complete),
@@ -282,9 +312,9 @@ struct Source {
 }
 
 impl Source {
-    fn new(stream: BlobStream, written: u64, total: Option<u64>, remote: &str) -> Self {
+    fn new(stream: BlobStream, written: u64, total: Option<u64>, request: &FillRequest) -> Self {
         Self {
-            remote: remote.into(),
+            remote: request.client.remote().name.as_str().into(),
             skip: written.saturating_sub(stream.offset),
             wanted: total.map(|total| total.saturating_sub(written)),
             body: stream.body,
@@ -325,67 +355,4 @@ impl Source {
             }),
         }
     }
-}
-
-/// Gives up when no byte has come for a while.
-struct ProgressClock {
-    retry_for: Duration,
-    last_progress: Instant,
-    delays: backon::ExponentialBackoff,
-    answers: u32,
-}
-
-impl ProgressClock {
-    fn new(retry_for: Duration) -> Self {
-        Self {
-            retry_for,
-            last_progress: Instant::now(),
-            delays: delays(),
-            answers: 0,
-        }
-    }
-
-    /// Waits before the next try, or returns the error that ends the fill.
-    async fn wait_or_give_up(
-        &mut self,
-        error: ClientError,
-        progressed: bool,
-        request: &FillRequest,
-    ) -> Result<(), FillError> {
-        if progressed {
-            self.last_progress = Instant::now();
-            self.delays = delays();
-            self.answers = 0;
-        }
-        self.answers += u32::from(error.is_answer());
-        let delay = error
-            .retry_after
-            .or_else(|| self.delays.next())
-            .unwrap_or(MAX_DELAY);
-        let gives_up = self.answers >= ANSWERS_BELIEVED
-            || self.last_progress.elapsed() + delay > self.retry_for;
-        if gives_up {
-            return Err(error.into());
-        }
-        tracing::warn!(
-            digest = %request.digest,
-            remote = request.client.remote().name,
-            %error,
-            delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-            "a fill broke and goes on"
-        );
-        tokio::time::sleep(delay).await;
-        Ok(())
-    }
-}
-
-const MAX_DELAY: Duration = Duration::from_secs(5);
-
-fn delays() -> backon::ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(MAX_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }

@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     FillError, Tail, fill,
     tail::{End, HOLD_BACK_BYTES},
+    window::Budget,
 };
 use crate::{
     client::RegistryClient,
@@ -57,6 +58,8 @@ pub(super) struct Inner {
     pub(super) meta: Meta,
     pub(super) metrics: Metrics,
     pub(super) shutdown: CancellationToken,
+    /// What the windows of all fills keep in memory.
+    pub(super) window_budget: Budget,
     tasks: TaskTracker,
     running: Mutex<HashMap<Digest, Fill>>,
 }
@@ -95,6 +98,7 @@ impl Fills {
                 meta,
                 metrics,
                 shutdown,
+                window_budget: Budget::default(),
                 tasks,
                 running,
             }),
@@ -131,6 +135,13 @@ impl Fills {
             fill.repositories.contains(repository)
                 && matches!(*fill.phase.borrow(), Phase::Streaming(_))
         })
+    }
+
+    /// Repositories that a running fill of this digest is for.
+    pub fn filling_for(&self, digest: &Digest) -> Vec<Name> {
+        let running = self.lock();
+        let repositories = running.get(digest).map(|fill| &fill.repositories);
+        repositories.into_iter().flatten().cloned().collect()
     }
 
     fn enter(&self, request: &FillRequest, has_right: bool) -> Entered {

@@ -1,7 +1,7 @@
 //! Readers of a growing fill.
 //!
 //! ```text
-//! 0 ──────────── position ═══════ written ─ ─ ─ ─ ─ ─ ─ ─ total
+//! 0 ──────────── position ═══════ received ─ ─ ─ ─ ─ ─ ─ ─ total
 //!                 │ may be read now │        │ last 16 KiB: not before the digest is right │
 //! ```
 
@@ -18,7 +18,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::ReusableBoxFuture;
 
-use super::FillError;
+use super::{
+    FillError,
+    window::{Place, Window},
+};
 use crate::store::PageReader;
 
 /// How many of the last bytes of a blob wait until its digest is known to be right.
@@ -39,7 +42,7 @@ pub(super) enum End {
 #[derive(Clone)]
 pub struct Tail {
     pub(super) file: Arc<File>,
-    pub(super) written: watch::Receiver<u64>,
+    pub(super) window: Arc<Window>,
     pub(super) end: watch::Receiver<End>,
     /// Size that was announced: by a descriptor, else by the remote.
     pub(super) total: Option<u64>,
@@ -48,7 +51,7 @@ pub struct Tail {
 impl std::fmt::Debug for Tail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tail")
-            .field("written", &*self.written.borrow())
+            .field("received", &*self.window.received().borrow())
             .field("total", &self.total)
             .finish_non_exhaustive()
     }
@@ -74,7 +77,8 @@ impl Tail {
             reader: PageReader::new(self.file.clone(), range.start),
             last: range.end,
             total: self.total,
-            written: self.written.clone(),
+            received: self.window.received(),
+            window: Arc::clone(&self.window),
             end: self.end.clone(),
             change: None,
         }
@@ -87,7 +91,8 @@ pub struct TailBody {
     /// Exclusive end of what was asked for.
     last: u64,
     total: Option<u64>,
-    written: watch::Receiver<u64>,
+    window: Arc<Window>,
+    received: watch::Receiver<u64>,
     end: watch::Receiver<End>,
     /// Completes when one of the two channels moved; made on the first wait.
     change: Option<ReusableBoxFuture<'static, ()>>,
@@ -108,7 +113,7 @@ impl TailBody {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         loop {
             match self.step() {
-                Step::Read { end } => return self.reader.poll_read(cx, end).map(Some),
+                Step::Read { end } => return self.poll_read(cx, end).map(Some),
                 Step::Finished => return Poll::Ready(None),
                 Step::Cut(error) => return Poll::Ready(Some(Err(error))),
                 Step::Wait => ready!(self.poll_change(cx)),
@@ -116,10 +121,21 @@ impl TailBody {
         }
     }
 
+    /// From the window, or else from the file.
+    fn poll_read(&mut self, cx: &mut Context<'_>, end: u64) -> Poll<io::Result<Bytes>> {
+        match self.window.find(self.reader.position(), end) {
+            Place::Memory(bytes) => {
+                self.reader.skip(bytes.len() as u64);
+                Poll::Ready(Ok(bytes))
+            }
+            Place::File { until } => self.reader.poll_read(cx, until),
+        }
+    }
+
     /// Decides from the state of the fill alone.
     fn step(&mut self) -> Step {
         let end = self.end.borrow_and_update().clone();
-        let written = *self.written.borrow_and_update();
+        let received = *self.received.borrow_and_update();
         let position = self.reader.position();
         let limit = match end {
             End::Verified { len } => {
@@ -130,7 +146,7 @@ impl TailBody {
             }
             End::Failed(_) | End::Running if position >= self.last => return Step::Finished,
             End::Failed(error) => return Step::Cut(io::Error::other(error)),
-            End::Running => self.released(written),
+            End::Running => self.released(received),
         };
         if position < limit {
             Step::Read { end: limit }
@@ -152,18 +168,18 @@ impl TailBody {
     }
 
     /// Up to where bytes may be given away while the digest is not yet known to be right.
-    fn released(&self, written: u64) -> u64 {
+    fn released(&self, received: u64) -> u64 {
         let Some(total) = self.total else {
-            return written.saturating_sub(HOLD_BACK_BYTES).min(self.last);
+            return received.saturating_sub(HOLD_BACK_BYTES).min(self.last);
         };
         if self.last < total {
-            return written.min(self.last);
+            return received.min(self.last);
         }
-        written.min(total.saturating_sub(HOLD_BACK_BYTES))
+        received.min(total.saturating_sub(HOLD_BACK_BYTES))
     }
 
     fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let next = || changed(self.written.clone(), self.end.clone());
+        let next = || changed(self.received.clone(), self.end.clone());
         let change = match &mut self.change {
             Some(change) => change,
             // A receiver's clone has seen what the original has seen, so nothing that moves from here on is missed.
@@ -182,12 +198,10 @@ enum Step {
     Cut(io::Error),
 }
 
-/// Waits until one of the channels moves. The spool's channel closes a moment before the end is told.
-async fn changed(mut written: watch::Receiver<u64>, mut end: watch::Receiver<End>) {
+/// Waits until one of the channels moves. (The window, which a reader holds, keeps its channel open.)
+async fn changed(mut received: watch::Receiver<u64>, mut end: watch::Receiver<End>) {
     tokio::select! {
-        moved = written.changed() => if moved.is_err() {
-            let _ = end.changed().await;
-        },
+        _ = received.changed() => {}
         _ = end.changed() => {}
     }
 }
@@ -217,151 +231,5 @@ impl http_body::Body for TailBody {
 }
 
 #[cfg(test)]
-mod tests {
-    use http_body_util::BodyExt;
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::{
-        oci::Digest,
-        store::{Spool, Store},
-    };
-
-    const LEN: u64 = 64 * 1024;
-
-    /// A fill played by hand: 64 KiB of content, of which the first `written` bytes are in the spool.
-    struct Played {
-        _folder: TempDir,
-        content: Bytes,
-        spool: Option<Spool>,
-        end: watch::Sender<End>,
-        tail: Tail,
-    }
-
-    async fn played(written: usize, total: Option<u64>) -> Played {
-        let folder = TempDir::new().expect("a folder");
-        let store = Store::open(folder.path()).await.expect("a store");
-        let content: Bytes = (0..LEN)
-            .map(|at| u8::try_from(at % 251).expect("small"))
-            .collect();
-        let spool = store
-            .spool(&Digest::sha256(&content))
-            .await
-            .expect("a spool");
-        let spool = spool
-            .append(vec![content.slice(..written)])
-            .await
-            .expect("room");
-        let end = watch::Sender::new(End::Running);
-        let tail = Tail {
-            file: spool.file(),
-            written: spool.progress(),
-            end: end.subscribe(),
-            total,
-        };
-        Played {
-            _folder: folder,
-            content,
-            spool: Some(spool),
-            end,
-            tail,
-        }
-    }
-
-    impl Played {
-        async fn write_rest(&mut self, from: usize) {
-            let spool = self.spool.take().expect("a spool");
-            let rest = vec![self.content.slice(from..)];
-            self.spool = Some(spool.append(rest).await.expect("room"));
-        }
-
-        fn verified(&self) {
-            self.end.send_replace(End::Verified { len: LEN });
-        }
-    }
-
-    /// What can be read without waiting.
-    fn ready(body: &mut TailBody) -> Vec<u8> {
-        let mut read = Vec::new();
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        while let Poll::Ready(Some(Ok(bytes))) = body.poll_next(&mut context) {
-            read.extend_from_slice(&bytes);
-        }
-        read
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn the_last_16_kib_wait_for_the_digest() {
-        let played = played(usize::try_from(LEN).expect("small"), Some(LEN)).await;
-        let mut body = played.tail.body(0..LEN);
-        let held = usize::try_from(LEN - HOLD_BACK_BYTES).expect("small");
-        assert_eq!(ready(&mut body), played.content[..held]);
-        played.verified();
-        let rest = body.collect().await.expect("complete").to_bytes();
-        assert_eq!(rest, played.content[held..]);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_blob_of_unknown_length_holds_back_the_end_of_what_is_written() {
-        let mut played = played(40 * 1024, None).await;
-        let mut body = played.tail.body(0..u64::MAX);
-        assert_eq!(ready(&mut body), played.content[..24 * 1024]);
-        played.write_rest(40 * 1024).await;
-        played.verified();
-        let rest = body.collect().await.expect("complete").to_bytes();
-        assert_eq!(rest, played.content[24 * 1024..]);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_range_that_ends_before_the_last_byte_is_not_held_back() {
-        let played = played(60 * 1024, Some(LEN)).await;
-        let body = played.tail.body(50 * 1024..60 * 1024);
-        let read = body.collect().await.expect("complete").to_bytes();
-        assert_eq!(read, played.content[50 * 1024..60 * 1024]);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_reader_wakes_when_bytes_come() {
-        let mut played = played(1024, Some(LEN)).await;
-        let reader = tokio::spawn(played.tail.body(0..LEN).collect());
-        played.write_rest(1024).await;
-        played.verified();
-        let read = reader
-            .await
-            .expect("no panic")
-            .expect("complete")
-            .to_bytes();
-        assert_eq!(read, played.content);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_failed_fill_cuts_its_readers() {
-        let played = played(40 * 1024, Some(LEN)).await;
-        let body = played.tail.body(0..LEN);
-        played.end.send_replace(End::Failed(FillError::Abandoned));
-        assert!(body.collect().await.is_err());
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_blob_shorter_than_announced_is_never_complete() {
-        let played = played(usize::try_from(LEN).expect("small"), Some(LEN + 10)).await;
-        let body = played.tail.body(0..LEN + 10);
-        played.verified();
-        let error = body.collect().await.expect_err("10 bytes are missing");
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn who_comes_after_the_end_is_told_the_true_length_and_who_came_before_is_not() {
-        let announced = Some(LEN + 10);
-        let played = played(usize::try_from(LEN).expect("small"), announced).await;
-        let before = played.tail.clone();
-        played.verified();
-        let after = played.tail.clone().settled();
-        assert_eq!((before.length(), after.length()), (announced, Some(LEN)));
-        for tail in [before, after] {
-            let hint = http_body::Body::size_hint(&tail.body(0..u64::MAX));
-            assert_eq!(hint.exact(), tail.length());
-        }
-    }
-}
+#[path = "tail_tests.rs"]
+mod tests;

@@ -99,6 +99,15 @@ async fn a_blob_said_to_be_empty_is_no_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_the_remote_does_not_have_leaves_no_file() {
+    let scene = Scene::unknown(KIB).await;
+    scene.remote.fault(On::blob().get(), Fault::status(404));
+    assert_eq!(get(&scene.url()).await.status, 404);
+    scene.server.settled().await;
+    assert_nothing_kept(&scene);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_range_with_the_last_byte_of_wrong_content_is_never_complete() {
     for range in ["-1", "0-", "1000-", "0-9,-10"] {
         let scene = Scene::unknown(64 * KIB).await;

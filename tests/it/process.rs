@@ -121,8 +121,12 @@ impl Process {
         self.stderr.wait(read, &self.stderr).await
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     pub(crate) fn terminate(&self) {
-        let id = self.child.id().expect("it runs");
+        let id = self.id();
         let done = Command::new("kill")
             .args(["-TERM", &id.to_string()])
             .status();

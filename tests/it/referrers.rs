@@ -177,6 +177,30 @@ async fn no_referrers_are_an_empty_list() {
 }
 
 #[tokio::test]
+async fn subjects_that_clients_make_up_leave_no_rows() {
+    let mut scene = Scene::new(Referrers::ByTag).await;
+    assert_eq!(digests(&scene.ask("").await).len(), 2);
+    for repository in ["library/app", "made/up"] {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let url = format!("{}/v2/{repository}/referrers/{digest}", scene.server.url());
+        assert!(digests(&get(&url).await).is_empty());
+    }
+    scene.server.stop().await;
+    let file = scene.server.folder.path().join("data/entrepot.db");
+    let bytes = std::fs::read(file).expect("the database");
+    let holds = |text: &str| {
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    assert!(
+        holds(&scene.subject.root),
+        "a subject that has referrers is kept"
+    );
+    assert!(!holds(&"0".repeat(64)) && !holds("made/up"));
+}
+
+#[tokio::test]
 async fn a_remote_that_is_down_is_no_empty_list() {
     let scene = Scene::new(Referrers::Filtering).await;
     scene.hub.fault_always(On::any(), Fault::status(503));

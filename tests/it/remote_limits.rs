@@ -246,6 +246,44 @@ async fn a_download_that_breaks_goes_on_at_the_second_url() {
     assert_eq!(second.count(On::blob().unranged()), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_that_begins_and_never_goes_on_leaves_the_rest_to_the_second() {
+    let image = ImageBuilder::new(1).layer(300_000).build();
+    let (first, second) = (remote_with(&image).await, remote_with(&image).await);
+    first.fault_always(On::blob().get(), Fault::HangAfter(0));
+    let urls = format!("{}\", \"{}", first.url(), second.url());
+    let keys = "idle_timeout = \"200ms\"\nretry_for = \"5s\"";
+    let setup = Setup::empty().remote("r.io", &urls, keys);
+    let server = setup.project("r.io", "r.io", "").start().await;
+    let layer = &image.layers()[0];
+    let drained = drain_sha256(&server.blob_url("r.io/app", layer)).await;
+    assert!(drained.complete && drained.digest == *layer);
+}
+
+/// Their places are taken by our own downloads: that is no silence of the remote.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_connection_longer_than_for_an_answer_gets_it_in_the_end() {
+    let image = ImageBuilder::new(1).layer(1000).layer(1100).build();
+    let remote = remote_with(&image).await;
+    let keys = "max_connections = 1\nheader_timeout = \"500ms\"";
+    let server = server_for(&remote, keys).await;
+    let hold = remote.hold_after(On::blob().get(), 500);
+    let pulls: Vec<_> = image
+        .layers()
+        .iter()
+        .map(|layer| {
+            let url = server.blob_url("r.io/app", layer);
+            tokio::spawn(async move { get(&url).await.status })
+        })
+        .collect();
+    hold.reached(1).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    hold.release();
+    for pull in pulls {
+        assert_eq!(pull.await.expect("no panic"), 200);
+    }
+}
+
 #[tokio::test]
 async fn no_more_connections_than_allowed_are_used_at_once() {
     let image = ImageBuilder::new(4)

@@ -297,3 +297,22 @@ async fn the_healthcheck_command_tells_by_its_exit_code() {
     let by_url = ["healthcheck", "--url", &url];
     assert_eq!(healthy("127.0.0.1:1", &by_url), well);
 }
+
+#[tokio::test]
+async fn as_many_files_may_be_open_as_the_machine_allows() {
+    let folder = folder_with(&Setup::empty().text());
+    let binary = command(folder.path(), &[]);
+    let script = "ulimit -Sn 200; exec \"$0\" serve --config entrepot.toml";
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell
+        .args(["-c", script])
+        .arg(binary.get_program())
+        .current_dir(folder.path());
+    let process = Process::start(folder, shell).await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", process.id())).expect("it runs");
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = line.expect("the limit").split_whitespace().collect();
+    assert_eq!(words[3], words[4], "soft and hard");
+}

@@ -1,12 +1,13 @@
 //! Content is visible in a repository by a right of its own: nobody's bytes leak by their digest.
 
 use bytes::Bytes;
+use http::Method;
 
 use crate::{
     fill::{KIB, MIB, until_hit},
     harness::{
-        Answer, FakeRegistry, Fault, ImageBuilder, On, SlowReader, drain_sha256, get, get_range,
-        head, random_bytes,
+        Answer, Client, FakeRegistry, Fault, ImageBuilder, On, SlowReader, basic, drain_sha256,
+        get, get_range, head, random_bytes,
     },
     server::{Setup, TestServer},
 };
@@ -22,12 +23,18 @@ struct Teams {
 
 impl Teams {
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With these keys of team a's project.
+    async fn with(keys_a: &str) -> Self {
         let (a, b) = (FakeRegistry::start().await, FakeRegistry::start().await);
         let bytes = random_bytes(7, MIB);
         let digest = a.put_blob("private", bytes.clone());
         b.put_blob("other", "something else");
         let setup = Setup::empty()
-            .mirror("team-a", &a, "")
+            .section("[access]\nadmin_password = \"pw\"\nchallenge = \"never\"")
+            .mirror("team-a", &a, keys_a)
             .mirror("team-b", &b, "");
         Self {
             server: setup.start().await,
@@ -36,6 +43,14 @@ impl Teams {
             bytes,
             digest,
         }
+    }
+
+    /// Of team a's repository.
+    async fn pull_as_admin(&self, what: &str) -> Answer {
+        let url = format!("{}/v2/team-a/private/{what}", self.server.url());
+        let login = basic("admin", "pw");
+        let headers = [("authorization", login.as_str())];
+        Client::new().send(Method::GET, &url, &headers).await
     }
 
     fn url_a(&self) -> String {
@@ -197,6 +212,68 @@ async fn a_manifest_that_names_a_stored_blob_is_right_enough() {
     let answer = get(&teams.server.blob_url("team-b/other", &layer)).await;
     assert_eq!((answer.status, answer.header("x-cache")), (200, "hit"));
     assert_eq!(teams.b.count(On::blob()), 0);
+}
+
+/// Registries take manifests that name what they do not have: layers with URLs, sparse indexes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_names_what_only_a_private_project_has_is_no_key_to_it() {
+    let access = "visibility = \"private\"";
+    for hot in [true, false] {
+        let teams = Teams::with(access).await;
+        let index = ImageBuilder::new(1)
+            .shared_layer(9, MIB)
+            .platforms(&["linux/amd64", "linux/arm64"])
+            .build();
+        teams.a.put_image("private", "v1", &index);
+        teams.b.put_image("other", "v1", &index);
+        let (layer, child) = (index.layers().remove(0), index.children().remove(0));
+        teams.b.remove_blob("other", &layer);
+        let manifest = format!("manifests/{child}");
+        assert_eq!(teams.pull_as_admin(&manifest).await.status, 200);
+        let hold = (!hot).then(|| teams.a.hold_after(On::blob().get(), MIB as u64 / 2));
+        let blob = format!("blobs/{layer}");
+        let mut pull = Box::pin(teams.pull_as_admin(&blob));
+        if let Some(hold) = &hold {
+            tokio::select! {
+                _ = &mut pull => panic!("the remote holds it"),
+                _ = hold.reached(1) => {}
+            }
+        } else {
+            assert_eq!(pull.as_mut().await.status, 200);
+            teams.server.settled().await;
+        }
+        for reference in ["v1", &child] {
+            let url = teams.server.manifest_url("team-b/other", reference);
+            assert_eq!(get(&url).await.status, 200, "b has the manifests");
+        }
+        let url = teams.server.blob_url("team-b/other", &layer);
+        for answer in [get(&url).await, get_range(&url, "0-99").await] {
+            assert_eq!(answer.status, 404, "hot: {hot}");
+        }
+        if let Some(hold) = hold {
+            hold.release();
+            assert_eq!(pull.await.status, 200);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_names_a_private_manifest_is_no_key_to_it() {
+    let teams = Teams::with("visibility = \"private\"").await;
+    let index = ImageBuilder::new(1)
+        .layer(KIB)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .build();
+    teams.a.put_image("private", "v1", &index);
+    teams.b.put_image("other", "v1", &index);
+    let child = index.children().remove(0);
+    teams.b.remove_manifest("other", &child);
+    let manifest = format!("manifests/{child}");
+    assert_eq!(teams.pull_as_admin(&manifest).await.status, 200);
+    let url = teams.server.manifest_url("team-b/other", "v1");
+    assert_eq!(get(&url).await.status, 200);
+    let url = teams.server.manifest_url("team-b/other", &child);
+    assert_eq!(get(&url).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

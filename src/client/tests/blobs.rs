@@ -12,7 +12,7 @@ async fn open(
 ) -> Result<(FakeServer, BlobStream), ClientError> {
     let server = FakeServer::start(reply).await;
     let client = client(remote(server.url()));
-    let stream = client.blob_get(&name(), &blob(), offset).await?;
+    let stream = client.blob_get(&name(), &blob(), offset, 0).await?;
     Ok((server, stream))
 }
 
@@ -118,7 +118,7 @@ async fn bandwidth_slows_the_body() {
     remote.bandwidth = Some(100_000);
     let client = client(remote);
     let began = Instant::now();
-    let mut stream = client.blob_get(&name(), &blob(), 0).await.unwrap();
+    let mut stream = client.blob_get(&name(), &blob(), 0, 0).await.unwrap();
     assert_eq!(read(&mut stream.body).await.unwrap().len(), 30_000);
     assert!(began.elapsed() >= Duration::from_millis(190));
 }

@@ -25,7 +25,7 @@ async fn another_host_gets_the_range_but_no_credentials() {
     let server =
         FakeServer::start(move |seen| basic_then(seen, || Reply::redirect(target.as_str()))).await;
     let client = client(with_password(remote(server.url())));
-    let mut stream = client.blob_get(&name(), &blob(), 4).await.unwrap();
+    let mut stream = client.blob_get(&name(), &blob(), 4, 0).await.unwrap();
     assert_eq!(read(&mut stream.body).await.unwrap(), &BLOB[4..]);
     let seen = cdn.seen();
     assert_eq!(seen[0].target, "/signed?key=1");
@@ -43,7 +43,7 @@ async fn the_same_host_gets_the_credentials_again() {
     })
     .await;
     let client = client(with_password(remote(server.url())));
-    let mut stream = client.blob_get(&name(), &blob(), 0).await.unwrap();
+    let mut stream = client.blob_get(&name(), &blob(), 0, 0).await.unwrap();
     assert_eq!(read(&mut stream.body).await.unwrap(), BLOB);
     assert_eq!(
         server.seen().last().unwrap().header("authorization"),
@@ -55,7 +55,7 @@ async fn refused(location: &str) -> ClientError {
     let location = location.to_owned();
     let server = FakeServer::start(move |_| Reply::redirect(location.clone())).await;
     let client = client(remote(server.url()));
-    let error = client.blob_get(&name(), &blob(), 0).await.unwrap_err();
+    let error = client.blob_get(&name(), &blob(), 0, 0).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
     error
 }
@@ -108,7 +108,7 @@ async fn a_private_remote_with_a_name_may_lead_to_a_private_address() {
     let target = inside.url();
     let server = FakeServer::start(move |_| Reply::redirect(target.as_str())).await;
     let client = client(remote(server.localhost()));
-    client.blob_get(&name(), &blob(), 0).await.unwrap();
+    client.blob_get(&name(), &blob(), 0, 0).await.unwrap();
 }
 
 #[tokio::test]
@@ -117,6 +117,6 @@ async fn a_content_server_that_refuses_says_nothing_about_our_rights() {
     let target = cdn.localhost();
     let server = FakeServer::start(move |_| Reply::redirect(target.as_str())).await;
     let client = client(remote(server.url()));
-    let error = client.blob_get(&name(), &blob(), 0).await.unwrap_err();
+    let error = client.blob_get(&name(), &blob(), 0, 0).await.unwrap_err();
     assert_eq!((error.kind, error.status), (ErrorKind::Invalid, Some(403)));
 }

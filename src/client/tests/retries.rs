@@ -179,9 +179,9 @@ async fn max_connections_counts_open_bodies() {
     let mut remote = remote(server.url());
     remote.max_connections = Some(1);
     let client = client(remote);
-    let held = client.blob_get(&name(), &blob(), 0).await.unwrap();
+    let held = client.blob_get(&name(), &blob(), 0, 0).await.unwrap();
     let waiting = client.manifest_get(&name(), &tag(), Patience::Short).await;
     assert_eq!(waiting.unwrap_err().kind, ErrorKind::TimedOut);
     drop(held);
-    assert!(client.blob_get(&name(), &blob(), 0).await.is_ok());
+    assert!(client.blob_get(&name(), &blob(), 0, 0).await.is_ok());
 }

@@ -145,7 +145,7 @@ async fn https_never_leads_to_http() {
     let mut remote = remote(server.url());
     remote.verify_tls = false;
     let error = client(remote)
-        .blob_get(&name(), &blob(), 0)
+        .blob_get(&name(), &blob(), 0, 0)
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Invalid);

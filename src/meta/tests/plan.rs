@@ -8,6 +8,7 @@ use crate::meta::{blob, list, manifest, repository, tag};
 const STATEMENTS: &[&str] = &[
     blob::SQL_LINKED,
     blob::SQL_SIZE,
+    blob::SQL_PROJECTS,
     blob::SQL_PUT,
     blob::SQL_LINK,
     list::SQL_GET,
@@ -17,6 +18,7 @@ const STATEMENTS: &[&str] = &[
     manifest::SQL_REFERENCE,
     manifest::SQL_REFERENCED_SIZED,
     manifest::SQL_REFERENCED,
+    manifest::SQL_KNOWN,
     manifest::SQL_REFERRERS,
     manifest::SQL_DELETE_TAGS,
     manifest::SQL_DELETE_REFERENCES,

@@ -32,6 +32,17 @@ async fn small_content_is_ready_at_the_first_poll() {
 }
 
 #[tokio::test]
+async fn a_layer_is_never_read_into_memory_as_a_manifest() {
+    let (_folder, store) = new_store().await;
+    for (length, is_read) in [(4 << 20, true), ((4 << 20) + 1, false)] {
+        let bytes = content(length);
+        let digest = Digest::sha256(&bytes);
+        fill(&store, &digest, vec![bytes.clone()]).await;
+        assert_eq!(store.read(&digest).await.unwrap(), is_read.then_some(bytes));
+    }
+}
+
+#[tokio::test]
 async fn content_that_left_the_page_cache_is_read_all_the_same() {
     let (_folder, store) = new_store().await;
     let bytes = content(9 * 1024 * 1024 + 5);

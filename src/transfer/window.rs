@@ -1,0 +1,178 @@
+//! The newest bytes of a running fill, in memory: readers that keep up take them here, before they are in the file.
+//!
+//! ```text
+//! 0 ═══════ in the file ═══════ start ═══ in the window ═══ received
+//!                                  └ whatever is not yet in the file, and what was, as far as the budget goes
+//! ```
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+/// What all windows together keep of what is in files already.
+const BUDGET_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes in all windows of the process.
+pub(super) type Budget = Arc<AtomicUsize>;
+
+/// The newest bytes of one fill.
+pub(super) struct Window {
+    chunks: Mutex<Chunks>,
+    received: watch::Sender<u64>,
+    budget: Budget,
+}
+
+struct Chunks {
+    /// Where the first chunk begins; everything before is in the file.
+    start: u64,
+    chunks: VecDeque<Bytes>,
+}
+
+/// Where bytes are that have been received.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Memory(Bytes),
+    /// The file has them up to here at least.
+    File {
+        until: u64,
+    },
+}
+
+impl Window {
+    /// Of a fill whose file has this many bytes already.
+    pub(super) fn new(in_file: u64, budget: Budget) -> Self {
+        let chunks = Chunks {
+            start: in_file,
+            chunks: VecDeque::new(),
+        };
+        Self {
+            chunks: Mutex::new(chunks),
+            received: watch::Sender::new(in_file),
+            budget,
+        }
+    }
+
+    /// Follows how many bytes of the blob may be read, from memory or from the file.
+    pub(super) fn received(&self) -> watch::Receiver<u64> {
+        self.received.subscribe()
+    }
+
+    /// Takes in the next bytes; `in_file` is how many the file has by now.
+    pub(super) fn push(&self, chunk: Bytes, in_file: u64) {
+        let received = *self.received.borrow() + chunk.len() as u64;
+        self.budget.fetch_add(chunk.len(), Ordering::Relaxed);
+        let mut window = self.lock();
+        window.chunks.push_back(chunk);
+        while self.budget.load(Ordering::Relaxed) > BUDGET_BYTES
+            && window.start + window.first_len() <= in_file
+            && window.chunks.len() > 1
+        {
+            let dropped = window.drop_first();
+            self.budget.fetch_sub(dropped, Ordering::Relaxed);
+        }
+        drop(window);
+        self.received.send_replace(received);
+    }
+
+    /// The bytes at `position`, which have been received, up to `end`.
+    pub(super) fn find(&self, position: u64, end: u64) -> Place {
+        let window = self.lock();
+        let Some(mut skip) = position.checked_sub(window.start) else {
+            return Place::File {
+                until: end.min(window.start),
+            };
+        };
+        for chunk in &window.chunks {
+            if skip < chunk.len() as u64 {
+                let from = usize::try_from(skip).expect("less than the chunk's length");
+                let most = usize::try_from(end - position).unwrap_or(usize::MAX);
+                let to = chunk.len().min(from.saturating_add(most));
+                return Place::Memory(chunk.slice(from..to));
+            }
+            skip -= chunk.len() as u64;
+        }
+        Place::File { until: end }
+    }
+
+    /// Everything is in the file now.
+    pub(super) fn clear(&self) {
+        let mut window = self.lock();
+        let held: usize = window.chunks.iter().map(Bytes::len).sum();
+        window.start += held as u64;
+        window.chunks = VecDeque::new();
+        self.budget.fetch_sub(held, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Chunks> {
+        // Nothing under this lock can leave the chunks half changed.
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Chunks {
+    fn first_len(&self) -> u64 {
+        self.chunks.front().map_or(0, |chunk| chunk.len() as u64)
+    }
+
+    fn drop_first(&mut self) -> usize {
+        let dropped = self.chunks.pop_front().map_or(0, |chunk| chunk.len());
+        self.start += dropped as u64;
+        dropped
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[test]
+    fn bytes_are_found_where_they_are() {
+        let window = Window::new(100, Budget::default());
+        window.push(Bytes::from_static(b"hello"), 100);
+        window.push(Bytes::from_static(b"world"), 100);
+        assert_eq!(*window.received().borrow(), 110);
+        assert_eq!(window.find(40, 110), Place::File { until: 100 });
+        assert_eq!(window.find(40, 60), Place::File { until: 60 });
+        assert_eq!(window.find(103, 110), Place::Memory("lo".into()));
+        assert_eq!(window.find(105, 108), Place::Memory("wor".into()));
+    }
+
+    #[test]
+    fn only_what_is_in_the_file_leaves_and_only_over_budget() {
+        let budget = Budget::default();
+        let window = Window::new(0, budget.clone());
+        let chunk = Bytes::from(vec![7; MIB]);
+        for pushed in 0..40 {
+            window.push(chunk.clone(), 4 * MIB as u64);
+            assert_eq!(window.lock().start == 0, pushed < 32, "{pushed}");
+        }
+        // The file had 4 MiB only: the other 36 stay, whatever the budget says.
+        assert_eq!(window.lock().start, 4 * MIB as u64);
+        assert_eq!(budget.load(Ordering::Relaxed), 36 * MIB);
+        drop(window);
+        assert_eq!(budget.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_cleared_window_sends_readers_to_the_file() {
+        let window = Window::new(0, Budget::default());
+        window.push(Bytes::from_static(b"hello"), 5);
+        window.clear();
+        assert_eq!(window.find(2, 5), Place::File { until: 5 });
+    }
+}
