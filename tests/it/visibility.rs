@@ -236,7 +236,7 @@ async fn a_manifest_that_names_what_only_a_private_project_has_is_no_key_to_it()
         if let Some(hold) = &hold {
             tokio::select! {
                 _ = &mut pull => panic!("the remote holds it"),
-                _ = hold.reached(1) => {}
+                () = hold.reached(1) => {}
             }
         } else {
             assert_eq!(pull.as_mut().await.status, 200);
