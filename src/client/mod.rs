@@ -11,6 +11,7 @@ pub mod error;
 mod guard;
 mod limit;
 mod listing;
+mod lists;
 mod range;
 mod redirect;
 pub mod registry;

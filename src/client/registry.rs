@@ -1,29 +1,25 @@
 //! The requests that a registry takes, with noun-first names.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 pub use super::BlobStreamBody;
 use super::{
-    ClientError, ErrorKind, SetupError, document, listing,
+    ClientError, ErrorKind, SetupError, document,
     range::{ContentRange, content_length},
     retry::Deadline,
     transport::{Answer, Call, Document, Transport},
 };
 use crate::{
     config,
-    oci::{Descriptor, Digest, Manifest, ManifestKind, Name, Path, Reference, Tag, media_type},
+    oci::{Digest, Name, Path, Reference, media_type},
     telemetry::Metrics,
 };
 
 /// Largest manifest that is read (distribution-spec, "Pushing Manifests").
-const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
-const TAGS_PER_PAGE: u32 = 1000;
+pub(super) const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How long a caller waits for the remote's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +34,7 @@ pub enum Patience {
 #[derive(Clone)]
 pub struct RegistryClient {
     remote: Arc<config::Remote>,
-    transport: Arc<Transport>,
+    pub(super) transport: Arc<Transport>,
 }
 
 /// A manifest with what the remote said of it. The digest is computed from the bytes (by the algorithm asked for, else
@@ -94,7 +90,7 @@ impl RegistryClient {
         self.manifest(name, reference, deadline).await
     }
 
-    async fn manifest(
+    pub(super) async fn manifest(
         &self,
         name: &Name,
         reference: &Reference,
@@ -225,133 +221,13 @@ impl RegistryClient {
         }
     }
 
-    /// All tags, every page (bounded), sorted as bytes, without repeats.
-    pub async fn tag_list(&self, name: &Name, patience: Patience) -> Result<Vec<Tag>, ClientError> {
-        let path = format!("{}?n={TAGS_PER_PAGE}", Path::Tags { name: name.clone() });
-        let mut call = list_call("tags", &path, name, "application/json");
-        let deadline = self.deadline(patience);
-        let mut tags = BTreeSet::new();
-        self.each_page(&mut call, deadline, listing::MAX_BYTES, &mut |bytes| {
-            let page =
-                listing::tags(bytes).ok_or_else(|| self.invalid("answers with no tag list"))?;
-            tags.extend(page);
-            self.bounded(tags.len())
-        })
-        .await?;
-        Ok(tags.into_iter().collect())
-    }
-
-    /// All referrers, by the referrers API or else by the tag schema; none is an empty list.
-    pub async fn referrer_list(
-        &self,
-        name: &Name,
-        digest: &Digest,
-        patience: Patience,
-    ) -> Result<Vec<Descriptor>, ClientError> {
-        let deadline = self.deadline(patience);
-        match self.referrers_by_api(name, digest, deadline).await {
-            Err(error) if has_no_referrers_api(&error) => {
-                self.referrers_by_tag(name, digest, self.renewed(deadline))
-                    .await
-            }
-            answer => answer,
-        }
-    }
-
-    async fn referrers_by_api(
-        &self,
-        name: &Name,
-        digest: &Digest,
-        deadline: Deadline,
-    ) -> Result<Vec<Descriptor>, ClientError> {
-        let path = Path::Referrers {
-            name: name.clone(),
-            digest: digest.clone(),
-        };
-        let mut call = list_call("referrers", &path.to_string(), name, media_type::OCI_INDEX);
-        let (mut referrers, mut seen) = (Vec::new(), HashSet::new());
-        self.each_page(&mut call, deadline, MAX_MANIFEST_BYTES, &mut |bytes| {
-            let index = Manifest::parse(bytes);
-            if index.kind != ManifestKind::Index {
-                return Err(self.invalid("answers with no list of referrers"));
-            }
-            let new = index.manifests.into_iter();
-            referrers.extend(new.filter(|referrer| seen.insert(referrer.digest.clone())));
-            self.bounded(referrers.len())
-        })
-        .await?;
-        Ok(referrers)
-    }
-
-    async fn referrers_by_tag(
-        &self,
-        name: &Name,
-        digest: &Digest,
-        deadline: Deadline,
-    ) -> Result<Vec<Descriptor>, ClientError> {
-        let tag = referrers_tag(digest).map_err(|error| self.invalid(error.to_string()))?;
-        match self.manifest(name, &Reference::Tag(tag), deadline).await {
-            Ok(manifest) => Ok(Manifest::parse(&manifest.bytes).manifests),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Reads page after page, each of at most `page_bytes`; all of a short patience's pages share its time.
-    async fn each_page(
-        &self,
-        call: &mut Call,
-        mut deadline: Deadline,
-        page_bytes: u64,
-        read: &mut (dyn FnMut(&[u8]) -> Result<(), ClientError> + Send),
-    ) -> Result<(), ClientError> {
-        let mut pages = listing::Pages::new();
-        loop {
-            let limit = page_bytes.min(pages.bytes_left());
-            let page = self.transport.load(call, limit, deadline).await?;
-            read(&page.bytes)?;
-            let next = pages.after(&page.url, &page.headers, page.bytes.len());
-            let Some(next) = next.map_err(|why| self.invalid(why))? else {
-                return Ok(());
-            };
-            call.page = Some((page.endpoint, next));
-            deadline = self.renewed(deadline);
-        }
-    }
-
-    fn bounded(&self, entries: usize) -> Result<(), ClientError> {
-        if entries > listing::MAX_ENTRIES {
-            return Err(self.invalid("its list is too long"));
-        }
-        Ok(())
-    }
-
-    /// The time for one more request of the same operation: a short patience is one for all of them.
-    fn renewed(&self, deadline: Deadline) -> Deadline {
-        match deadline.patience {
-            Patience::Full => self.deadline(Patience::Full),
-            Patience::Short => deadline,
-        }
-    }
-
-    fn deadline(&self, patience: Patience) -> Deadline {
+    pub(super) fn deadline(&self, patience: Patience) -> Deadline {
         Deadline::new(&self.remote, patience)
     }
 
-    fn invalid(&self, message: impl Into<String>) -> ClientError {
+    pub(super) fn invalid(&self, message: impl Into<String>) -> ClientError {
         ClientError::invalid(self.transport.remote(), message)
     }
-}
-
-/// 404, another 4xx, or an answer that is no index; 501 from those who say it plainly.
-fn has_no_referrers_api(error: &ClientError) -> bool {
-    matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) || error.status == Some(501)
-}
-
-// spec: Referrers Tag Schema — the hexadecimal part is cut to 64 characters.
-fn referrers_tag(digest: &Digest) -> Result<Tag, crate::oci::tag::TagError> {
-    let hex = &digest.hex()[..64];
-    format!("{}-{hex}", digest.algorithm().as_str()).parse()
 }
 
 fn manifest_call(method: Method, name: &Name, reference: &Reference) -> Call {
@@ -375,14 +251,7 @@ fn blob_call(method: Method, name: &Name, digest: &Digest) -> Call {
     call
 }
 
-fn list_call(kind: &'static str, path: &str, name: &Name, accept: &'static str) -> Call {
-    let mut call = call(kind, Method::GET, path, name);
-    call.headers
-        .insert(header::ACCEPT, HeaderValue::from_static(accept));
-    call
-}
-
-fn call(kind: &'static str, method: Method, path: &str, name: &Name) -> Call {
+pub(super) fn call(kind: &'static str, method: Method, path: &str, name: &Name) -> Call {
     let identity: (HeaderName, _) = (
         header::ACCEPT_ENCODING,
         HeaderValue::from_static("identity"),

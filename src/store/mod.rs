@@ -12,11 +12,13 @@ pub mod paths;
 pub mod reader;
 pub mod writer;
 
+mod appender;
 mod buffers;
 mod claims;
 mod folder;
 mod hot;
 mod open_files;
+mod scratch;
 
 #[cfg(test)]
 mod tests;

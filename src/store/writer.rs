@@ -10,18 +10,12 @@
 //! Each step takes the spool and gives it back, so steps never overlap. A step whose future is dropped still reaches
 //! its end on its blocking thread; until then a new spool of the same digest waits.
 
-use std::{
-    fmt,
-    fs::File,
-    io::{self, IoSlice},
-    os::unix::fs::FileExt,
-    sync::Arc,
-};
+use std::{fmt, fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{Blob, Store, StoreError, claims::Claim, folder::write_slices, local::blocking, paths};
+use super::{Blob, Store, StoreError, appender::Appender, claims::Claim, local::blocking, paths};
 use crate::oci::{Digest, Hasher};
 
 /// What one read takes when what an earlier fill left is hashed again.
@@ -34,7 +28,7 @@ const HASH_HERE_BYTES: usize = 64 * 1024;
 pub struct Spool {
     store: Store,
     claim: Claim,
-    file: Arc<File>,
+    appender: Appender,
     hasher: Hasher,
     written: watch::Sender<u64>,
 }
@@ -44,13 +38,13 @@ impl Spool {
     pub(super) fn open(store: Store, claim: Claim) -> Result<Self, StoreError> {
         let digest = claim.digest();
         let file = store.folder.open_spool(digest)?;
+        let path = store.folder.path(&paths::spool(digest));
         let mut hasher = digest.algorithm().hasher();
-        let written = rehash(&file, &mut hasher)
-            .map_err(|e| StoreError::io("read", &store.folder.path(&paths::spool(digest)), e))?;
+        let written = rehash(&file, &mut hasher).map_err(|e| StoreError::io("read", &path, e))?;
         Ok(Self {
             store,
             claim,
-            file: Arc::new(file),
+            appender: Appender::new(file, path),
             hasher,
             written: watch::Sender::new(written),
         })
@@ -69,7 +63,7 @@ impl Spool {
 
     /// The file itself, for readers that follow it; after `commit` it is the blob's.
     pub fn file(&self) -> Arc<File> {
-        Arc::clone(&self.file)
+        Arc::clone(self.appender.file())
     }
 
     /// Appends and hashes, side by side on blocking threads. If the future is dropped all of it is still written; after
@@ -78,29 +72,28 @@ impl Spool {
         let Self {
             store,
             claim,
-            file,
+            mut appender,
             hasher,
             written,
         } = self;
         let hashing = hash(hasher, chunks.clone());
         let writing = blocking(move || {
-            let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
             let position = *written.borrow();
             let reached = |position| {
                 written.send_replace(position);
             };
-            write_slices(&file, &mut slices, position, reached).map_err(|e| {
+            appender.append(&chunks, position, reached).map_err(|e| {
                 let key = paths::spool(claim.digest());
                 StoreError::io("write", &store.folder.path(&key), e)
             })?;
-            Ok((store, claim, file, written))
+            Ok((store, claim, appender, written))
         });
         let (hasher, written_to) = tokio::join!(hashing, writing);
-        let (store, claim, file, written) = written_to?;
+        let (store, claim, appender, written) = written_to?;
         Ok(Self {
             store,
             claim,
-            file,
+            appender,
             hasher,
             written,
         })
@@ -122,7 +115,8 @@ impl Spool {
         }
         Ok(Verified {
             blob: Blob::new(self.file(), self.written()),
-            file: self.file,
+            file: self.file(),
+            went_direct: self.appender.went_direct(),
             store: self.store,
             claim: self.claim,
         })
@@ -188,6 +182,7 @@ pub struct Verified {
     store: Store,
     claim: Claim,
     file: Arc<File>,
+    went_direct: bool,
     blob: Blob,
 }
 
@@ -215,6 +210,11 @@ impl Verified {
                 .folder
                 .place(&self.file, &paths::spool(digest), digest)?;
             self.store.open_files.placed(epoch, digest, &self.blob);
+            if self.went_direct {
+                // Who asks next finds it in the page cache. Nobody waits for that.
+                let blob = self.blob.clone();
+                tokio::task::spawn_blocking(move || blob.warm());
+            }
             Ok(self.blob)
         })
         .await

@@ -43,6 +43,9 @@ struct Leader {
     /// Size of the whole blob in bytes, once anybody said it.
     total: Option<u64>,
     streaming: bool,
+    /// The remote's URL to be asked first: the one after that which broke, or sent wrong content before. One that begins
+    /// each time and never ends must not be all there is.
+    first_url: usize,
 }
 
 impl Drop for Leader {
@@ -67,6 +70,7 @@ impl Leader {
             end: watch::Sender::new(End::Running),
             total,
             streaming: false,
+            first_url: 0,
         }
     }
 
@@ -109,8 +113,13 @@ impl Leader {
     /// Fetches until every byte is in the spool.
     async fn download(&mut self, mut spool: Spool, tail: &Tail) -> Result<Spool, FillError> {
         let mut patience = ProgressClock::new(self.request.client.remote().retry_for);
-        // The URL after the one that broke: one that begins each time and never ends must not be all there is.
-        let mut first_url = 0;
+        let wrong_before = self
+            .permit
+            .fills
+            .inner
+            .wrong_content
+            .get(&self.request.digest);
+        self.first_url = wrong_before.await.unwrap_or(0);
         loop {
             let before = spool.written();
             if before > 0 && self.total == Some(before) {
@@ -124,13 +133,13 @@ impl Leader {
                     &self.request.remote_name,
                     &self.request.digest,
                     before,
-                    first_url,
+                    self.first_url,
                 )
                 .await;
             let broken = match opened {
                 Ok(stream) => {
                     self.announce(tail, &stream);
-                    first_url = stream.url + 1;
+                    self.first_url = stream.url + 1;
                     let source = Source::new(stream, before, self.total, &self.request);
                     let pumped;
                     (spool, pumped) = pump(spool, source, &tail.window).await?;
@@ -188,6 +197,10 @@ impl Leader {
         let verified = match spool.verify().await {
             Ok(verified) => verified,
             Err(StoreError::Mismatch { .. }) => {
+                let wrong = &self.permit.fills.inner.wrong_content;
+                wrong
+                    .insert(self.request.digest.clone(), self.first_url)
+                    .await;
                 let remote = self.request.client.remote().name.clone();
                 let digest = self.request.digest.to_string();
                 return self.fail(FillError::WrongContent { remote, digest });

@@ -3,8 +3,10 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
+use moka::future::Cache;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -20,6 +22,10 @@ use crate::{
     store::Store,
     telemetry::Metrics,
 };
+
+/// How many digests that came wrong are remembered, and for how long.
+const WRONG_CONTENT_KEPT: u64 = 1000;
+const WRONG_CONTENT_KEPT_FOR: Duration = Duration::from_mins(10);
 
 /// What is to be fetched, and for whom.
 #[derive(Clone)]
@@ -58,6 +64,8 @@ pub(super) struct Inner {
     pub(super) meta: Meta,
     pub(super) metrics: Metrics,
     pub(super) shutdown: CancellationToken,
+    /// The URL to be asked first for content that came wrong from the one before.
+    pub(super) wrong_content: Cache<Digest, usize>,
     /// What the windows of all fills keep in memory.
     pub(super) window_budget: Budget,
     tasks: TaskTracker,
@@ -98,6 +106,10 @@ impl Fills {
                 meta,
                 metrics,
                 shutdown,
+                wrong_content: Cache::builder()
+                    .max_capacity(WRONG_CONTENT_KEPT)
+                    .time_to_live(WRONG_CONTENT_KEPT_FOR)
+                    .build(),
                 window_budget: Budget::default(),
                 tasks,
                 running,

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use crate::{
     fill::{KIB, MIB, Scene},
-    harness::{Authority, Client, Fault, On, SlowReader, get, random_bytes},
+    harness::{Authority, Client, FakeRegistry, Fault, On, SlowReader, get, random_bytes},
     server::Setup,
 };
 
@@ -159,4 +159,24 @@ async fn a_client_that_speaks_http_2_sees_a_reset() {
 fn assert_nothing_kept(scene: &Scene) {
     assert!(!scene.spool().exists());
     assert!(!scene.file().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_wrong_content_the_next_url_is_asked() {
+    let (wrong, right) = (FakeRegistry::start().await, FakeRegistry::start().await);
+    let bytes = random_bytes(5, 10 * KIB);
+    let digest = right.put_blob("app", bytes.clone());
+    wrong.put_blob("app", bytes.clone());
+    wrong.fault_always(On::blob().get(), Fault::FlipByteAt(0));
+    let urls = format!("{}\", \"{}", wrong.url(), right.url());
+    let server = Setup::empty()
+        .remote("r", &urls, "")
+        .project("r", "r", "")
+        .start()
+        .await;
+    let url = server.blob_url("r/app", &digest);
+    assert_eq!(get(&url).await.status, 502);
+    let answer = get(&url).await;
+    assert_eq!((answer.status, answer.body), (200, bytes));
+    assert_eq!(wrong.count(On::blob().get()), 1);
 }

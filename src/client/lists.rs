@@ -1,0 +1,146 @@
+//! The lists that a registry gives: tags and referrers, whole and bounded.
+
+use std::collections::{BTreeSet, HashSet};
+
+use http::{HeaderValue, Method, header};
+
+use super::{
+    ClientError, ErrorKind, Patience, RegistryClient, listing,
+    registry::{MAX_MANIFEST_BYTES, call},
+    retry::Deadline,
+    transport::Call,
+};
+use crate::oci::{
+    Descriptor, Digest, Manifest, ManifestKind, Name, Path, Reference, Tag, media_type,
+};
+
+const TAGS_PER_PAGE: u32 = 1000;
+
+impl RegistryClient {
+    /// All tags, every page (bounded), sorted as bytes, without repeats.
+    pub async fn tag_list(&self, name: &Name, patience: Patience) -> Result<Vec<Tag>, ClientError> {
+        let path = format!("{}?n={TAGS_PER_PAGE}", Path::Tags { name: name.clone() });
+        let mut call = list_call("tags", &path, name, "application/json");
+        let deadline = self.deadline(patience);
+        let mut tags = BTreeSet::new();
+        self.each_page(&mut call, deadline, listing::MAX_BYTES, &mut |bytes| {
+            let page =
+                listing::tags(bytes).ok_or_else(|| self.invalid("answers with no tag list"))?;
+            tags.extend(page);
+            self.bounded(tags.len())
+        })
+        .await?;
+        Ok(tags.into_iter().collect())
+    }
+
+    /// All referrers, by the referrers API or else by the tag schema; none is an empty list.
+    pub async fn referrer_list(
+        &self,
+        name: &Name,
+        digest: &Digest,
+        patience: Patience,
+    ) -> Result<Vec<Descriptor>, ClientError> {
+        let deadline = self.deadline(patience);
+        match self.referrers_by_api(name, digest, deadline).await {
+            Err(error) if has_no_referrers_api(&error) => {
+                self.referrers_by_tag(name, digest, self.renewed(deadline))
+                    .await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn referrers_by_api(
+        &self,
+        name: &Name,
+        digest: &Digest,
+        deadline: Deadline,
+    ) -> Result<Vec<Descriptor>, ClientError> {
+        let path = Path::Referrers {
+            name: name.clone(),
+            digest: digest.clone(),
+        };
+        let mut call = list_call("referrers", &path.to_string(), name, media_type::OCI_INDEX);
+        let (mut referrers, mut seen) = (Vec::new(), HashSet::new());
+        self.each_page(&mut call, deadline, MAX_MANIFEST_BYTES, &mut |bytes| {
+            let index = Manifest::parse(bytes);
+            if index.kind != ManifestKind::Index {
+                return Err(self.invalid("answers with no list of referrers"));
+            }
+            let new = index.manifests.into_iter();
+            referrers.extend(new.filter(|referrer| seen.insert(referrer.digest.clone())));
+            self.bounded(referrers.len())
+        })
+        .await?;
+        Ok(referrers)
+    }
+
+    async fn referrers_by_tag(
+        &self,
+        name: &Name,
+        digest: &Digest,
+        deadline: Deadline,
+    ) -> Result<Vec<Descriptor>, ClientError> {
+        let tag = referrers_tag(digest).map_err(|error| self.invalid(error.to_string()))?;
+        match self.manifest(name, &Reference::Tag(tag), deadline).await {
+            Ok(manifest) => Ok(Manifest::parse(&manifest.bytes).manifests),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads page after page, each of at most `page_bytes`; all of a short patience's pages share its time.
+    async fn each_page(
+        &self,
+        call: &mut Call,
+        mut deadline: Deadline,
+        page_bytes: u64,
+        read: &mut (dyn FnMut(&[u8]) -> Result<(), ClientError> + Send),
+    ) -> Result<(), ClientError> {
+        let mut pages = listing::Pages::new();
+        loop {
+            let limit = page_bytes.min(pages.bytes_left());
+            let page = self.transport.load(call, limit, deadline).await?;
+            read(&page.bytes)?;
+            let next = pages.after(&page.url, &page.headers, page.bytes.len());
+            let Some(next) = next.map_err(|why| self.invalid(why))? else {
+                return Ok(());
+            };
+            call.page = Some((page.endpoint, next));
+            deadline = self.renewed(deadline);
+        }
+    }
+
+    fn bounded(&self, entries: usize) -> Result<(), ClientError> {
+        if entries > listing::MAX_ENTRIES {
+            return Err(self.invalid("its list is too long"));
+        }
+        Ok(())
+    }
+
+    /// The time for one more request of the same operation: a short patience is one for all of them.
+    fn renewed(&self, deadline: Deadline) -> Deadline {
+        match deadline.patience {
+            Patience::Full => self.deadline(Patience::Full),
+            Patience::Short => deadline,
+        }
+    }
+}
+
+/// 404, another 4xx, or an answer that is no index; 501 from those who say it plainly.
+fn has_no_referrers_api(error: &ClientError) -> bool {
+    matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) || error.status == Some(501)
+}
+
+// spec: Referrers Tag Schema — the hexadecimal part is cut to 64 characters.
+fn referrers_tag(digest: &Digest) -> Result<Tag, crate::oci::tag::TagError> {
+    let hex = &digest.hex()[..64];
+    format!("{}-{hex}", digest.algorithm().as_str()).parse()
+}
+
+fn list_call(kind: &'static str, path: &str, name: &Name, accept: &'static str) -> Call {
+    let mut call = call(kind, Method::GET, path, name);
+    call.headers
+        .insert(header::ACCEPT, HeaderValue::from_static(accept));
+    call
+}
