@@ -45,6 +45,10 @@ fn chunks(mut bytes: Bytes, lengths: &[usize]) -> Vec<Bytes> {
 }
 
 /// Appends one step; what was told is gapless and never ahead of the file.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "each step is made where it is written"
+)]
 fn append(appender: &mut Appender, bytes: Vec<Bytes>, from: u64) -> u64 {
     let file = Arc::clone(appender.file());
     let mut told = from;
