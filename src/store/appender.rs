@@ -121,7 +121,7 @@ impl Appender {
     }
 
     /// Writes the head of a step and its direct span, up to where it turns out not to be wise; says how far it came.
-    #[expect(clippy::mut_mut, reason = "as `IoSlice::advance_slices` takes them")]
+    #[expect(clippy::mut_mut, reason = "`IoSlice::advance_slices` takes it so")]
     fn append_directly(
         &mut self,
         direct: Direct,
@@ -198,7 +198,7 @@ fn direct_span(position: u64, length: u64) -> Option<Range<u64>> {
 }
 
 /// Takes bytes off the slices: as many as are left of the span and fit.
-#[expect(clippy::mut_mut, reason = "as `IoSlice::advance_slices` takes them")]
+#[expect(clippy::mut_mut, reason = "`IoSlice::advance_slices` takes it so")]
 fn next_piece<'a>(slices: &mut &mut [IoSlice<'_>], scratch: &'a mut [u8], left: u64) -> &'a [u8] {
     let wanted = usize::try_from(left).map_or(SCRATCH_BYTES, |left| left.min(SCRATCH_BYTES));
     let piece = &mut scratch[..wanted];

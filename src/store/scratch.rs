@@ -55,7 +55,7 @@ impl Lease {
     }
 
     /// A buffer, with whatever was in it before.
-    #[expect(clippy::unused_self, reason = "only who holds a lease takes a buffer")]
+    #[expect(clippy::unused_self, reason = "without a lease the pool keeps nothing")]
     pub(super) fn scratch(&self) -> Scratch {
         let unused = pool().unused.pop();
         // Too long by what it takes to begin at a multiple wherever the allocator puts it.

@@ -20,9 +20,6 @@ use crate::{
     store::{Spool, StoreError},
 };
 
-/// How much may wait in memory while the step before is being written.
-const GATHER_BYTES: usize = 4 * 1024 * 1024;
-
 /// Runs one fill to its end.
 pub(super) async fn run(permit: Permit, request: FillRequest) {
     let metrics = permit.fills.inner.metrics.clone();
@@ -294,7 +291,7 @@ async fn pump(
             (_, spool) => idle = spool,
         }
         tokio::select! {
-            chunk = source.next(), if ended.is_none() && gathered_bytes < GATHER_BYTES => match chunk {
+            chunk = source.next(), if ended.is_none() && gathered_bytes < window.room() => match chunk {
                 Ok(Some(chunk)) => {
                     gathered_bytes += chunk.len();
                     window.push(chunk.clone(), *in_file.borrow());

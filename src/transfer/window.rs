@@ -19,6 +19,12 @@ use tokio::sync::watch;
 /// What all windows together keep of what is in files already.
 const BUDGET_BYTES: usize = 32 * 1024 * 1024;
 
+/// What a fill may gather in memory while its last step is being written.
+const GATHER_BYTES: usize = 4 * 1024 * 1024;
+const GATHER_CROWDED_BYTES: usize = 64 * 1024;
+/// More than this in all windows together means that the disk is slower than the remotes.
+const CROWDED_BYTES: usize = 128 * 1024 * 1024;
+
 /// Bytes in all windows of the process.
 pub(super) type Budget = Arc<AtomicUsize>;
 
@@ -79,6 +85,15 @@ impl Window {
         }
         drop(window);
         self.received.send_replace(received);
+    }
+
+    /// How many bytes a fill may gather while its last step is being written: little when all windows hold much.
+    pub(super) fn room(&self) -> usize {
+        if self.budget.load(Ordering::Relaxed) < CROWDED_BYTES {
+            GATHER_BYTES
+        } else {
+            GATHER_CROWDED_BYTES
+        }
     }
 
     /// The bytes at `position`, which have been received, up to `end`.
@@ -166,6 +181,16 @@ mod tests {
         assert_eq!(budget.load(Ordering::Relaxed), 36 * MIB);
         drop(window);
         assert_eq!(budget.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn many_fills_on_a_slow_disk_gather_little() {
+        let budget = Budget::default();
+        let window = Window::new(0, budget.clone());
+        assert_eq!(window.room(), GATHER_BYTES);
+        budget.store(CROWDED_BYTES, Ordering::Relaxed);
+        assert_eq!(window.room(), GATHER_CROWDED_BYTES);
+        budget.store(0, Ordering::Relaxed);
     }
 
     #[test]

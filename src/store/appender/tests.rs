@@ -45,15 +45,11 @@ fn chunks(mut bytes: Bytes, lengths: &[usize]) -> Vec<Bytes> {
 }
 
 /// Appends one step; what was told is gapless and never ahead of the file.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "each step is made where it is written"
-)]
-fn append(appender: &mut Appender, bytes: Vec<Bytes>, from: u64) -> u64 {
+fn append(appender: &mut Appender, bytes: &[Bytes], from: u64) -> u64 {
     let file = Arc::clone(appender.file());
     let mut told = from;
     appender
-        .append(&bytes, from, |position| {
+        .append(bytes, from, |position| {
             assert!(position > told);
             assert_eq!(file.metadata().unwrap().len(), position);
             told = position;
@@ -99,7 +95,7 @@ proptest! {
             appender.pace = Pace::new(0);
             let from = usize::try_from(position).unwrap();
             let to = usize::try_from(position + step).unwrap();
-            let told = append(&mut appender, chunks(all.slice(from..to), &lengths), position);
+            let told = append(&mut appender, &chunks(all.slice(from..to), &lengths), position);
             position += step;
             prop_assert_eq!(told, position);
             let span = direct_span(position - step, step);
@@ -127,9 +123,9 @@ proptest! {
 fn small_steps_go_through_the_page_cache() {
     let folder = folder_on_disk();
     let mut appender = appender_in(folder.path());
-    append(&mut appender, vec![content(MIB - 1)], 0);
+    append(&mut appender, &[content(MIB - 1)], 0);
     assert!(matches!(appender.way, Way::Untried) && !appender.went_direct());
-    append(&mut appender, vec![content(2 * MIB)], MIB - 1);
+    append(&mut appender, &[content(2 * MIB)], MIB - 1);
     assert!(appender.went_direct());
 }
 
@@ -138,7 +134,7 @@ fn a_file_system_in_memory_takes_large_steps_too() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let mut appender = appender_in(folder.path());
     let all = content(5 * MIB + 5);
-    let told = append(&mut appender, chunks(all.clone(), &[70_000]), 0);
+    let told = append(&mut appender, &chunks(all.clone(), &[70_000]), 0);
     assert_eq!(told, 5 * MIB + 5);
     assert!(fs::read(folder.path().join("spool")).unwrap() == all);
 }
@@ -151,7 +147,7 @@ fn a_refused_direct_write_is_made_through_the_page_cache() {
     let direct = Direct::open(&path).unwrap();
     // An offset within a block is what each file system refuses.
     let all = content(3 * MIB);
-    append(&mut appender, vec![all.slice(..7)], 0);
+    append(&mut appender, &[all.slice(..7)], 0);
     let (mut told, rest) = (7, all.slice(7..));
     let mut slices = [IoSlice::new(&rest)];
     let mut slices = slices.as_mut_slice();
@@ -184,7 +180,7 @@ fn a_slow_disk_is_left_to_the_page_cache() {
     let mut appender = appender_in(folder.path());
     appender.pace = Pace::new(u64::MAX);
     let all = content(12 * MIB + 1);
-    append(&mut appender, vec![all.slice(..1), all.slice(1..)], 0);
+    append(&mut appender, &[all.slice(..1), all.slice(1..)], 0);
     assert!(matches!(appender.way, Way::Buffered) && appender.went_direct());
     assert!(fs::read(folder.path().join("spool")).unwrap() == all);
 }
