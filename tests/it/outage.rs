@@ -135,13 +135,11 @@ impl Scene {
         for url in urls {
             let begun = Instant::now();
             let answer = get(&url).await;
-            assert!(
-                (502..=504).contains(&answer.status),
-                "{} {url}",
-                answer.status
-            );
             assert_eq!(answer.error_code(), "UNAVAILABLE");
-            assert_eq!(head(&url).await.status, answer.status);
+            // Which of them depends on whether the last try ends before the time does.
+            for status in [answer.status, head(&url).await.status] {
+                assert!((502..=504).contains(&status), "{status} {url}");
+            }
             assert!(begun.elapsed() < Duration::from_secs(5), "{url}");
         }
     }

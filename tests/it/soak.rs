@@ -21,10 +21,10 @@ use crate::{
 };
 
 const CLIENTS: usize = 6;
-const IMAGES_PER_TURN: u64 = 6;
+const IMAGES_PER_TURN: usize = 20;
 const TURN: Duration = Duration::from_secs(2);
 /// After so many turns everything begins anew, since what was pulled is never evicted here.
-const TURNS_PER_WORLD: u64 = 20;
+const TURNS_PER_WORLD: usize = 10;
 /// No answer takes longer, whatever the remote does.
 const PATIENCE: Duration = Duration::from_secs(30);
 const REPOSITORY: &str = "r/team/app";
@@ -164,7 +164,7 @@ impl World {
 
     /// One thing that a client does, with a new image more often than with an old one.
     async fn visit(&self, random: &mut StdRng) {
-        let oldest = self.images.len().saturating_sub(2 * CLIENTS);
+        let oldest = self.images.len().saturating_sub(IMAGES_PER_TURN);
         let oldest = if random.random_bool(0.2) { 0 } else { oldest };
         let tag = random.random_range(oldest..self.images.len());
         let image = &self.images[tag];
