@@ -2,7 +2,11 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use entrepot::{app::App, config};
+use entrepot::{
+    app::{App, StartError},
+    config,
+    store::StoreError,
+};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -121,17 +125,35 @@ struct Running {
     task: JoinHandle<()>,
 }
 
+/// Builds the application. Another test that starts a program just now holds a copy of the lock's descriptor in its
+/// fork for a moment after this process has closed its own.
+async fn build(load: impl Fn() -> config::Config) -> App {
+    loop {
+        match App::build(load()).await {
+            Err(StartError::Store(StoreError::Locked { .. })) => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            built => return built.expect("the application is built"),
+        }
+    }
+}
+
 impl Running {
     async fn start(folder: &TempDir, environment: &[(String, String)]) -> Self {
         let file = folder.path().join("entrepot.toml");
-        let config = config::load(Some(&file), environment.to_vec())
-            .unwrap_or_else(|error| panic!("{error}"));
+        let load = || {
+            config::load(Some(&file), environment.to_vec())
+                .unwrap_or_else(|error| panic!("{error}"))
+        };
+        let config = load();
         let scheme = if config.server.tls.is_some() {
             "https"
         } else {
             "http"
         };
-        let app = App::build(config).await.expect("the application is built");
+        let app = tokio::time::timeout(PATIENCE, build(load))
+            .await
+            .expect("the data folder is free");
         let server = app.bind().await.expect("free ports");
         let url = format!("{scheme}://{}", server.address());
         let mirror_url = server
