@@ -3,6 +3,7 @@
 
 pub mod access;
 mod builtin;
+pub mod database;
 pub mod error;
 mod later;
 pub mod load;
@@ -18,6 +19,7 @@ mod tree;
 mod value;
 
 pub use access::{Access, Challenge};
+pub use database::{Database, PostgresUrl};
 pub use error::ConfigError;
 pub use load::load;
 pub use log::{Log, LogFormat};
@@ -33,8 +35,7 @@ pub use storage::Storage;
 pub struct Config {
     pub server: Server,
     pub storage: Storage,
-    /// File of the SQLite database.
-    pub database: std::path::PathBuf,
+    pub database: Database,
     pub remotes: Vec<Remote>,
     pub projects: Vec<Project>,
     /// `mirror.offline`: never dial a remote.
