@@ -96,7 +96,7 @@ async fn absence_is_not_cached() {
         .execute(&mut outside)
         .await
         .unwrap();
-    sqlx::query("INSERT INTO link SELECT id, $1 FROM repository")
+    sqlx::query("INSERT INTO link (repository_id, digest) SELECT id, $1 FROM repository")
         .bind(&two)
         .execute(&mut outside)
         .await

@@ -1,5 +1,6 @@
 //! Tests on a real SQLite file.
 
+mod evict;
 mod hot;
 mod manifest;
 mod open;
