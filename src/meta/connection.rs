@@ -1,6 +1,15 @@
 //! Connections of either database, and the pools that they come from.
 
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, pool::PoolConnection};
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgPool, Postgres, Sqlite, SqlitePool, pool::PoolConnection};
+use tokio::time::timeout;
+
+/// A connection that lay idle for longer is tried before it is used: the server may have gone without a word.
+pub(super) const IDLE_TRUST: Duration = Duration::from_secs(1);
+
+/// How long it has to answer then.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One connection. Dropped, it goes back to its pool.
 pub(super) enum Connection {
@@ -49,6 +58,19 @@ impl Connection {
             Self::Sqlite(_) => "BEGIN IMMEDIATE",
             Self::Postgres(_) => "BEGIN",
         }
+    }
+
+    /// Does the database answer?
+    pub(super) async fn is_alive(&mut self) -> bool {
+        let answer = async {
+            match self {
+                Self::Sqlite(connection) => connection.ping().await,
+                Self::Postgres(connection) => connection.ping().await,
+            }
+        };
+        timeout(PING_TIMEOUT, answer)
+            .await
+            .is_ok_and(|answer| answer.is_ok())
     }
 
     async fn close(self) -> Result<(), sqlx::Error> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{TryStreamExt, future::BoxFuture};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
-    time::{timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -59,6 +59,7 @@ impl Meta {
         let task = Writer {
             pool: pools.writer,
             lease: None,
+            used: Instant::now(),
             queue,
             hot: hot.clone(),
             readers: pools.readers.clone(),

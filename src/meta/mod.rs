@@ -45,6 +45,7 @@ mod column;
 mod connection;
 mod handle;
 mod hot;
+mod migration;
 mod operation;
 mod postgres;
 mod sqlite;
