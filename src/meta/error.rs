@@ -42,9 +42,8 @@ pub enum MetaError {
     Corrupt(String),
 }
 
-/// PostgreSQL's codes for a transaction that another one got in the way of: serialization failure, deadlock, and a
-/// foreign key whose row somebody else has just deleted or begun to use.
-const CONFLICTS: &[&str] = &["40001", "40P01", "23503"];
+/// PostgreSQL's codes for a transaction that another one got in the way of: serialization failure and deadlock.
+const CONFLICTS: &[&str] = &["40001", "40P01"];
 
 /// PostgreSQL's code for a statement that took longer than it may.
 const STATEMENT_TIMEOUT: &str = "57014";

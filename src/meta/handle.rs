@@ -164,16 +164,16 @@ impl Meta {
         run: impl for<'c> Fn(&'c mut Connection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, MetaError> {
         self.count_read();
-        let once = async || {
-            let mut lease = self.0.readers.lease().await?;
-            let outcome = run(&mut lease).await;
-            lease.end();
-            Ok::<_, MetaError>(outcome?)
-        };
         let read = async {
-            match once().await {
-                Err(error) if error.is_disconnect() => once().await,
-                outcome => outcome,
+            let mut is_first = true;
+            loop {
+                let mut lease = self.0.readers.lease().await?;
+                let outcome = run(&mut lease).await.map_err(MetaError::from);
+                lease.end();
+                match outcome {
+                    Err(error) if is_first && error.is_disconnect() => is_first = false,
+                    outcome => return outcome,
+                }
             }
         };
         match timeout(READ_TIMEOUT, read).await {

@@ -2,11 +2,9 @@
 
 use std::{str::FromStr, sync::LazyLock, time::Duration};
 
-use futures_util::future::BoxFuture;
 use sqlx::{
     ConnectOptions, Connection, Executor, PgConnection,
     migrate::Migrator,
-    pool::PoolConnectionMetadata,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -32,9 +30,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// How long the server works on one statement, waits for locks included; how long it leaves a transaction open whose
-/// client is silent; after what silence it asks whether the client is there. A replica that vanished holds up nobody.
+/// client is silent; after what silence it asks whether the client is there. A replica that vanished in the middle of a
+/// write holds up the others no longer than that.
 const SESSION: &str = "SET statement_timeout = '10s'; \
-     SET idle_in_transaction_session_timeout = '30s'; \
+     SET idle_in_transaction_session_timeout = '5s'; \
      SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 
 /// How long the start waits for the server.
@@ -102,7 +101,7 @@ fn pool_options() -> PgPoolOptions {
     PgPoolOptions::new()
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .before_acquire(is_alive)
+        .before_acquire(|connection, about| Box::pin(try_idle(connection, about.idle_for)))
         .after_connect(|connection, _| {
             Box::pin(async move {
                 connection.execute(SESSION).await?;
@@ -112,15 +111,10 @@ fn pool_options() -> PgPoolOptions {
 }
 
 /// An error has the pool drop the connection without a farewell, which could hang.
-fn is_alive(
-    connection: &mut PgConnection,
-    about: PoolConnectionMetadata,
-) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
-    Box::pin(async move {
-        if about.idle_for >= IDLE_TRUST {
-            let answer = timeout(PING_TIMEOUT, connection.ping()).await;
-            answer.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
-        }
-        Ok(true)
-    })
+async fn try_idle(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if idle_for >= IDLE_TRUST {
+        let answer = timeout(PING_TIMEOUT, connection.ping()).await;
+        answer.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    }
+    Ok(true)
 }

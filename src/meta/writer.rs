@@ -8,9 +8,10 @@
 //!   generations raised · answers           never before the commit
 //! ```
 //!
-//! Other replicas have writers of their own on the same PostgreSQL. When they get into each other's way (deadlock,
-//! serialization), or the connection is lost before the commit, nothing is written, and each write of the group is
-//! tried again alone. A task of its own for all this: no client that goes away leaves a transaction open.
+//! Other replicas have writers of their own on the same PostgreSQL; a lock that the transaction holds makes them one
+//! after the other (ADR 0006). When somebody else gets in the way (deadlock, serialization), or the connection is lost
+//! before the commit, nothing is written, and each write of the group is tried again alone. A task of its own for all
+//! this: no client that goes away leaves a transaction open.
 
 use std::{sync::Arc, time::Duration};
 
@@ -188,8 +189,8 @@ impl Writer {
         limit: usize,
         changes: &mut Changes,
     ) -> Result<(), Failure> {
-        let begin = connection.begin();
-        command(connection, begin).await.map_err(before_commit)?;
+        let outcome = connection.begin().await;
+        outcome.map_err(|error| before_commit(error.into()))?;
         let begun = Instant::now();
         let mut done = 0;
         loop {

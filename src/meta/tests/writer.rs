@@ -3,10 +3,12 @@
 use std::task::Poll;
 
 use futures_util::future::{join_all, poll_immediate};
+use tokio::time::timeout;
 
 use super::*;
 
 on_both! {
+    a_write_waits_for_the_transaction_of_another_process,
     two_hundred_concurrent_writers_share_few_transactions_and_all_are_durable,
     an_answer_comes_only_after_the_commit,
     a_write_whose_caller_went_away_still_happens,
@@ -26,13 +28,22 @@ async fn commit_many(meta: &Meta, count: usize) -> Vec<Result<(), MetaError>> {
 /// Nobody else writes until the connection is given `ROLLBACK`.
 async fn hold(database: &Database) -> Lease {
     let mut outside = database.outside().await;
-    let begin = if database.is_sqlite() {
-        "BEGIN IMMEDIATE"
-    } else {
-        "BEGIN; LOCK TABLE repository, tag IN EXCLUSIVE MODE"
-    };
-    run(&mut outside, begin).await;
+    outside.begin().await.unwrap();
     outside
+}
+
+async fn a_write_waits_for_the_transaction_of_another_process(database: Database) {
+    let meta = &database.meta;
+    meta.tag_put(&name("p/r"), &tag("one"), row("one", 1))
+        .await
+        .unwrap();
+    let mut held = hold(&database).await;
+    let (repository, other) = (name("p/other"), tag("two"));
+    let mut put = std::pin::pin!(meta.tag_put(&repository, &other, row("two", 1)));
+    let early = timeout(Duration::from_millis(200), &mut put).await;
+    assert!(early.is_err(), "{early:?}");
+    run(&mut held, "ROLLBACK").await;
+    put.await.unwrap();
 }
 
 async fn two_hundred_concurrent_writers_share_few_transactions_and_all_are_durable(
