@@ -31,13 +31,10 @@ mod repository;
 mod tag;
 mod writer;
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::{
-    PgPool,
+    postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 use tempfile::TempDir;
@@ -81,29 +78,31 @@ impl Database {
         matches!(self.at, config::Database::Sqlite(_))
     }
 
-    /// As another process would open it.
+    /// One connection, as another process would open it.
     async fn outside(&self) -> Lease {
-        let pool = match &self.at {
-            config::Database::Sqlite(file) => Pool::Sqlite(sqlite_pool(file).await),
-            config::Database::Postgres(url) => {
-                Pool::Postgres(PgPool::connect(url.expose()).await.unwrap())
+        self.pool().await.lease().await.unwrap()
+    }
+
+    async fn pool(&self) -> Pool {
+        match &self.at {
+            config::Database::Sqlite(file) => {
+                let options = SqliteConnectOptions::new()
+                    .filename(file)
+                    .busy_timeout(Duration::from_secs(5));
+                let pool = SqlitePoolOptions::new().max_connections(1);
+                Pool::Sqlite(pool.connect_with(options).await.unwrap())
             }
-        };
-        pool.lease().await.unwrap()
+            config::Database::Postgres(url) => {
+                let pool = PgPoolOptions::new().max_connections(1);
+                Pool::Postgres(pool.connect(url.expose()).await.unwrap())
+            }
+        }
     }
 
     async fn reopen(self) -> Self {
         self.meta.close().await;
         Self::open(self.at, self.folder).await
     }
-}
-
-async fn sqlite_pool(file: &Path) -> sqlx::SqlitePool {
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .busy_timeout(Duration::from_secs(5));
-    let pool = SqlitePoolOptions::new().max_connections(1);
-    pool.connect_with(options).await.unwrap()
 }
 
 fn postgres_at(url: &str) -> config::Database {

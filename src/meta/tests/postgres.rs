@@ -1,6 +1,6 @@
 //! What only PostgreSQL can do to us: other replicas, and a server that goes away.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::future::{join_all, poll_immediate};
 use tokio::{

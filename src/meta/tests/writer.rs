@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::*;
 
 on_both! {
+    a_connection_that_is_dropped_in_a_transaction_takes_it_along,
     a_write_waits_for_the_transaction_of_another_process,
     two_hundred_concurrent_writers_share_few_transactions_and_all_are_durable,
     an_answer_comes_only_after_the_commit,
@@ -30,6 +31,22 @@ async fn hold(database: &Database) -> Lease {
     let mut outside = database.outside().await;
     outside.begin().await.unwrap();
     outside
+}
+
+async fn a_connection_that_is_dropped_in_a_transaction_takes_it_along(database: Database) {
+    let pool = database.pool().await;
+    let mut lease = pool.lease().await.unwrap();
+    lease.begin().await.unwrap();
+    run(
+        &mut lease,
+        "INSERT INTO repository (name, project, has_content) VALUES ('p/r', 'p', TRUE)",
+    )
+    .await;
+    drop(lease);
+    // There is one connection at a time in this pool.
+    let mut next = pool.lease().await.unwrap();
+    assert_eq!(count(&mut next, "SELECT COUNT(*) FROM repository").await, 0);
+    next.begin().await.unwrap();
 }
 
 async fn a_write_waits_for_the_transaction_of_another_process(database: Database) {
