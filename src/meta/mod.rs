@@ -32,6 +32,7 @@
 //!     }
 //! }
 //! ```
+//! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod blob;
 pub mod error;
