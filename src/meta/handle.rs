@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{TryStreamExt, future::BoxFuture};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
-    time::{timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -60,6 +60,7 @@ impl Meta {
         let task = Writer {
             pool: pools.writer,
             lease: None,
+            used: Instant::now(),
             queue,
             hot: hot.clone(),
             readers: pools.readers.clone(),
@@ -165,16 +166,16 @@ impl Meta {
         run: impl for<'c> Fn(&'c mut Connection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, MetaError> {
         self.count_read();
-        let once = async || {
-            let mut lease = self.0.readers.lease().await?;
-            let outcome = run(&mut lease).await;
-            lease.end();
-            Ok::<_, MetaError>(outcome?)
-        };
         let read = async {
-            match once().await {
-                Err(error) if error.is_disconnect() => once().await,
-                outcome => outcome,
+            let mut is_first = true;
+            loop {
+                let mut lease = self.0.readers.lease().await?;
+                let outcome = run(&mut lease).await.map_err(MetaError::from);
+                lease.end();
+                match outcome {
+                    Err(error) if is_first && error.is_disconnect() => is_first = false,
+                    outcome => return outcome,
+                }
             }
         };
         match timeout(READ_TIMEOUT, read).await {

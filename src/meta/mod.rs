@@ -32,6 +32,7 @@
 //!     }
 //! }
 //! ```
+//! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod blob;
 pub mod error;
@@ -49,6 +50,7 @@ mod column;
 mod connection;
 mod handle;
 mod hot;
+mod migration;
 mod operation;
 mod postgres;
 mod sqlite;

@@ -5,6 +5,19 @@ use std::{collections::HashSet, sync::Arc};
 use super::*;
 use crate::meta::{Removal, Removed, Root};
 
+on_both! {
+    an_image_goes_with_what_is_below_it_its_referrers_and_its_tags,
+    what_another_index_names_stays_and_so_does_what_is_below_that,
+    a_child_of_two_indexes_goes_with_the_one_that_is_above_both,
+    what_is_pinned_seeded_used_since_or_being_filled_is_not_evicted,
+    roots_come_in_the_order_of_their_last_use,
+    manifests_of_an_earlier_version_count_as_used_when_they_came,
+    links_that_nothing_names_are_loose_once_nobody_wanted_them_for_a_while,
+    content_whose_file_is_lost_is_linked_nowhere_and_a_manifest_keeps_its_rows,
+    usage_counts_each_blob_once_wherever_it_is,
+    uses_are_written_when_they_are_flushed,
+}
+
 /// A manifest with these blobs.
 fn image(repository: &str, content: &str, blobs: &[&str]) -> ManifestCommit {
     let mut image = commit(repository, content);
@@ -117,7 +130,7 @@ impl Database {
 
     /// Rows that an earlier version, or a use long ago, would have left.
     async fn run(&self, sql: &'static str) {
-        run(&mut self.outside().await, sql).await;
+        run(&mut *self.outside().await, sql).await;
     }
 }
 
@@ -130,9 +143,7 @@ fn digests<'a>(contents: impl IntoIterator<Item = &'a str>) -> HashSet<Digest> {
     contents.into_iter().map(digest).collect()
 }
 
-#[tokio::test]
-async fn an_image_goes_with_what_is_below_it_its_referrers_and_its_tags() {
-    let database = Database::new().await;
+async fn an_image_goes_with_what_is_below_it_its_referrers_and_its_tags(database: Database) {
     database
         .commit([
             tagged(index("p/r", "index", &["arm", "amd", "never pulled"]), "v1"),
@@ -195,9 +206,7 @@ async fn an_image_goes_with_what_is_below_it_its_referrers_and_its_tags() {
     assert_eq!(database.purge("p/r", "index").await, None);
 }
 
-#[tokio::test]
-async fn what_another_index_names_stays_and_so_does_what_is_below_that() {
-    let database = Database::new().await;
+async fn what_another_index_names_stays_and_so_does_what_is_below_that(database: Database) {
     database
         .commit([
             index("p/r", "old", &["inner", "mine"]),
@@ -228,9 +237,7 @@ async fn what_another_index_names_stays_and_so_does_what_is_below_that() {
     );
 }
 
-#[tokio::test]
-async fn a_child_of_two_indexes_goes_with_the_one_that_is_above_both() {
-    let database = Database::new().await;
+async fn a_child_of_two_indexes_goes_with_the_one_that_is_above_both(database: Database) {
     database
         .commit([
             index("p/r", "top", &["late", "child"]),
@@ -241,9 +248,7 @@ async fn a_child_of_two_indexes_goes_with_the_one_that_is_above_both() {
     assert_eq!(database.purge("p/r", "top").await.unwrap().gone.len(), 3);
 }
 
-#[tokio::test]
-async fn what_is_pinned_seeded_used_since_or_being_filled_is_not_evicted() {
-    let database = Database::new().await;
+async fn what_is_pinned_seeded_used_since_or_being_filled_is_not_evicted(database: Database) {
     database
         .commit([
             tagged(index("p/r", "index", &["child"]), "v1"),
@@ -256,9 +261,9 @@ async fn what_is_pinned_seeded_used_since_or_being_filled_is_not_evicted() {
         digest("child").to_string(),
         "v1".to_owned(),
     ] {
-        let pin = format!("INSERT INTO pin SELECT id, '{reference}', 0 FROM repository");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(pin))
-            .execute(&mut database.outside().await)
+        Statement::new("INSERT INTO pin SELECT id, $1, 0 FROM repository")
+            .bind(reference.as_str())
+            .execute(&mut *database.outside().await)
             .await
             .unwrap();
         assert!(stays().await, "{reference}");
@@ -278,9 +283,7 @@ async fn what_is_pinned_seeded_used_since_or_being_filled_is_not_evicted() {
     assert!(database.evict("p/r", "index", now, &["x"]).await);
 }
 
-#[tokio::test]
-async fn roots_come_in_the_order_of_their_last_use() {
-    let database = Database::new().await;
+async fn roots_come_in_the_order_of_their_last_use(database: Database) {
     database
         .commit([
             index("p/r", "index", &["child"]),
@@ -321,9 +324,7 @@ async fn roots_come_in_the_order_of_their_last_use() {
     assert_eq!(database.root_digests(None).await, order);
 }
 
-#[tokio::test]
-async fn manifests_of_an_earlier_version_count_as_used_when_they_came() {
-    let database = Database::new().await;
+async fn manifests_of_an_earlier_version_count_as_used_when_they_came(database: Database) {
     database.commit([image("p/r", "one", &[])]).await;
     database
         .run("UPDATE manifest SET used_at = 0, created_at = 7000")
@@ -332,9 +333,9 @@ async fn manifests_of_an_earlier_version_count_as_used_when_they_came() {
     assert_eq!(database.roots(None).await[0].used_at, at(7));
 }
 
-#[tokio::test]
-async fn links_that_nothing_names_are_loose_once_nobody_wanted_them_for_a_while() {
-    let database = Database::new().await;
+async fn links_that_nothing_names_are_loose_once_nobody_wanted_them_for_a_while(
+    database: Database,
+) {
     database.link("p/r", &["early", "loose", "wanted"]).await;
     database
         .commit([image("p/r", "image", &["early", "late"])])
@@ -383,9 +384,9 @@ async fn links_that_nothing_names_are_loose_once_nobody_wanted_them_for_a_while(
     assert!(database.has_blob("p/r", "wanted").await);
 }
 
-#[tokio::test]
-async fn content_whose_file_is_lost_is_linked_nowhere_and_a_manifest_keeps_its_rows() {
-    let database = Database::new().await;
+async fn content_whose_file_is_lost_is_linked_nowhere_and_a_manifest_keeps_its_rows(
+    database: Database,
+) {
     database
         .commit([tagged(image("p/r", "image", &["layer"]), "v1")])
         .await;
@@ -407,9 +408,7 @@ async fn content_whose_file_is_lost_is_linked_nowhere_and_a_manifest_keeps_its_r
     assert_eq!(database.meta.gone(10).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn usage_counts_each_blob_once_wherever_it_is() {
-    let database = Database::new().await;
+async fn usage_counts_each_blob_once_wherever_it_is(database: Database) {
     let meta = &database.meta;
     assert_eq!(meta.usage_without(&[]).await.unwrap(), 0);
     database
@@ -428,9 +427,7 @@ async fn usage_counts_each_blob_once_wherever_it_is() {
     assert_eq!(meta.usage_of(&["r"]).await.unwrap(), 0);
 }
 
-#[tokio::test]
-async fn uses_are_written_when_they_are_flushed() {
-    let database = Database::new().await;
+async fn uses_are_written_when_they_are_flushed(database: Database) {
     database.commit([image("p/r", "image", &[])]).await;
     database.run("UPDATE manifest SET used_at = 1").await;
     database.meta.uses().note(&name("p/r"), &digest("image"));
