@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    MetaError,
+    MetaError, Uses,
     changes::HotRows,
     connection::{Connection, Pool},
     operation::{Operation, Request},
@@ -32,6 +32,7 @@ pub struct Meta(Arc<Inner>);
 struct Inner {
     readers: Pool,
     hot: Arc<HotRows>,
+    uses: Uses,
     queue: mpsc::Sender<Request>,
     /// Writes that wait for a place in the queue.
     waiting: TaskTracker,
@@ -73,6 +74,7 @@ impl Meta {
         Ok(Self(Arc::new(Inner {
             readers: pools.readers,
             hot,
+            uses: Uses::default(),
             queue: sender,
             waiting: TaskTracker::new(),
             writer,
@@ -180,6 +182,11 @@ impl Meta {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(MetaError::Timeout),
         }
+    }
+
+    /// What clients got since the last flush.
+    pub fn uses(&self) -> &Uses {
+        &self.0.uses
     }
 
     pub(super) fn hot(&self) -> &HotRows {
