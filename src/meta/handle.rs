@@ -23,6 +23,8 @@ use crate::config::Database;
 /// How long a read waits for a connection and for its rows.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
+const PING: &str = "SELECT CAST(1 AS BIGINT)";
+
 /// All rows; cheap to clone.
 ///
 /// Reads may be dropped at any point. A write happens even when its caller goes away after the first poll.
@@ -93,6 +95,12 @@ impl Meta {
         self.0.writer.wait().await;
     }
 
+    /// Can rows be read now?
+    pub async fn ping(&self) -> Result<(), MetaError> {
+        let answer: Option<(i64,)> = self.fetch_optional(Statement::new(PING)).await?;
+        answer.map(|_| ()).ok_or(MetaError::Timeout)
+    }
+
     /// Hands a write to the writer task and waits until it is durable.
     pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output, MetaError> {
         let (request, answer) = Request::new(operation);
@@ -139,23 +147,38 @@ impl Meta {
     ) -> Result<bool, MetaError> {
         self.count_read();
         let search = async {
-            let mut lease = self.0.readers.lease().await?;
-            let mut rows = statement.fetch(&mut lease);
-            let mut found = false;
-            while let Some(row) = rows.try_next().await? {
-                if is_it(row) {
-                    found = true;
-                    break;
-                }
+            match self.search(&statement, &is_it).await {
+                Err(error) if error.is_disconnect() => self.search(&statement, &is_it).await,
+                outcome => outcome,
             }
-            drop(rows);
-            lease.end();
-            Ok::<_, sqlx::Error>(found)
         };
         match timeout(READ_TIMEOUT, search).await {
-            Ok(found) => Ok(found?),
+            Ok(outcome) => outcome,
             Err(_elapsed) => Err(MetaError::Timeout),
         }
+    }
+
+    async fn search<T: Row>(
+        &self,
+        statement: &Statement,
+        is_it: impl Fn(T) -> bool,
+    ) -> Result<bool, MetaError> {
+        let mut lease = self.0.readers.lease().await?;
+        let mut rows = statement.fetch(&mut lease);
+        let outcome = loop {
+            match rows.try_next().await {
+                Ok(Some(row)) => {
+                    if is_it(row) {
+                        break Ok(true);
+                    }
+                }
+                Ok(None) => break Ok(false),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        drop(rows);
+        lease.end();
+        outcome
     }
 
     /// Runs one statement, once more if its connection turns out to be lost.

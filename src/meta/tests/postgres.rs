@@ -178,13 +178,20 @@ async fn connections_that_the_server_ended_are_made_anew() {
             .unwrap();
         let read = meta.tag_read(&repository, &latest).await.unwrap();
         assert_eq!(read, Some(row("one", second)));
-        run(
-            &mut outside,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        )
-        .await;
+        let blob = digest("blob");
+        end_all(&mut outside).await;
+        assert!(!meta.blob_is_in(&blob, |_| true).await.unwrap());
+        end_all(&mut outside).await;
     }
+}
+
+async fn end_all(connection: &mut Connection) {
+    run(
+        connection,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -192,7 +199,7 @@ async fn while_the_server_is_away_calls_fail_in_time_and_then_all_is_well() {
     for away in [State::Cut, State::Silent] {
         let wire = Wire::new().await;
         let meta = Meta::open(&wire.url).await.unwrap();
-        let (repository, latest) = (name("p/r"), tag("latest"));
+        let (repository, latest, blob) = (name("p/r"), tag("latest"), digest("blob"));
         let put = async |second| meta.tag_put(&repository, &latest, row("one", second)).await;
         put(1).await.unwrap();
         meta.tag_read(&repository, &latest).await.unwrap();
@@ -200,8 +207,11 @@ async fn while_the_server_is_away_calls_fail_in_time_and_then_all_is_well() {
         wire.state.send_replace(away);
         pause();
         let begun = Instant::now();
-        let (written, read) = tokio::join!(put(2), meta.tag_read(&repository, &latest));
+        let read = meta.tag_read(&repository, &latest);
+        let (written, read, search, ping) =
+            tokio::join!(put(2), read, meta.blob_is_in(&blob, |_| true), meta.ping());
         let (written, read) = (written.unwrap_err(), read.unwrap_err());
+        assert!(search.is_err() && ping.is_err());
         assert!(begun.elapsed() <= WRITE_TIMEOUT + Duration::from_secs(1));
         resume();
         assert!(!format!("{written} {written:?} {read} {read:?}").contains("hunter2"));
@@ -210,6 +220,8 @@ async fn while_the_server_is_away_calls_fail_in_time_and_then_all_is_well() {
         put(3).await.unwrap();
         let read = meta.tag_read(&repository, &latest).await.unwrap();
         assert_eq!(read, Some(row("one", 3)));
+        assert!(!meta.blob_is_in(&blob, |_| true).await.unwrap());
+        meta.ping().await.unwrap();
         meta.close().await;
     }
 }
