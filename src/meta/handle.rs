@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     MetaError,
     changes::HotRows,
-    connection::{Connection, Pool},
+    connection::{Connection, Lease, Pool},
     operation::{Operation, Request},
     postgres, sqlite,
     statement::{Row, Statement},
@@ -147,8 +147,10 @@ impl Meta {
     ) -> Result<bool, MetaError> {
         self.count_read();
         let search = async {
-            match self.search(&statement, &is_it).await {
-                Err(error) if error.is_disconnect() => self.search(&statement, &is_it).await,
+            match search(self.0.readers.lease().await?, &statement, &is_it).await {
+                Err(error) if error.is_disconnect() => {
+                    search(self.tried_lease().await?, &statement, &is_it).await
+                }
                 outcome => outcome,
             }
         };
@@ -158,29 +160,6 @@ impl Meta {
         }
     }
 
-    async fn search<T: Row>(
-        &self,
-        statement: &Statement,
-        is_it: impl Fn(T) -> bool,
-    ) -> Result<bool, MetaError> {
-        let mut lease = self.0.readers.lease().await?;
-        let mut rows = statement.fetch(&mut lease);
-        let outcome = loop {
-            match rows.try_next().await {
-                Ok(Some(row)) => {
-                    if is_it(row) {
-                        break Ok(true);
-                    }
-                }
-                Ok(None) => break Ok(false),
-                Err(error) => break Err(error.into()),
-            }
-        };
-        drop(rows);
-        lease.end();
-        outcome
-    }
-
     /// Runs one statement, once more if its connection turns out to be lost.
     async fn read<T>(
         &self,
@@ -188,20 +167,24 @@ impl Meta {
     ) -> Result<T, MetaError> {
         self.count_read();
         let read = async {
-            let mut is_first = true;
-            loop {
-                let mut lease = self.0.readers.lease().await?;
-                let outcome = run(&mut lease).await.map_err(MetaError::from);
-                lease.end();
-                match outcome {
-                    Err(error) if is_first && error.is_disconnect() => is_first = false,
-                    outcome => return outcome,
-                }
+            match once(self.0.readers.lease().await?, &run).await {
+                Err(error) if error.is_disconnect() => once(self.tried_lease().await?, &run).await,
+                outcome => outcome,
             }
         };
         match timeout(READ_TIMEOUT, read).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(MetaError::Timeout),
+        }
+    }
+
+    /// A connection that works. Those of the pool may all have been lost together.
+    async fn tried_lease(&self) -> Result<Lease, MetaError> {
+        loop {
+            let mut lease = self.0.readers.lease().await?;
+            if lease.is_alive().await {
+                return Ok(lease);
+            }
         }
     }
 
@@ -233,4 +216,35 @@ impl Meta {
             .transactions
             .load(std::sync::atomic::Ordering::SeqCst)
     }
+}
+
+async fn once<T>(
+    mut lease: Lease,
+    run: impl for<'c> Fn(&'c mut Connection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+) -> Result<T, MetaError> {
+    let outcome = run(&mut lease).await;
+    lease.end();
+    Ok(outcome?)
+}
+
+async fn search<T: Row>(
+    mut lease: Lease,
+    statement: &Statement,
+    is_it: impl Fn(T) -> bool,
+) -> Result<bool, MetaError> {
+    let mut rows = statement.fetch(&mut lease);
+    let outcome = loop {
+        match rows.try_next().await {
+            Ok(Some(row)) => {
+                if is_it(row) {
+                    break Ok(true);
+                }
+            }
+            Ok(None) => break Ok(false),
+            Err(error) => break Err(error.into()),
+        }
+    };
+    drop(rows);
+    lease.end();
+    outcome
 }
