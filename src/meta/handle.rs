@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    MetaError,
+    MetaError, Uses,
     changes::HotRows,
     connection::{Connection, Lease, Pool},
     operation::{Operation, Request},
@@ -34,6 +34,7 @@ pub struct Meta(Arc<Inner>);
 struct Inner {
     readers: Pool,
     hot: Arc<HotRows>,
+    uses: Uses,
     queue: mpsc::Sender<Request>,
     /// Writes that wait for a place in the queue.
     waiting: TaskTracker,
@@ -75,6 +76,7 @@ impl Meta {
         Ok(Self(Arc::new(Inner {
             readers: pools.readers,
             hot,
+            uses: Uses::default(),
             queue: sender,
             waiting: TaskTracker::new(),
             writer,
@@ -186,6 +188,11 @@ impl Meta {
                 return Ok(lease);
             }
         }
+    }
+
+    /// What clients got since the last flush.
+    pub fn uses(&self) -> &Uses {
+        &self.0.uses
     }
 
     pub(super) fn hot(&self) -> &HotRows {

@@ -177,7 +177,7 @@ async fn a_deleted_referrer_is_no_longer_listed(database: Database) {
     let mut referrer = commit("p/r", "signature");
     referrer.manifest.subject = Some(descriptor("subject", Some(9)));
     meta.manifest_commit(referrer).await.unwrap();
-    meta.manifest_delete(&name("p/r"), &digest("signature"))
+    meta.image_delete(&name("p/r"), &digest("signature"), Removal::Purge)
         .await
         .unwrap();
     let referrers = meta
@@ -212,7 +212,7 @@ async fn a_deleted_manifest_takes_its_tags_references_and_unused_blob_with_it(da
             .is_some()
     );
 
-    meta.manifest_delete(&repository, &digest("image"))
+    meta.image_delete(&repository, &digest("image"), Removal::Purge)
         .await
         .unwrap();
     assert_eq!(
@@ -230,11 +230,11 @@ async fn a_deleted_manifest_takes_its_tags_references_and_unused_blob_with_it(da
     );
     // The other repository still has it.
     assert_eq!(meta.blob_size(&digest("image")).await.unwrap(), Some(123));
-    meta.manifest_delete(&name("p/elsewhere"), &digest("image"))
+    meta.image_delete(&name("p/elsewhere"), &digest("image"), Removal::Purge)
         .await
         .unwrap();
     assert_eq!(meta.blob_size(&digest("image")).await.unwrap(), None);
-    meta.manifest_delete(&repository, &digest("image"))
+    meta.image_delete(&repository, &digest("image"), Removal::Purge)
         .await
         .unwrap();
 }

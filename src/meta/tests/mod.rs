@@ -20,6 +20,7 @@ macro_rules! on_both {
     };
 }
 
+mod evict;
 mod hot;
 mod manifest;
 mod open;

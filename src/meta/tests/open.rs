@@ -126,7 +126,7 @@ async fn a_database_that_a_newer_version_has_broken_with_is_refused(database: Da
             error,
             MetaError::Newer {
                 found: 9000,
-                known: 1,
+                known: 2..,
                 ..
             }
         ),
