@@ -56,7 +56,7 @@ struct State {
     outstanding: u64,
     /// Spools that nobody writes to.
     left: u64,
-    /// What was missing on the disk for the largest reservation that was refused since eviction last asked.
+    /// What was missing on the disk for the largest reservation that was refused since eviction last made room.
     wanted: u64,
 }
 
@@ -170,8 +170,8 @@ impl Space {
         state.projects.iter().map(standing).collect()
     }
 
-    /// Bytes that are missing on the disk: to its floor, or for what was refused since the last call, if that is no more
-    /// than half of what is cached. One blob is not worth everything else.
+    /// Bytes that are missing on the disk: to its floor, or for what was refused, if that is no more than half of what is
+    /// cached. One blob is not worth everything else.
     pub async fn missing_on_disk(&self) -> Result<u64, StoreError> {
         let free = self.inner.store.free_bytes().await?;
         let floor = self.inner.free_floor_bytes;
@@ -180,14 +180,29 @@ impl Space {
             0 => 0,
             missing => missing + floor / 20,
         };
-        let mut state = self.lock();
-        let wanted = std::mem::take(&mut state.wanted);
+        let state = self.lock();
+        let wanted = state.wanted;
         let for_fill = if wanted <= state.all.cached / 2 {
             wanted
         } else {
             0
         };
         Ok(to_floor.max(for_fill))
+    }
+
+    /// What was refused until now has its room, or will not get it.
+    pub fn forget_wanted(&self) {
+        self.lock().wanted = 0;
+    }
+
+    /// Sets room aside, so that eviction can write when nobody else can.
+    pub async fn keep_reserve(&self) -> Result<(), StoreError> {
+        self.inner.store.keep_reserve().await
+    }
+
+    /// Gives it up; `false` if there is none.
+    pub async fn spend_reserve(&self) -> Result<bool, StoreError> {
+        self.inner.store.spend_reserve().await
     }
 
     /// Notes a sum over all rows. What was reserved when it was begun may be counted twice, until the next one.

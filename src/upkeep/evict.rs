@@ -135,13 +135,7 @@ impl Evictor {
     /// Evicts what is too much now; waits for a run that is under way. May be dropped: the next run does the rest.
     pub async fn run_once(&self) -> Evicted {
         let _alone = self.inner.running.lock().await;
-        let evicted = self.inner.evict().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot evict: {error}");
-            Evicted {
-                in_vain: true,
-                ..Evicted::default()
-            }
-        });
+        let evicted = self.inner.evict_at_any_price().await;
         let Evicted {
             images,
             blobs,
@@ -156,6 +150,30 @@ impl Evictor {
 }
 
 impl Inner {
+    /// Evicts with what room there is to write rows; without any, with the room that was set aside.
+    async fn evict_at_any_price(&self) -> Evicted {
+        let mut evicted = self.evict().await;
+        if evicted.is_err() && matches!(self.space().spend_reserve().await, Ok(true)) {
+            evicted = self.evict().await;
+        }
+        match evicted {
+            Ok(evicted) => {
+                // On a disk that is still full the next run tries again.
+                if let Err(error) = self.space().keep_reserve().await {
+                    tracing::debug!(%error, "no room can be set aside: {error}");
+                }
+                evicted
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot evict: {error}");
+                Evicted {
+                    in_vain: true,
+                    ..Evicted::default()
+                }
+            }
+        }
+    }
+
     async fn evict(&self) -> Result<Evicted, ReconcileError> {
         let mut evicted = Evicted::default();
         for (project, _) in self.space().project_standings() {
@@ -185,10 +203,12 @@ impl Inner {
     }
 
     async fn keep_floor(&self) -> Result<Evicted, ReconcileError> {
-        match self.space().missing_on_disk().await? {
-            0 => Ok(Evicted::default()),
-            missing => self.make_room(Scope::Disk, missing).await,
-        }
+        let evicted = match self.space().missing_on_disk().await? {
+            0 => Evicted::default(),
+            missing => self.make_room(Scope::Disk, missing).await?,
+        };
+        self.space().forget_wanted();
+        Ok(evicted)
     }
 
     fn standing(&self, project: Option<&str>) -> Standing {

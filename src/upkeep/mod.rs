@@ -10,3 +10,6 @@ pub mod uses;
 pub use evict::{Evicted, Evictor};
 pub use leftovers::Leftovers;
 pub use scrub::{Scrubbed, Scrubber};
+
+#[cfg(test)]
+mod tests;
