@@ -3,7 +3,8 @@
 //! 1. URLs in their order, those that are down (`health`) or limit us (`budget`) passed over.
 //! 2. While another one is left, each has a short time for its headers: one that hangs costs no more than that, and that
 //!    once, since it is down then.
-//! 3. All down: who has something cached is told at once; who has nothing asks all the same, each for an equal time.
+//! 3. All down: who has something cached is told at once, unless it is by bad answers; who has nothing asks all the same,
+//!    each for an equal time.
 //! 4. What they said together, failures from memory included, in their order (`retry::merge`); then again, if that may
 //!    help and the patience allows it.
 
@@ -49,8 +50,13 @@ impl Target {
         matches!(self.standing, Standing::Ready)
     }
 
-    fn is_down(&self) -> bool {
-        matches!(self.standing, Standing::Down(_))
+    /// To be asked when no URL is ready. One that answers badly costs no time, and it may be one thing alone that it
+    /// answers badly to; on silence nobody waits who has something cached.
+    fn is_last_resort(&self, patience: Patience) -> bool {
+        let Standing::Down(failure) = &self.standing else {
+            return false;
+        };
+        patience == Patience::Full || !failure.silent
     }
 }
 
@@ -175,8 +181,7 @@ impl Transport {
         let mut targets = self.targets(call, deadline)?;
         let last_resort = !targets.iter().any(Target::is_ready);
         let may_ask = |target: &&mut Target| {
-            target.is_ready()
-                || (last_resort && target.is_down() && deadline.patience == Patience::Full)
+            target.is_ready() || (last_resort && target.is_last_resort(deadline.patience))
         };
         let chosen: Vec<&mut Target> = targets.iter_mut().filter(may_ask).collect();
         let count = u32::try_from(chosen.len()).unwrap_or(u32::MAX);

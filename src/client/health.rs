@@ -7,7 +7,7 @@
 //!      └── an answer to the watch's probe, or to a call ───┘
 //! ```
 //!
-//! A URL of which nobody answers is passed over at once, and who has something cached does not wait for it. That it
+//! A URL where nobody is there is passed over at once, and who has something cached does not wait for it. That it
 //! answers again is noticed by [`watch`], not at a client's cost; each opening without a good answer to a call in
 //! between makes the watch slower, so that one that answers probes and nothing else is not asked every second.
 

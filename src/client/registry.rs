@@ -26,7 +26,7 @@ pub(super) const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
 pub enum Patience {
     /// Nothing cached: `header_timeout`, with retries.
     Full,
-    /// Something cached can be served: `answer_timeout` in all, and nothing at all while no URL answers.
+    /// Something cached can be served: `answer_timeout` in all, and no time at all while nobody is there.
     Short,
 }
 
