@@ -13,7 +13,7 @@ use crate::{
     telemetry::{Metrics, metrics::EXPOSITION_TYPE},
 };
 
-/// A database that takes longer for a look at nothing is not ready.
+/// A database that takes longer for an answer is not ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 const ABOUT: &str = concat!(
@@ -35,8 +35,8 @@ pub(super) async fn health() -> &'static str {
 
 /// 200 while store and database can be used; what remotes do does not matter.
 pub(super) async fn ready(State(meta): State<Meta>) -> Response {
-    match tokio::time::timeout(READY_TIMEOUT, meta.repositories(&[], None, 1)).await {
-        Ok(Ok(_)) => "ok\n".into_response(),
+    match tokio::time::timeout(READY_TIMEOUT, meta.ping()).await {
+        Ok(Ok(())) => "ok\n".into_response(),
         Ok(Err(_)) | Err(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the database is not available\n",

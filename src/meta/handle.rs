@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     MetaError, Uses,
     changes::HotRows,
-    connection::{Connection, Pool},
+    connection::{Connection, Lease, Pool},
     operation::{Operation, Request},
     postgres, sqlite,
     statement::{Row, Statement},
@@ -22,6 +22,8 @@ use crate::config::Database;
 
 /// How long a read waits for a connection and for its rows.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(15);
+
+const PING: &str = "SELECT CAST(1 AS BIGINT)";
 
 /// All rows; cheap to clone.
 ///
@@ -95,6 +97,12 @@ impl Meta {
         self.0.writer.wait().await;
     }
 
+    /// Can rows be read now?
+    pub async fn ping(&self) -> Result<(), MetaError> {
+        let answer: Option<(i64,)> = self.fetch_optional(Statement::new(PING)).await?;
+        answer.map(|_| ()).ok_or(MetaError::Timeout)
+    }
+
     /// Hands a write to the writer task and waits until it is durable.
     pub(super) async fn write<O: Operation>(&self, operation: O) -> Result<O::Output, MetaError> {
         let (request, answer) = Request::new(operation);
@@ -141,21 +149,15 @@ impl Meta {
     ) -> Result<bool, MetaError> {
         self.count_read();
         let search = async {
-            let mut lease = self.0.readers.lease().await?;
-            let mut rows = statement.fetch(&mut lease);
-            let mut found = false;
-            while let Some(row) = rows.try_next().await? {
-                if is_it(row) {
-                    found = true;
-                    break;
+            match search(self.0.readers.lease().await?, &statement, &is_it).await {
+                Err(error) if error.is_disconnect() => {
+                    search(self.tried_lease().await?, &statement, &is_it).await
                 }
+                outcome => outcome,
             }
-            drop(rows);
-            lease.end();
-            Ok::<_, sqlx::Error>(found)
         };
         match timeout(READ_TIMEOUT, search).await {
-            Ok(found) => Ok(found?),
+            Ok(outcome) => outcome,
             Err(_elapsed) => Err(MetaError::Timeout),
         }
     }
@@ -167,20 +169,24 @@ impl Meta {
     ) -> Result<T, MetaError> {
         self.count_read();
         let read = async {
-            let mut is_first = true;
-            loop {
-                let mut lease = self.0.readers.lease().await?;
-                let outcome = run(&mut lease).await.map_err(MetaError::from);
-                lease.end();
-                match outcome {
-                    Err(error) if is_first && error.is_disconnect() => is_first = false,
-                    outcome => return outcome,
-                }
+            match once(self.0.readers.lease().await?, &run).await {
+                Err(error) if error.is_disconnect() => once(self.tried_lease().await?, &run).await,
+                outcome => outcome,
             }
         };
         match timeout(READ_TIMEOUT, read).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(MetaError::Timeout),
+        }
+    }
+
+    /// A connection that works. Those of the pool may all have been lost together.
+    async fn tried_lease(&self) -> Result<Lease, MetaError> {
+        loop {
+            let mut lease = self.0.readers.lease().await?;
+            if lease.is_alive().await {
+                return Ok(lease);
+            }
         }
     }
 
@@ -217,4 +223,35 @@ impl Meta {
             .transactions
             .load(std::sync::atomic::Ordering::SeqCst)
     }
+}
+
+async fn once<T>(
+    mut lease: Lease,
+    run: impl for<'c> Fn(&'c mut Connection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+) -> Result<T, MetaError> {
+    let outcome = run(&mut lease).await;
+    lease.end();
+    Ok(outcome?)
+}
+
+async fn search<T: Row>(
+    mut lease: Lease,
+    statement: &Statement,
+    is_it: impl Fn(T) -> bool,
+) -> Result<bool, MetaError> {
+    let mut rows = statement.fetch(&mut lease);
+    let outcome = loop {
+        match rows.try_next().await {
+            Ok(Some(row)) => {
+                if is_it(row) {
+                    break Ok(true);
+                }
+            }
+            Ok(None) => break Ok(false),
+            Err(error) => break Err(error.into()),
+        }
+    };
+    drop(rows);
+    lease.end();
+    outcome
 }

@@ -47,6 +47,8 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(20);
 const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SAVEPOINT: &str = "SAVEPOINT operation";
@@ -94,11 +96,18 @@ impl Writer {
                 ended => answer(group, ended),
             }
         }
+        if timeout(CLOSE_TIMEOUT, self.close()).await.is_err() {
+            tracing::warn!("the database did not close in time");
+        }
+    }
+
+    /// The writer's connection last: it writes back the log of SQLite.
+    async fn close(&mut self) {
         self.readers.close().await;
         if let Some(lease) = self.lease.take()
             && let Err(error) = lease.close().await
         {
-            tracing::warn!(%error, "the database could not be closed cleanly");
+            tracing::warn!(%error, "the database could not be closed cleanly: {error}");
         }
         self.pool.close().await;
     }
