@@ -2,6 +2,7 @@
 
 mod blobs_ranges;
 mod errors;
+mod failover;
 mod fidelity;
 mod fill;
 mod fill_lengths;
@@ -24,6 +25,7 @@ mod postgres;
 mod postgres_server;
 mod private_projects;
 mod process;
+mod rate_limit;
 mod redirects;
 mod referrers;
 mod remote_auth;
