@@ -16,6 +16,7 @@ mod section;
 pub mod server;
 pub mod storage;
 mod tree;
+pub mod upkeep;
 mod value;
 
 pub use access::{Access, Challenge};
@@ -29,6 +30,7 @@ pub use remote::{Provider, Remote};
 pub use secret::Secret;
 pub use server::{Server, TlsFiles};
 pub use storage::Storage;
+pub use upkeep::Upkeep;
 
 /// Everything the process was told, validated.
 #[derive(Debug, Clone)]
@@ -41,6 +43,7 @@ pub struct Config {
     /// `mirror.offline`: never dial a remote.
     pub offline: bool,
     pub access: Access,
+    pub upkeep: Upkeep,
     pub log: Log,
     /// Keys that are set but that this version does not act on yet; told at start.
     pub without_effect: Vec<String>,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use moka::future::Cache;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::{
     ManifestContent, MirrorError, Outcome, Projects, Repository,
@@ -18,7 +18,6 @@ use crate::{
     meta::{ListRow, Meta},
     oci::{Digest, Name, Reference, Tag},
     store::Store,
-    telemetry::Metrics,
     transfer::Fills,
 };
 
@@ -38,12 +37,10 @@ pub struct Parts {
     pub clients: HashMap<String, RegistryClient>,
     pub store: Store,
     pub meta: Meta,
-    pub metrics: Metrics,
+    pub fills: Fills,
     /// Never dial a remote.
     pub offline: bool,
-    /// Ends fills.
-    pub shutdown: CancellationToken,
-    /// Holds fills and questions to remotes.
+    /// Holds questions to remotes.
     pub tasks: TaskTracker,
 }
 
@@ -78,18 +75,10 @@ impl Mirror {
             clients,
             store,
             meta,
-            metrics,
+            fills,
             offline,
-            shutdown,
             tasks,
         } = parts;
-        let fills = Fills::new(
-            store.clone(),
-            meta.clone(),
-            metrics,
-            shutdown,
-            tasks.clone(),
-        );
         let inner = Inner {
             projects,
             clients,

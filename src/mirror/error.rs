@@ -9,6 +9,9 @@ use crate::{
     transfer::FillError,
 };
 
+/// When a client that found all turns taken may ask again.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// Messages are for clients: no credentials, no inner text. Shared by all who waited, so cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MirrorError {
@@ -67,6 +70,10 @@ impl From<FillError> for MirrorError {
             FillError::Shutdown => Self::Unavailable {
                 message: error.to_string(),
                 retry_after: None,
+            },
+            FillError::Busy => Self::Unavailable {
+                message: error.to_string(),
+                retry_after: Some(BUSY_RETRY_AFTER),
             },
             FillError::Store(_) | FillError::Abandoned => Self::internal("fill", &error),
         }

@@ -44,10 +44,15 @@ impl Mirror {
         repository: &Repository,
         reference: &Reference,
     ) -> Result<Answer<ManifestContent>, MirrorError> {
-        match reference {
+        let answer = match reference {
             Reference::Digest(digest) => self.manifest_by_digest(repository, digest).await,
             Reference::Tag(tag) => self.manifest_by_tag(repository, tag).await,
-        }
+        }?;
+        self.inner
+            .meta
+            .uses()
+            .note(&repository.name, &answer.content.digest);
+        Ok(answer)
     }
 
     /// Answers `HEAD manifests/<reference>`.
@@ -291,7 +296,6 @@ impl Mirror {
             media_type,
             digest,
         } = fetched;
-        self.inner.store.put(&digest, bytes.clone()).await?;
         let content = ManifestContent {
             digest,
             media_type,
@@ -301,9 +305,10 @@ impl Mirror {
             Reference::Tag(tag) => Some((tag.clone(), SystemTime::now())),
             Reference::Digest(_) => None,
         };
-        self.commit(repository, &content, tag).await?;
+        let kept = self.keep(repository, &content, tag).await;
         tracing::info!(repository = %repository.name, %reference, digest = %content.digest, remote = client.remote().name, "fetched a manifest");
-        Ok((content, Outcome::Miss))
+        let outcome = if kept { Outcome::Miss } else { Outcome::Bypass };
+        Ok((content, outcome))
     }
 
     /// A manifest that is here for another repository becomes visible in this one, if this one has a right of its own:
@@ -344,8 +349,35 @@ impl Mirror {
             media_type,
             bytes,
         };
-        self.commit(repository, &content, None).await?;
+        self.keep(repository, &content, None).await;
         Ok(Some(content))
+    }
+
+    /// Keeps bytes and rows of a manifest. One that cannot be kept is served all the same.
+    async fn keep(
+        &self,
+        repository: &Repository,
+        content: &ManifestContent,
+        tag: Option<(Tag, SystemTime)>,
+    ) -> bool {
+        let ManifestContent { digest, bytes, .. } = content;
+        let keep = async {
+            let put = self
+                .inner
+                .fills
+                .put(&repository.name, digest, bytes.clone());
+            let Some(put) = put.await? else {
+                tracing::warn!(repository = %repository.name, %digest, "there is no room for a manifest; it is passed on");
+                return Ok(false);
+            };
+            self.commit(repository, content, tag).await?;
+            put.settle().await;
+            Ok(true)
+        };
+        keep.await.unwrap_or_else(|error: MirrorError| {
+            tracing::error!(repository = %repository.name, %digest, %error, "cannot keep a manifest");
+            false
+        })
     }
 
     async fn commit(

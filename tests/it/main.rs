@@ -1,7 +1,9 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
 mod blobs_ranges;
+mod damage;
 mod errors;
+mod eviction;
 mod failover;
 mod fidelity;
 mod fill;
@@ -12,6 +14,7 @@ mod fill_sharing;
 mod fill_wrong_content;
 mod forward_proxy;
 mod freshness;
+mod full_disk;
 mod harness;
 mod harness_selftest;
 mod layering;
@@ -37,6 +40,7 @@ mod routing;
 mod server;
 mod sharing;
 mod shutdown;
+mod small_disk;
 mod soak;
 mod start;
 mod visibility;
