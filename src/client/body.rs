@@ -10,15 +10,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep},
-};
+use tokio::time::{Instant, Sleep};
 
 use super::{
-    ClientError, ErrorKind,
+    ClientError, ErrorKind, Priority,
     error::{Failure, innermost},
-    limit::Bandwidth,
+    limit::{Bandwidth, Slot},
 };
 use crate::telemetry::Metrics;
 
@@ -29,6 +26,7 @@ pub(super) struct BodyContext {
     pub(super) metrics: Metrics,
     pub(super) idle_timeout: Duration,
     pub(super) bandwidth: Option<Arc<Bandwidth>>,
+    pub(super) priority: Priority,
 }
 
 /// The bytes of an open download, in chunks. Waiting is only counted against the remote while somebody reads.
@@ -44,7 +42,7 @@ pub struct BlobStreamBody {
     timer: Pin<Box<Sleep>>,
     waiting: bool,
     ended: bool,
-    _slot: Option<OwnedSemaphorePermit>,
+    _slot: Option<Slot>,
 }
 
 impl fmt::Debug for BlobStreamBody {
@@ -61,7 +59,7 @@ impl BlobStreamBody {
         context: BodyContext,
         body: reqwest::Body,
         expected: Option<u64>,
-        slot: Option<OwnedSemaphorePermit>,
+        slot: Option<Slot>,
     ) -> Self {
         Self {
             context,
@@ -142,7 +140,7 @@ impl BlobStreamBody {
             return Poll::Ready(std::mem::take(&mut self.held));
         };
         loop {
-            match bandwidth.take(self.held.len()) {
+            match bandwidth.take(self.held.len(), self.context.priority) {
                 Ok(granted) => return Poll::Ready(self.held.split_to(granted)),
                 Err(wait) => self.timer.as_mut().reset(Instant::now() + wait),
             }
@@ -218,7 +216,10 @@ impl BlobStreamBody {
                 Some(Ok(chunk)) => whole.extend_from_slice(&chunk),
                 Some(Err(error)) => {
                     let again = error.kind != ErrorKind::Invalid;
-                    return Err(Failure { error, again });
+                    return Err(Failure {
+                        again,
+                        ..Failure::from(error)
+                    });
                 }
             }
         }

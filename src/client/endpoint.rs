@@ -7,14 +7,17 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use rustls::ClientConfig;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
-    ClientError,
+    ClientError, ErrorKind,
     authorize::Scheme,
+    budget::{Budget, Cost},
     error::Failure,
     guard::{Guard, GuardedResolver},
+    health::{self, Health},
     redirect::Trail,
 };
 use crate::{config, telemetry::Metrics};
@@ -24,8 +27,10 @@ const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every request of one remote has in common.
+#[derive(Clone)]
 pub(super) struct Wire {
     pub(super) remote: Arc<str>,
     pub(super) metrics: Metrics,
@@ -38,6 +43,10 @@ pub(super) struct Endpoint {
     pub(super) url: Url,
     /// How it wanted to be asked last time.
     pub(super) scheme: ArcSwapOption<Scheme>,
+    pub(super) health: Health,
+    pub(super) budget: Budget,
+    /// Ends its watches.
+    stop: CancellationToken,
     http: reqwest::Client,
     guard: Arc<Guard>,
 }
@@ -65,6 +74,8 @@ impl Endpoint {
         remote: &config::Remote,
         url: Url,
         tls: ClientConfig,
+        metrics: &Metrics,
+        stop: CancellationToken,
     ) -> Result<Self, String> {
         let proxies = proxy_hosts(remote.proxy.as_ref());
         let guard = Arc::new(Guard::new(&url, &remote.realms, proxies));
@@ -82,17 +93,22 @@ impl Endpoint {
             .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .http2_adaptive_window(true)
-            // A connection that died unnoticed would take every request with it.
+            // A connection that died unnoticed would take every request and every probe with it.
             .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
+            .http2_keep_alive_while_idle(true)
             .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
             .http2_max_header_list_size(MAX_HEADER_LIST_BYTES);
         if let Some(proxy) = &remote.proxy {
             let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|error| error.to_string())?;
             builder = builder.proxy(proxy);
         }
+        let label = url.as_str().trim_end_matches('/');
         Ok(Self {
+            health: Health::new(metrics.remote_healthy(&remote.name, label)),
+            budget: Budget::new(remote.rate_reserve),
             url,
             scheme: ArcSwapOption::empty(),
+            stop,
             http: builder.build().map_err(|error| error.to_string())?,
             guard,
         })
@@ -117,6 +133,52 @@ impl Endpoint {
                 let foreign = trail.left_origin();
                 return Ok(Incoming { response, foreign });
             }
+        }
+    }
+
+    /// Takes note of how a call that began then has ended; `None`: well.
+    pub(super) fn note(self: &Arc<Self>, wire: &Wire, began: Instant, failure: Option<&Failure>) {
+        let outage = |failure: &&Failure| {
+            let kind = failure.error.kind;
+            matches!(kind, ErrorKind::Unreachable | ErrorKind::TimedOut)
+        };
+        let Some(failure) = failure.filter(outage) else {
+            return self.health.answered(Instant::now());
+        };
+        let Some(opening) = self.health.failed(failure, began) else {
+            return;
+        };
+        tracing::warn!(remote = %wire.remote, url = %self.url, error = %failure.error, "a URL of a remote is passed over until it answers again");
+        let watch = health::watch(Arc::clone(self), wire.clone(), opening);
+        tokio::spawn(self.stop.clone().run_until_cancelled_owned(watch));
+    }
+
+    /// Takes note if this is the registry's 429, and says in it until when nothing will be sent.
+    pub(super) fn note_limit(&self, cost: Cost, mut failure: Failure) -> Failure {
+        if failure.error.kind == ErrorKind::RateLimited {
+            let asked = failure.error.retry_after;
+            let wait = self.budget.refuse(asked, cost, Instant::now());
+            failure.error.retry_after = Some(wait);
+        }
+        failure
+    }
+
+    /// Does anybody answer there? What they say of our rights is another matter.
+    pub(super) async fn probe(&self, wire: &Wire) -> bool {
+        let Ok(url) = self.url.join("v2/") else {
+            return false;
+        };
+        let outgoing = Outgoing {
+            kind: "probe",
+            method: &Method::GET,
+            url,
+            headers: &HeaderMap::new(),
+            authorization: None,
+        };
+        let longest = wire.header_timeout.min(PROBE_TIMEOUT);
+        match timeout(longest, self.exchange(wire, outgoing)).await {
+            Ok(Ok(incoming)) => !incoming.response.status().is_server_error(),
+            _ => false,
         }
     }
 
@@ -157,7 +219,8 @@ impl Endpoint {
     }
 }
 
-fn static_name(method: &Method) -> &'static str {
+/// As a label of metrics.
+pub(super) fn static_name(method: &Method) -> &'static str {
     if *method == Method::HEAD {
         "HEAD"
     } else {

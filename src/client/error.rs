@@ -74,11 +74,16 @@ pub(super) struct Failure {
     pub(super) error: ClientError,
     /// The same request may well succeed soon.
     pub(super) again: bool,
+    /// Nobody is there: no connection, or no answer in time.
+    pub(super) silent: bool,
 }
 
 impl Failure {
     pub(super) fn again(error: ClientError) -> Self {
-        Self { error, again: true }
+        Self {
+            again: true,
+            ..Self::from(error)
+        }
     }
 
     /// A request that got no answer.
@@ -96,19 +101,21 @@ impl Failure {
             };
             return Self::again(ClientError::new(ErrorKind::TimedOut, remote, message));
         }
-        let message = innermost(error);
-        // A certificate that is wrong now is wrong in a second.
-        let again = find::<rustls::Error>(error).is_none();
-        let error = ClientError::new(ErrorKind::Unreachable, remote, message);
-        Self { error, again }
+        Self {
+            // A certificate that is wrong now is wrong in a second.
+            again: find::<rustls::Error>(error).is_none(),
+            silent: error.is_connect(),
+            error: ClientError::new(ErrorKind::Unreachable, remote, innermost(error)),
+        }
     }
 }
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         Self {
-            error,
             again: false,
+            silent: error.kind == ErrorKind::TimedOut && error.status.is_none(),
+            error,
         }
     }
 }

@@ -1,41 +1,161 @@
-//! What one remote may take of us at once: connections and bytes per second.
+//! What one remote may take of us at once: connections and bytes per second, foreground before background in both.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    num::NonZeroU32,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{sync::oneshot, time::Instant};
 
+use super::Priority;
 use crate::config;
+
+/// How long background transfers stand back once a foreground one had to wait for its share.
+const STAND_BACK: Duration = Duration::from_millis(200);
 
 /// The limits of one remote, shared by all its requests.
 #[derive(Clone)]
 pub(super) struct Limits {
-    connections: Option<Arc<Semaphore>>,
+    connections: Option<Arc<Connections>>,
     pub(super) bandwidth: Option<Arc<Bandwidth>>,
 }
 
 impl Limits {
     pub(super) fn new(remote: &config::Remote) -> Self {
-        let connections = remote
-            .max_connections
-            .map(|n| Arc::new(Semaphore::new(n as usize)));
-        let bandwidth = remote
-            .bandwidth
-            .map(|bytes| Arc::new(Bandwidth::new(bytes)));
         Self {
-            connections,
-            bandwidth,
+            connections: remote.max_connections.map(Connections::new).map(Arc::new),
+            bandwidth: remote.bandwidth.map(Bandwidth::new).map(Arc::new),
         }
     }
 
     /// A place among `max_connections`, kept until the answer's body is gone.
-    pub(super) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        let connections = Arc::clone(self.connections.as_ref()?);
-        let permit = connections.acquire_owned().await;
-        Some(permit.expect("the semaphore is never closed"))
+    pub(super) async fn slot(&self, priority: Priority) -> Option<Slot> {
+        let connections = self.connections.as_ref()?;
+        Some(Connections::slot(connections, priority).await)
+    }
+}
+
+/// So many places, given to foreground calls first, and among equals in the order in which they came. Of several the
+/// background never has all, since a body may be long.
+struct Connections(Mutex<Queues>);
+
+struct Queues {
+    free: u32,
+    /// How many of them the background may take.
+    for_background: u32,
+    foreground: VecDeque<oneshot::Sender<Slot>>,
+    background: VecDeque<oneshot::Sender<Slot>>,
+}
+
+/// One place; free again when dropped.
+pub(super) struct Slot {
+    connections: Arc<Connections>,
+    priority: Priority,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        Connections::pass_on(&self.connections, self.priority);
+    }
+}
+
+impl Connections {
+    fn new(places: u32) -> Self {
+        Self(Mutex::new(Queues {
+            free: places,
+            for_background: places.saturating_sub(1).max(1),
+            foreground: VecDeque::new(),
+            background: VecDeque::new(),
+        }))
+    }
+
+    /// May be dropped while it waits.
+    async fn slot(this: &Arc<Self>, priority: Priority) -> Slot {
+        let turn = {
+            let mut queues = this.queues();
+            if queues.take(priority) {
+                return Self::place(this, priority);
+            }
+            let (sender, turn) = oneshot::channel();
+            queues.push(sender, priority);
+            turn
+        };
+        turn.await
+            .expect("a waiter is taken out of its queue with a place only")
+    }
+
+    /// Gives the place of one who had it to the next who waits. One who has left lets it go, and it is passed on again.
+    fn pass_on(this: &Arc<Self>, from: Priority) {
+        let next = {
+            let mut queues = this.queues();
+            queues.give_back(from);
+            queues.next()
+        };
+        if let Some((next, priority)) = next {
+            drop(next.send(Self::place(this, priority)));
+        }
+    }
+
+    fn place(this: &Arc<Self>, priority: Priority) -> Slot {
+        Slot {
+            connections: Arc::clone(this),
+            priority,
+        }
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queues {
+    fn take(&mut self, priority: Priority) -> bool {
+        let background = u32::from(priority == Priority::Background);
+        if self.free == 0 || self.for_background < background {
+            return false;
+        }
+        self.free -= 1;
+        self.for_background -= background;
+        true
+    }
+
+    fn give_back(&mut self, priority: Priority) {
+        self.free += 1;
+        self.for_background += u32::from(priority == Priority::Background);
+    }
+
+    fn push(&mut self, waiter: oneshot::Sender<Slot>, priority: Priority) {
+        self.waiting(priority).push_back(waiter);
+    }
+
+    /// The next who may have a place, which is taken for it.
+    fn next(&mut self) -> Option<(oneshot::Sender<Slot>, Priority)> {
+        for priority in [Priority::Foreground, Priority::Background] {
+            if !self.waiting(priority).is_empty() && self.take(priority) {
+                let next = self.waiting(priority).pop_front();
+                return next.map(|next| (next, priority));
+            }
+        }
+        None
+    }
+
+    /// A queue without those who have left.
+    fn waiting(&mut self, priority: Priority) -> &mut VecDeque<oneshot::Sender<Slot>> {
+        let queue = match priority {
+            Priority::Foreground => &mut self.foreground,
+            Priority::Background => &mut self.background,
+        };
+        queue.retain(|waiter| !waiter.is_closed());
+        queue
     }
 }
 
@@ -44,6 +164,9 @@ pub(super) struct Bandwidth {
     limiter: DefaultDirectRateLimiter,
     clock: DefaultClock,
     burst: NonZeroU32,
+    began: Instant,
+    /// Milliseconds since `began` until which background transfers stand back.
+    stand_back_until: AtomicU64,
 }
 
 impl Bandwidth {
@@ -57,33 +180,143 @@ impl Bandwidth {
             limiter: RateLimiter::direct(quota),
             clock: DefaultClock::default(),
             burst,
+            began: Instant::now(),
+            stand_back_until: AtomicU64::new(0),
         }
     }
 
-    /// How many of `wanted` bytes may pass now, or how long to wait before asking again.
-    pub(super) fn take(&self, wanted: usize) -> Result<usize, Duration> {
+    /// How many of `wanted` bytes may pass now, or how long to wait before asking again. The background has what the
+    /// foreground leaves: nothing while somebody of the foreground waits.
+    pub(super) fn take(&self, wanted: usize, priority: Priority) -> Result<usize, Duration> {
+        if priority == Priority::Background {
+            self.stand_back()?;
+        }
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         let Some(piece) = NonZeroU32::new(wanted.min(self.burst.get())) else {
             return Ok(0);
         };
         match self.limiter.check_n(piece) {
             Ok(Ok(())) => Ok(piece.get() as usize),
-            Ok(Err(not_yet)) => Err(not_yet.wait_time_from(self.clock.now())),
+            Ok(Err(not_yet)) => {
+                let wait = not_yet.wait_time_from(self.clock.now());
+                if priority == Priority::Foreground {
+                    self.hold_background_back(wait + STAND_BACK);
+                }
+                Err(wait)
+            }
             Err(_) => unreachable!("a piece is never larger than the burst"),
         }
+    }
+
+    fn stand_back(&self) -> Result<(), Duration> {
+        let until = self.stand_back_until.load(Ordering::Relaxed);
+        match until.checked_sub(self.elapsed_ms()) {
+            None | Some(0) => Ok(()),
+            Some(left) => Err(Duration::from_millis(left)),
+        }
+    }
+
+    fn hold_background_back(&self, time: Duration) {
+        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let until = self.elapsed_ms().saturating_add(time);
+        self.stand_back_until.fetch_max(until, Ordering::Relaxed);
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
-    #[test]
-    fn a_burst_passes_at_once_and_the_rest_waits() {
+    const FOREGROUND: Priority = Priority::Foreground;
+    const BACKGROUND: Priority = Priority::Background;
+
+    #[tokio::test]
+    async fn a_burst_passes_at_once_and_the_rest_waits() {
         let bandwidth = Bandwidth::new(1000);
-        assert_eq!(bandwidth.take(0), Ok(0));
-        assert_eq!(bandwidth.take(5000), Ok(100));
-        let wait = bandwidth.take(5000).unwrap_err();
+        assert_eq!(bandwidth.take(0, FOREGROUND), Ok(0));
+        assert_eq!(bandwidth.take(5000, FOREGROUND), Ok(100));
+        let wait = bandwidth.take(5000, FOREGROUND).unwrap_err();
         assert!(wait <= Duration::from_millis(100) && wait > Duration::from_millis(50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_background_has_the_bandwidth_that_the_foreground_leaves() {
+        let bandwidth = Bandwidth::new(1_000_000);
+        assert_eq!(bandwidth.take(10, FOREGROUND), Ok(10));
+        assert_eq!(bandwidth.take(10, BACKGROUND), Ok(10));
+        assert!(bandwidth.take(200_000, FOREGROUND).is_err());
+        let wait = bandwidth.take(1, BACKGROUND).unwrap_err();
+        assert!(wait >= STAND_BACK, "{wait:?}");
+        // It alone does not hold itself back.
+        tokio::time::advance(wait).await;
+        assert!(bandwidth.stand_back().is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_foreground_is_first_at_a_place_that_becomes_free() {
+        let connections = Arc::new(Connections::new(1));
+        let held = Connections::slot(&connections, BACKGROUND).await;
+        let mut background = Box::pin(Connections::slot(&connections, BACKGROUND));
+        let mut second = Box::pin(Connections::slot(&connections, FOREGROUND));
+        let mut third = Box::pin(Connections::slot(&connections, FOREGROUND));
+        assert!(background.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(background.as_mut().now_or_never().is_none());
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(
+            second
+                .as_mut()
+                .now_or_never()
+                .expect("first of the foreground"),
+        );
+        assert!(background.as_mut().now_or_never().is_none());
+        drop(
+            third
+                .as_mut()
+                .now_or_never()
+                .expect("second of the foreground"),
+        );
+        assert!(background.as_mut().now_or_never().is_some());
+        assert_eq!(connections.queues().free, 1);
+    }
+
+    #[tokio::test]
+    async fn of_several_places_the_background_leaves_one() {
+        let connections = Arc::new(Connections::new(2));
+        let slot = |priority| Connections::slot(&connections, priority).now_or_never();
+        let one = slot(BACKGROUND).expect("of two it may have one");
+        let mut waits = Box::pin(Connections::slot(&connections, BACKGROUND));
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(slot(FOREGROUND).expect("the other one"));
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(one);
+        assert!(waits.now_or_never().is_some());
+        assert_eq!(connections.queues().free, 2);
+    }
+
+    #[tokio::test]
+    async fn a_place_is_not_lost_with_those_who_left_the_queue() {
+        let connections = Arc::new(Connections::new(1));
+        let held = Connections::slot(&connections, FOREGROUND).await;
+        let wait = || {
+            let mut wait = Box::pin(Connections::slot(&connections, FOREGROUND));
+            assert!(wait.as_mut().now_or_never().is_none());
+            wait
+        };
+        let (leaves_early, leaves_late, stays) = (wait(), wait(), wait());
+        drop(leaves_early);
+        drop(held);
+        // Its turn has come, but it does not look any more.
+        drop(leaves_late);
+        drop(stays.now_or_never().expect("the place was passed on"));
+        assert_eq!(connections.queues().free, 1);
     }
 }

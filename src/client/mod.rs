@@ -4,11 +4,14 @@
 
 mod authorize;
 mod body;
+mod budget;
 mod challenge;
 mod document;
 mod endpoint;
 pub mod error;
+mod failover;
 mod guard;
+mod health;
 mod limit;
 mod listing;
 mod lists;
@@ -24,6 +27,8 @@ mod transport;
 mod tests;
 
 pub use body::BlobStreamBody;
+pub use budget::RateBudget;
 pub use error::{ClientError, ErrorKind, SetupError};
-pub use registry::{BlobStream, ManifestHead, Patience, RegistryClient, RemoteManifest};
+pub use health::{Trouble, UrlHealth};
+pub use registry::{BlobStream, ManifestHead, Patience, Priority, RegistryClient, RemoteManifest};
 pub use tls::AcceptAny;

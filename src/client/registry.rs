@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 pub use super::BlobStreamBody;
 use super::{
-    ClientError, ErrorKind, SetupError, document,
+    ClientError, ErrorKind, RateBudget, SetupError, UrlHealth, document,
     range::{ContentRange, content_length},
     retry::Deadline,
     transport::{Answer, Call, Document, Transport},
@@ -26,8 +26,18 @@ pub(super) const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
 pub enum Patience {
     /// Nothing cached: `header_timeout`, with retries.
     Full,
-    /// Something cached can be served: `answer_timeout` in all.
+    /// Something cached can be served: `answer_timeout` in all, and no time at all while nobody is there.
     Short,
+}
+
+/// Who stands back when a limit of the remote is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// A client waits for it.
+    Foreground,
+    /// Nobody waits for it: it has the connections and the bandwidth that are left over, and leaves the rate budget's
+    /// reserve alone.
+    Background,
 }
 
 /// A remote, ready to be asked. Cheap to clone.
@@ -35,6 +45,7 @@ pub enum Patience {
 pub struct RegistryClient {
     remote: Arc<config::Remote>,
     pub(super) transport: Arc<Transport>,
+    priority: Priority,
 }
 
 /// A manifest with what the remote said of it. The digest is computed from the bytes (by the algorithm asked for, else
@@ -73,7 +84,26 @@ impl RegistryClient {
         Ok(Self {
             remote: Arc::new(remote),
             transport: Arc::new(transport),
+            priority: Priority::Foreground,
         })
+    }
+
+    /// The same remote, with the same limits, for what nobody waits for.
+    pub fn background(&self) -> Self {
+        Self {
+            priority: Priority::Background,
+            ..self.clone()
+        }
+    }
+
+    /// What is left of the remote's rate limit, as far as it told. Asks nobody.
+    pub fn budget(&self) -> RateBudget {
+        self.transport.budget()
+    }
+
+    /// The remote's URLs in their order, and which of them are passed over. Asks nobody.
+    pub fn health(&self) -> Vec<UrlHealth> {
+        self.transport.health()
     }
 
     pub fn remote(&self) -> &config::Remote {
@@ -222,7 +252,7 @@ impl RegistryClient {
     }
 
     pub(super) fn deadline(&self, patience: Patience) -> Deadline {
-        Deadline::new(&self.remote, patience)
+        Deadline::new(&self.remote, patience, self.priority)
     }
 
     pub(super) fn invalid(&self, message: impl Into<String>) -> ClientError {

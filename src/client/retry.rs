@@ -6,16 +6,17 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use http::{HeaderMap, header};
 use tokio::time::Instant;
 
-use super::{ErrorKind, Patience, error::Failure};
+use super::{ErrorKind, Patience, Priority, error::Failure};
 use crate::config;
 
 /// As long as container runtimes wait without progress.
 const QUEUE_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Until when one operation may take.
+/// Until when one operation may take, and what it stands back for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     pub(super) patience: Patience,
+    pub(super) priority: Priority,
     /// What was granted for the answer, for messages.
     pub(super) granted: Duration,
     answer: Instant,
@@ -24,7 +25,7 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    pub(super) fn new(remote: &config::Remote, patience: Patience) -> Self {
+    pub(super) fn new(remote: &config::Remote, patience: Patience, priority: Priority) -> Self {
         let (granted, body) = match patience {
             Patience::Full => (remote.header_timeout, remote.retry_for),
             Patience::Short => (remote.answer_timeout, Duration::ZERO),
@@ -32,6 +33,7 @@ impl Deadline {
         let answer = Instant::now() + granted;
         Self {
             patience,
+            priority,
             granted,
             answer,
             whole: answer + body,
@@ -52,6 +54,11 @@ impl Deadline {
             self.answer += waited;
             self.whole += waited;
         }
+    }
+
+    /// Gives back the time in which a body was read, so that one that breaks leaves time for another try.
+    pub(super) fn read_for(&mut self, time: Duration) {
+        self.answer = (self.answer + time).min(self.whole);
     }
 
     pub(super) fn remaining(&self) -> Duration {
@@ -77,35 +84,52 @@ pub(super) fn delays(patience: Patience) -> impl Iterator<Item = Duration> + Sen
 pub(super) fn wait_before_next(
     failure: &Failure,
     delay: Option<Duration>,
-    remaining: Duration,
+    deadline: &Deadline,
 ) -> Option<Duration> {
-    if !failure.again {
+    // Who has something cached does not wait for a limit to pass: it is served from there.
+    let limited = failure.error.kind == ErrorKind::RateLimited;
+    if !failure.again || (limited && deadline.patience == Patience::Short) {
         return None;
     }
     let asked = failure.error.retry_after.unwrap_or_default();
     let wait = delay?.max(asked);
-    (wait < remaining).then_some(wait)
+    (wait < deadline.remaining()).then_some(wait)
 }
 
-/// What the failures of two URLs of one remote mean together, in their order. The later one decides, but "not found"
-/// stands only if no URL that answered said otherwise; one that did not answer has no say.
+/// What the failures of a remote's URLs mean together, in their order. The later one decides, but "not found" stands
+/// only if no URL that answered said otherwise; one that did not answer has no say. All may be asked again if one may.
 pub(super) fn merge(earlier: Option<Failure>, later: Failure) -> Failure {
+    let Some(earlier) = earlier else {
+        return later;
+    };
+    let again = earlier.again || later.again;
+    let contradicted = later.error.kind == ErrorKind::NotFound
+        && earlier.error.kind != ErrorKind::NotFound
+        && earlier.error.status.is_some();
+    let decisive = if contradicted { earlier } else { later };
+    Failure { again, ..decisive }
+}
+
+/// The reason to give for an operation that is given up: a last try that was cut short by the deadline says less than
+/// the one before it.
+pub(super) fn reason(earlier: Option<Failure>, last: Failure, cut_short: bool) -> Failure {
     match earlier {
-        Some(earlier)
-            if later.error.kind == ErrorKind::NotFound
-                && earlier.error.kind != ErrorKind::NotFound
-                && earlier.error.status.is_some() =>
-        {
+        Some(earlier) if cut_short && last.silent && last.error.kind == ErrorKind::TimedOut => {
             earlier
         }
-        _ => later,
+        _ => last,
     }
 }
 
 /// `Retry-After` as seconds, a date, or (Docker Hub) a Unix time.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    moment(headers.get(header::RETRY_AFTER)?.to_str().ok()?, now)
+}
+
+/// How long until a moment that is given as seconds, a date or a Unix time.
+pub(super) fn moment(text: &str, now: SystemTime) -> Option<Duration> {
     const UNIX_TIMES: u64 = 1_000_000_000;
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let text = text.trim();
     let until = match text.parse::<u64>() {
         Ok(seconds) if seconds < UNIX_TIMES => return Some(Duration::from_secs(seconds)),
         Ok(unix) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(unix))?,
@@ -129,29 +153,76 @@ mod tests {
         Failure::again(error)
     }
 
-    #[test]
-    fn the_wait_is_the_longer_of_ours_and_theirs_if_it_fits() {
+    /// So much is left.
+    fn deadline(patience: Patience, left: Duration) -> Deadline {
+        let now = Instant::now();
+        Deadline {
+            patience,
+            priority: Priority::Foreground,
+            granted: left,
+            answer: now + left,
+            whole: now + left,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_is_the_longer_of_ours_and_theirs_if_it_fits() {
+        let wait = |failure: &Failure, delay: Option<Duration>, left: u32| {
+            wait_before_next(failure, delay, &deadline(Patience::Full, left * SECOND))
+        };
         let mut unavailable = failure(ErrorKind::Unreachable, Some(503));
-        assert_eq!(
-            wait_before_next(&unavailable, Some(SECOND), 9 * SECOND),
-            Some(SECOND)
-        );
-        assert_eq!(wait_before_next(&unavailable, Some(SECOND), SECOND), None);
-        assert_eq!(wait_before_next(&unavailable, None, 9 * SECOND), None);
+        assert_eq!(wait(&unavailable, Some(SECOND), 9), Some(SECOND));
+        assert_eq!(wait(&unavailable, Some(SECOND), 1), None);
+        assert_eq!(wait(&unavailable, None, 9), None);
         unavailable.error.retry_after = Some(3 * SECOND);
-        assert_eq!(
-            wait_before_next(&unavailable, Some(SECOND), 9 * SECOND),
-            Some(3 * SECOND)
-        );
-        assert_eq!(
-            wait_before_next(&unavailable, Some(SECOND), 2 * SECOND),
-            None
-        );
+        assert_eq!(wait(&unavailable, Some(SECOND), 9), Some(3 * SECOND));
+        assert_eq!(wait(&unavailable, Some(SECOND), 2), None);
         unavailable.again = false;
-        assert_eq!(
-            wait_before_next(&unavailable, Some(SECOND), 9 * SECOND),
-            None
-        );
+        assert_eq!(wait(&unavailable, Some(SECOND), 9), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_something_cached_does_not_wait_for_a_limit_to_pass() {
+        let limited = failure(ErrorKind::RateLimited, Some(429));
+        let wait = |patience| {
+            let deadline = deadline(patience, 9 * SECOND);
+            wait_before_next(&limited, Some(SECOND), &deadline)
+        };
+        assert_eq!(wait(Patience::Full), Some(SECOND));
+        assert_eq!(wait(Patience::Short), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_reading_is_given_back_but_not_for_ever() {
+        let mut deadline = Deadline {
+            whole: Instant::now() + 5 * SECOND,
+            ..deadline(Patience::Full, 2 * SECOND)
+        };
+        deadline.read_for(SECOND);
+        assert_eq!(deadline.remaining(), 3 * SECOND);
+        deadline.read_for(9 * SECOND);
+        assert_eq!(deadline.remaining(), 5 * SECOND);
+    }
+
+    #[test]
+    fn a_last_try_that_was_cut_short_does_not_hide_the_better_reason() {
+        let broken = || failure(ErrorKind::Unreachable, Some(503));
+        let silent = || failure(ErrorKind::TimedOut, None);
+        let kind = |earlier, last, cut_short| reason(earlier, last, cut_short).error.kind;
+        assert_eq!(kind(Some(broken()), silent(), true), ErrorKind::Unreachable);
+        assert_eq!(kind(Some(broken()), silent(), false), ErrorKind::TimedOut);
+        assert_eq!(kind(Some(silent()), broken(), true), ErrorKind::Unreachable);
+        assert_eq!(kind(None, silent(), true), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn all_urls_may_be_asked_again_if_one_may() {
+        let mut never = failure(ErrorKind::Unreachable, None);
+        never.again = false;
+        let soon = failure(ErrorKind::Unreachable, Some(503));
+        assert!(merge(Some(soon.clone()), never.clone()).again);
+        assert!(merge(Some(never.clone()), soon).again);
+        assert!(!merge(Some(never.clone()), never).again);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What wraps a request to a remote, as one list from outside in:
 //!
 //! 1. patience: one deadline for all that follows (`retry`)
-//! 2. retries: rounds over the URLs, with jittered waits (`retry`)
-//! 3. URL choice: in order; the next one when one has no good answer
+//! 2. retries: rounds over the URLs, with jittered waits (`failover`, `retry`)
+//! 3. URL choice: in order, those that answer (`failover`, `health`) and whose limit allows it (`budget`)
 //! 4. a slot among `max_connections` (`limit`)
 //! 5. authorization, renewed once after a 401 (`authorize`, `challenge`, `token`)
 //! 6. redirects, by hand (`redirect`, `guard`)
@@ -15,26 +15,23 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, FutureExt, ready};
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use super::{
-    BlobStreamBody, ClientError, ErrorKind, SetupError,
+    BlobStreamBody, ClientError, ErrorKind, Priority, SetupError,
     authorize::{Authorizer, Carried},
     body::{BodyContext, read_bounded},
+    budget::Cost,
     document,
     endpoint::{Endpoint, Incoming, Outgoing, Wire},
     error::{Failure, clean},
-    limit::Limits,
+    limit::{Limits, Slot},
     range::content_length,
-    retry::{self, Deadline},
-    tls,
+    retry, tls,
 };
 use crate::{config, telemetry::Metrics};
 
@@ -64,6 +61,15 @@ impl Call {
     fn is_download(&self) -> bool {
         self.kind == "blob" && self.method == Method::GET
     }
+
+    /// What it takes of a rate limit.
+    pub(super) fn cost(&self) -> Cost {
+        if self.kind == "manifest" && self.method == Method::GET {
+            Cost::Pull
+        } else {
+            Cost::Other
+        }
+    }
 }
 
 /// A good answer, its body still to be read.
@@ -86,11 +92,21 @@ pub(super) struct Document {
 
 /// The way to one remote.
 pub(super) struct Transport {
-    wire: Wire,
-    endpoints: Vec<Endpoint>,
+    pub(super) wire: Wire,
+    pub(super) endpoints: Vec<Arc<Endpoint>>,
     authorizer: Authorizer,
-    limits: Limits,
+    pub(super) limits: Limits,
     body: BodyContext,
+    /// Ends what watches the URLs.
+    _watches: DropGuard,
+}
+
+/// One try of a call: at which URL, by its place in the list, with what.
+pub(super) struct Try {
+    pub(super) place: usize,
+    pub(super) url: Url,
+    pub(super) slot: Option<Slot>,
+    pub(super) priority: Priority,
 }
 
 impl Transport {
@@ -100,8 +116,11 @@ impl Transport {
             message,
         };
         let tls = tls::client_config(remote).map_err(failed)?;
-        let urls = remote.urls.iter().cloned();
-        let endpoints = urls.map(|url| Endpoint::new(remote, url, tls.clone()));
+        let stop = CancellationToken::new();
+        let endpoints = remote.urls.iter().map(|url| {
+            let (url, tls, stop) = (url.clone(), tls.clone(), stop.clone());
+            Endpoint::new(remote, url, tls, &metrics, stop).map(Arc::new)
+        });
         let endpoints = endpoints.collect::<Result<_, _>>().map_err(failed)?;
         let limits = Limits::new(remote);
         let name: Arc<str> = Arc::from(remote.name.as_str());
@@ -110,6 +129,7 @@ impl Transport {
             metrics: metrics.clone(),
             idle_timeout: remote.idle_timeout,
             bandwidth: limits.bandwidth.clone(),
+            priority: Priority::Foreground,
         };
         let wire = Wire {
             remote: name,
@@ -122,6 +142,7 @@ impl Transport {
             authorizer: Authorizer::new(remote),
             limits,
             body,
+            _watches: stop.drop_guard(),
         })
     }
 
@@ -129,153 +150,45 @@ impl Transport {
         &self.wire.remote
     }
 
-    /// Asks until the headers are here; the body is the caller's to read.
-    pub(super) async fn open(
-        &self,
-        call: &Call,
-        deadline: Deadline,
-    ) -> Result<Answer, ClientError> {
-        self.ask(call, deadline, &|answer| ready(Ok(answer)).boxed())
-            .await
-    }
-
-    /// Asks until the whole body, of at most `limit` bytes, is here.
-    pub(super) async fn load(
-        &self,
-        call: &Call,
-        limit: u64,
-        deadline: Deadline,
-    ) -> Result<Document, ClientError> {
-        let read = |answer: Answer| {
-            let read = async move {
-                Ok(Document {
-                    bytes: answer.body.read_whole(limit, deadline.whole).await?,
-                    headers: answer.headers,
-                    endpoint: answer.endpoint,
-                    url: answer.url,
-                })
-            };
-            read.boxed()
-        };
-        self.ask(call, deadline, &read).await
-    }
-
-    /// Layers 1 and 2: rounds over the URLs until one answers or the patience is at its end.
-    async fn ask<T>(
-        &self,
-        call: &Call,
-        mut deadline: Deadline,
-        finish: &(impl Fn(Answer) -> BoxFuture<'static, Result<T, Failure>> + Sync),
-    ) -> Result<T, ClientError> {
-        let mut delays = retry::delays(deadline.patience);
-        loop {
-            let failure = match self.round(call, &mut deadline, finish).await {
-                Ok(done) => return Ok(done),
-                Err(failure) => failure,
-            };
-            let remaining = deadline.remaining();
-            let Some(wait) = retry::wait_before_next(&failure, delays.next(), remaining) else {
-                return Err(failure.error);
-            };
-            tracing::warn!(
-                remote = %self.wire.remote,
-                kind = call.kind,
-                error = %failure.error,
-                wait_ms = wait.as_millis(),
-                "asking a remote again"
-            );
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    /// Layer 3: each URL in its order, with an equal share of the time that is left.
-    async fn round<T>(
-        &self,
-        call: &Call,
-        deadline: &mut Deadline,
-        finish: &(impl Fn(Answer) -> BoxFuture<'static, Result<T, Failure>> + Sync),
-    ) -> Result<T, Failure> {
-        let targets = self.targets(call)?;
-        let mut failed = None;
-        let count = u32::try_from(targets.len()).unwrap_or(u32::MAX);
-        for (left, (endpoint, url)) in (1..=count).rev().zip(targets) {
-            let slot = self.slot(deadline).await?;
-            let share = deadline.remaining() / left;
-            let attempt = match timeout(share, self.attempt(call, endpoint, url, slot)).await {
-                Ok(Ok(answer)) => finish(answer).await,
-                Ok(Err(failure)) => Err(failure),
-                Err(_) => Err(self.timed_out("answer", deadline.granted)),
-            };
-            match attempt {
-                Ok(done) => return Ok(done),
-                Err(failure) => failed = Some(retry::merge(failed, failure)),
-            }
-        }
-        Err(failed.expect("a remote has at least one URL"))
-    }
-
-    fn targets(&self, call: &Call) -> Result<Vec<(usize, Url)>, Failure> {
-        if let Some(page) = &call.page {
-            return Ok(vec![page.clone()]);
-        }
-        let urls = self.endpoints.iter().enumerate().map(|(place, endpoint)| {
-            let url = endpoint.url.join(&call.path);
-            url.map(|url| (place, url))
-        });
-        let mut urls: Vec<_> = urls
-            .collect::<Result<_, _>>()
-            .map_err(|error| ClientError::invalid(&self.wire.remote, error.to_string()))?;
-        let first = call.first_url % urls.len();
-        urls.rotate_left(first);
-        Ok(urls)
-    }
-
-    /// Layer 4. That our own downloads take all places says nothing about the remote: who has nothing else to serve
-    /// waits in the queue, and the time for an answer begins after it.
-    async fn slot(&self, deadline: &mut Deadline) -> Result<Option<OwnedSemaphorePermit>, Failure> {
-        let (began, longest) = (Instant::now(), deadline.queue());
-        let slot = timeout(longest, self.limits.slot()).await;
-        deadline.queued(began.elapsed());
-        slot.map_err(|_| Failure {
-            again: false,
-            ..self.timed_out("free connection", longest)
-        })
-    }
-
     /// Layers 5 to 8, once.
-    async fn attempt(
-        &self,
-        call: &Call,
-        place: usize,
-        url: Url,
-        slot: Option<OwnedSemaphorePermit>,
-    ) -> Result<Answer, Failure> {
-        let incoming = self.authorized(call, &self.endpoints[place], &url).await?;
-        if !is_answer(call, incoming.response.status()) {
-            return Err(refusal(&self.wire, incoming).await);
+    pub(super) async fn attempt(&self, call: &Call, at: Try) -> Result<Answer, Failure> {
+        let endpoint = &self.endpoints[at.place];
+        let authorized = self.authorized(call, endpoint, &at.url).await;
+        // Of a failure here: the token server's.
+        let incoming = authorized.map_err(|failure| endpoint.note_limit(call.cost(), failure))?;
+        let (status, foreign) = (incoming.response.status(), incoming.foreign);
+        if !foreign {
+            let headers = incoming.response.headers();
+            endpoint.budget.observe(status, headers, Instant::now());
+        }
+        if !is_answer(call, status) {
+            let failure = refusal(&self.wire, incoming).await;
+            // A content server's limit is not the registry's.
+            return Err(match foreign {
+                true => failure,
+                false => endpoint.note_limit(call.cost(), failure),
+            });
         }
         if document::is_web_page(incoming.response.headers()) && !call.is_download() {
             let message = "answers with a web page";
             return Err(ClientError::invalid(&self.wire.remote, message).into());
         }
-        Ok(self.answer(incoming.response, slot, place, url))
+        Ok(self.answer(incoming.response, at))
     }
 
-    fn answer(
-        &self,
-        response: reqwest::Response,
-        slot: Option<OwnedSemaphorePermit>,
-        endpoint: usize,
-        url: Url,
-    ) -> Answer {
+    fn answer(&self, response: reqwest::Response, at: Try) -> Answer {
         let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         let expected = content_length(&head.headers);
+        let context = BodyContext {
+            priority: at.priority,
+            ..self.body.clone()
+        };
         Answer {
             status: head.status,
-            body: BlobStreamBody::new(self.body.clone(), body, expected, slot),
+            body: BlobStreamBody::new(context, body, expected, at.slot),
             headers: head.headers,
-            endpoint,
-            url,
+            endpoint: at.place,
+            url: at.url,
         }
     }
 
@@ -323,12 +236,6 @@ impl Transport {
         };
         endpoint.exchange(&self.wire, outgoing).await
     }
-
-    fn timed_out(&self, what: &str, waited: Duration) -> Failure {
-        let message = format!("no {what} within {}", humantime::format_duration(waited));
-        let error = ClientError::new(ErrorKind::TimedOut, &self.wire.remote, message);
-        Failure::again(error)
-    }
 }
 
 /// The whole of what was asked for, or a part when that may be. Other successes (202, 204) answer no question of ours.
@@ -355,7 +262,10 @@ pub(super) async fn refusal(wire: &Wire, incoming: Incoming) -> Failure {
     };
     let mut error = ClientError::new(kind, &wire.remote, message).with_status(status.as_u16());
     error.retry_after = retry_after;
-    Failure { error, again }
+    Failure {
+        again,
+        ..Failure::from(error)
+    }
 }
 
 /// What a status means, and whether the same request may soon be answered better.

@@ -63,6 +63,8 @@ pub struct Remote {
     pub max_connections: Option<u32>,
     /// Bytes per second.
     pub bandwidth: Option<u64>,
+    /// Pulls of the remote's rate budget that background work leaves alone.
+    pub rate_reserve: u64,
 }
 
 impl Remote {
@@ -191,6 +193,7 @@ impl Remote {
             realms: Vec::new(),
             max_connections: None,
             bandwidth: None,
+            rate_reserve: 10,
         }
     }
 
@@ -261,7 +264,8 @@ impl Remote {
         self.realms = section.take_list("realms", host)?.unwrap_or_default();
         self.max_connections = section.take("max_connections", count)?;
         self.bandwidth = section.take("bandwidth", bandwidth)?;
-        section.set_aside("rate_reserve", value::whole)?;
+        let reserve = section.take("rate_reserve", value::whole)?;
+        self.rate_reserve = reserve.unwrap_or(self.rate_reserve);
         section.set_aside("allowed_hours", hours)?;
         Ok(())
     }

@@ -54,6 +54,12 @@ struct RemoteLabels {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct UrlLabels {
+    remote: String,
+    url: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ProjectLabels {
     project: String,
 }
@@ -81,6 +87,7 @@ struct Families {
     remote_errors: Family<RemoteLabels, Counter>,
     remote_seconds: Family<RemoteLabels, Histogram, Seconds>,
     remote_bytes: Family<RemoteLabels, Counter>,
+    remote_healthy: Family<UrlLabels, Gauge>,
     client_bytes: Family<ProjectLabels, Counter>,
     fills_running: Gauge,
 }
@@ -98,6 +105,7 @@ impl Default for Families {
             remote_errors: Family::default(),
             remote_seconds: Family::new_with_constructor(Seconds),
             remote_bytes: Family::default(),
+            remote_healthy: Family::default(),
             client_bytes: Family::default(),
             fills_running: Gauge::default(),
         };
@@ -154,6 +162,11 @@ impl Families {
             "remote_bytes",
             "Bytes of content received from remotes",
             self.remote_bytes.clone(),
+        );
+        registry.register(
+            "remote_healthy",
+            "Whether a URL of a remote is asked; 0 while it is passed over because it does not answer",
+            self.remote_healthy.clone(),
         );
         registry.register(
             "client_bytes",
@@ -257,6 +270,13 @@ impl Metrics {
             })
             .inc_by(bytes);
     }
+    /// `entrepot_remote_healthy{remote,url}`, to be set to 1 or 0.
+    pub fn remote_healthy(&self, remote: &str, url: &str) -> Gauge {
+        self.0.remote_healthy.get_or_create_owned(&UrlLabels {
+            remote: remote.to_owned(),
+            url: url.to_owned(),
+        })
+    }
     /// `entrepot_client_bytes_total{project}`
     pub fn client_bytes(&self, project: &str, bytes: u64) {
         self.0
@@ -296,6 +316,9 @@ mod tests {
         );
         metrics.remote_request("docker.io", "manifest", "GET", 0, Duration::from_secs(15));
         metrics.remote_bytes("docker.io", 7);
+        metrics
+            .remote_healthy("docker.io", "https://registry-1.docker.io")
+            .set(1);
         metrics.client_bytes("docker.io", 9);
         metrics.fills_running(2);
         metrics.fills_running(-1);
@@ -307,6 +330,7 @@ mod tests {
             r#"entrepot_remote_errors_total{remote="docker.io"} 1"#,
             r#"entrepot_remote_seconds_count{remote="docker.io"} 2"#,
             r#"entrepot_remote_bytes_total{remote="docker.io"} 7"#,
+            r#"entrepot_remote_healthy{remote="docker.io",url="https://registry-1.docker.io"} 1"#,
             r#"entrepot_client_bytes_total{project="docker.io"} 9"#,
             "entrepot_fills_running 1",
             concat!(

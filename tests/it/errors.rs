@@ -62,7 +62,6 @@ async fn errors_have_the_shape_of_the_specification() {
 #[tokio::test]
 async fn outages_have_the_shape_of_the_specification() {
     let (hub, server, image) = scene().await;
-    let url = server.manifest_url("library/app", "1");
     for (name, fault) in [
         ("remote_says_500", Fault::status(500)),
         ("remote_says_503", Fault::status(503)),
@@ -73,8 +72,10 @@ async fn outages_have_the_shape_of_the_specification() {
         ("remote_cuts", Fault::DropBeforeAnswer),
         ("remote_gives_wrong_bytes", Fault::WrongBody("{}".into())),
     ] {
+        // A remote's limit is remembered.
+        let server = impatient(&hub).start().await;
         hub.fault_always(On::any(), fault);
-        let answer = get(&url).await;
+        let answer = get(&server.manifest_url("library/app", "1")).await;
         assert!(
             matches!(answer.status, 502..=504),
             "{name}: {}",
@@ -84,6 +85,7 @@ async fn outages_have_the_shape_of_the_specification() {
         hub.clear_faults();
     }
     hub.stop().await;
+    let url = server.manifest_url("library/app", "1");
     insta::assert_snapshot!("remote_is_gone", shown(&get(&url).await, &hub));
     let blob = server.blob_url("library/app", &image.layers()[0]);
     insta::assert_snapshot!("remote_is_gone_blob", shown(&get(&blob).await, &hub));

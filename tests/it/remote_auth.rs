@@ -260,6 +260,8 @@ async fn a_token_server_that_is_down_is_no_404() {
         );
         remote.clear_faults();
     }
+    // Its limit is remembered.
+    let server = server_for(&remote, "").await;
     assert_eq!(get(&server.manifest_url("r.io/app", "1")).await.status, 200);
 }
 

@@ -3,6 +3,8 @@
 mod auth;
 mod blobs;
 mod documents;
+mod failover;
+mod limits;
 mod lists;
 mod redirects;
 mod retries;
@@ -41,6 +43,7 @@ fn remote(url: Url) -> Remote {
         realms: Vec::new(),
         max_connections: None,
         bandwidth: None,
+        rate_reserve: 10,
     }
 }
 

@@ -1,4 +1,5 @@
 use http::{HeaderMap, Method};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
@@ -78,10 +79,11 @@ async fn a_name_that_leads_into_our_network_is_refused_before_anything_is_dialed
     let public: Url = "http://192.0.2.1/".parse().unwrap();
     let settings = remote(public.clone());
     let tls = crate::client::tls::client_config(&settings).unwrap();
-    let endpoint = Endpoint::new(&settings, public, tls).unwrap();
+    let (metrics, stop) = (Metrics::default(), CancellationToken::new());
+    let endpoint = Endpoint::new(&settings, public, tls, &metrics, stop).unwrap();
     let wire = Wire {
         remote: "fake".into(),
-        metrics: Metrics::default(),
+        metrics,
         header_timeout: settings.header_timeout,
     };
     let outgoing = Outgoing {

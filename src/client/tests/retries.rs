@@ -53,7 +53,7 @@ async fn a_remote_that_stays_broken_is_unreachable_after_a_handful_of_tries() {
         (ErrorKind::Unreachable, Some(502))
     );
     assert_eq!(error.to_string(), "fake: answered 502: Bad Gateway");
-    assert_eq!(server.seen().len(), 5);
+    assert_eq!(server.count("manifests"), 5);
 }
 
 #[tokio::test]
@@ -90,6 +90,19 @@ async fn a_remote_that_does_not_answer_has_timed_out() {
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::TimedOut);
     assert_eq!(error.to_string(), "fake: no answer within 300ms");
+}
+
+#[tokio::test]
+async fn a_last_try_that_the_deadline_cuts_short_does_not_hide_why_the_others_failed() {
+    let server = answering(&[
+        || Reply::new(503, "").after(Duration::from_millis(500)),
+        Reply::never,
+    ])
+    .await;
+    let mut remote = remote(server.url());
+    remote.header_timeout = Duration::from_millis(800);
+    let error = get(&client(remote)).await.unwrap_err();
+    assert_eq!(error.status, Some(503));
 }
 
 #[tokio::test]
