@@ -3,7 +3,9 @@
 use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, TypeInfo};
 
 use super::*;
-use crate::meta::{blob, evict, image, list, manifest, presence, repository, tag, uses};
+use crate::meta::{
+    blob, entry, evict, image, list, manifest, pin, presence, repository, tag, uses,
+};
 
 const STATEMENTS: &[&str] = &[
     blob::SQL_LINKED,
@@ -29,6 +31,10 @@ const STATEMENTS: &[&str] = &[
     image::SQL_DELETE_BLOB,
     image::SQL_GONE_PUT,
     image::SQL_EMPTY,
+    entry::SQL_TAGS,
+    entry::SQL_HELD,
+    entry::SQL_PARTS,
+    entry::SQL_KEPT,
     list::SQL_GET,
     list::SQL_PUT,
     manifest::SQL_GET,
@@ -44,6 +50,10 @@ const STATEMENTS: &[&str] = &[
     presence::SQL_GONE_DELETE,
     presence::SQL_LINKED_IN,
     presence::SQL_UNLINK,
+    pin::SQL_PUT,
+    pin::SQL_DELETE,
+    pin::SQL_GET,
+    pin::SQL_TAG,
     repository::SQL_GET,
     repository::SQL_PUT,
     repository::SQL_RANGE,
@@ -147,10 +157,12 @@ async fn foreign_keys_are_checked_by_an_index() {
 fn every_statement_is_in_the_list() {
     let sources = [
         include_str!("../blob.rs"),
+        include_str!("../entry.rs"),
         include_str!("../evict.rs"),
         include_str!("../image.rs"),
         include_str!("../list.rs"),
         include_str!("../manifest.rs"),
+        include_str!("../pin.rs"),
         include_str!("../presence.rs"),
         include_str!("../repository.rs"),
         include_str!("../tag.rs"),
