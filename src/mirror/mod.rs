@@ -1,14 +1,19 @@
 //! Mirroring: answers for repositories of mirror projects, from what is here and from their remotes. Layer 3: called by
 //! the HTTP edges, calls `transfer`, `store`, `meta`, `client`, `access`; knows no HTTP server.
 
+mod absent;
 pub mod blobs;
+mod dial;
 pub mod engine;
 pub mod error;
+mod fetch;
 pub mod flight;
 pub mod freshness;
+mod listed;
 pub mod lists;
 pub mod manifests;
 pub mod outcome;
+pub mod refresh;
 pub mod resolve;
 pub mod tags;
 

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
+mod absence;
 mod blobs_ranges;
 mod errors;
 mod failover;
@@ -18,6 +19,7 @@ mod layering;
 mod listeners;
 mod lists;
 mod manifests;
+mod offline;
 mod operators;
 mod outage;
 mod postgres;
@@ -25,6 +27,7 @@ mod postgres;
 mod postgres_server;
 mod private_projects;
 mod process;
+mod questions;
 mod rate_limit;
 mod redirects;
 mod referrers;
@@ -33,7 +36,9 @@ mod remote_limits;
 mod remote_proxy;
 mod remote_tls;
 mod restart;
+mod revalidation;
 mod routing;
+mod scarcity;
 mod server;
 mod sharing;
 mod shutdown;

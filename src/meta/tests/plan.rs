@@ -59,7 +59,7 @@ const STATEMENTS: &[&str] = &[
     repository::SQL_RANGE,
     repository::SQL_NEXT,
     tag::SQL_GET,
-    tag::SQL_ALL,
+    tag::SQL_SINCE,
     tag::SQL_PUT,
     tag::SQL_ARRIVED,
     tag::SQL_DELETE,
@@ -90,7 +90,7 @@ async fn no_statement_scans_a_table_or_a_repository_or_sorts() {
             // All rows of one repository are read where all are wanted, and nowhere else. (A repository's own row
             // asks for the first row that has it as foreign key, should its id change.)
             let whole_repository =
-                [tag::SQL_ALL, repository::SQL_PUT, image::SQL_EMPTY].contains(sql);
+                [tag::SQL_SINCE, repository::SQL_PUT, image::SQL_EMPTY].contains(sql);
             let bad = step.starts_with("SCAN")
                 || step.contains("TEMP B-TREE")
                 || step.contains("AUTOMATIC")
