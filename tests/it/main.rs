@@ -2,6 +2,7 @@
 
 mod absence;
 mod blobs_ranges;
+mod cache_entries;
 mod errors;
 mod failover;
 mod fidelity;
