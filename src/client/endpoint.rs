@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
@@ -50,6 +51,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) url: Url,
     pub(super) headers: &'a HeaderMap,
     pub(super) authorization: Option<&'a HeaderValue>,
+    /// Goes to the origin that is asked and to no other.
+    pub(super) body: Option<Bytes>,
 }
 
 /// An answer, after all redirects.
@@ -117,6 +120,10 @@ impl Endpoint {
                 let foreign = trail.left_origin();
                 return Ok(Incoming { response, foreign });
             }
+            if outgoing.body.is_some() && trail.left_origin() {
+                let message = "redirects a request that is for it alone to another server";
+                return Err(ClientError::invalid(&wire.remote, message).into());
+            }
         }
     }
 
@@ -130,6 +137,9 @@ impl Endpoint {
         let Outgoing { kind, method, .. } = outgoing;
         let mut request = reqwest::Request::new((*method).clone(), url.clone());
         request.headers_mut().clone_from(outgoing.headers);
+        if let Some(body) = &outgoing.body {
+            *request.body_mut() = Some(body.clone().into());
+        }
         if let Some(value) = authorization {
             request
                 .headers_mut()
@@ -158,10 +168,10 @@ impl Endpoint {
 }
 
 fn static_name(method: &Method) -> &'static str {
-    if *method == Method::HEAD {
-        "HEAD"
-    } else {
-        "GET"
+    match *method {
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "GET",
     }
 }
 

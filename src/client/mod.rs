@@ -5,6 +5,7 @@
 mod authorize;
 mod body;
 mod challenge;
+mod credentials;
 mod document;
 mod endpoint;
 pub mod error;
@@ -12,6 +13,7 @@ mod guard;
 mod limit;
 mod listing;
 mod lists;
+mod provider;
 mod range;
 mod redirect;
 pub mod registry;

@@ -119,7 +119,7 @@ impl Transport {
         Ok(Self {
             wire,
             endpoints,
-            authorizer: Authorizer::new(remote),
+            authorizer: Authorizer::new(remote).map_err(failed)?,
             limits,
             body,
         })
@@ -320,6 +320,7 @@ impl Transport {
             url: url.clone(),
             headers: &call.headers,
             authorization: carried.header(),
+            body: None,
         };
         endpoint.exchange(&self.wire, outgoing).await
     }

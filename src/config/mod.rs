@@ -3,6 +3,8 @@
 
 pub mod access;
 mod builtin;
+pub mod cloud;
+pub mod credentials;
 pub mod error;
 mod later;
 pub mod load;
@@ -18,6 +20,7 @@ mod tree;
 mod value;
 
 pub use access::{Access, Challenge};
+pub use credentials::{AccessKey, Cloud, Credentials, DockerConfig, Variables};
 pub use error::ConfigError;
 pub use load::load;
 pub use log::{Log, LogFormat};
