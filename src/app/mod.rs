@@ -81,7 +81,7 @@ impl App {
         let store = Store::open(&config.storage.path).await?;
         info!(path = %config.storage.path.display(), "store is open");
         let meta = Meta::open(&config.database).await?;
-        info!(file = %config.database.display(), "database is open");
+        info!(database = %config.database, "database is open");
 
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let projects = Arc::new(Projects::new(config.projects.clone(), &config.remotes));

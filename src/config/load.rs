@@ -1,19 +1,13 @@
 //! Finding and reading the file and the environment.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use super::{
-    Access, Config, ConfigError, Log, Server, Storage,
-    error::Problem,
-    later, project,
+    Access, Config, ConfigError, Database, Log, Server, Storage, later, project,
     remote::Remotes,
     section::{Context, Section},
     tree::{self, Table},
-    value::{self, boolean},
+    value::boolean,
 };
 
 /// Reads `file` (or only the defaults) and then `ENTREPOT__SECTION__KEY` variables from `environment`.
@@ -54,7 +48,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<Config, ConfigError>
     let with_builtin = root.take("builtin", boolean)?.unwrap_or(true);
     let server = Server::read(root.table("server")?)?;
     let storage = Storage::read(root.table("storage")?)?;
-    let database = read_database(root.table("database")?, &storage)?;
+    let database = Database::read(root.table("database")?, &storage)?;
     later::cluster(root.table("cluster")?)?;
     later::secrets(root.table("secrets")?)?;
     let (access, default_visibility) = Access::read(root.table("access")?)?;
@@ -83,25 +77,6 @@ fn read_mirror(mut section: Section<'_>) -> Result<bool, ConfigError> {
     let offline = section.take("offline", boolean)?.unwrap_or(false);
     section.finish()?;
     Ok(offline)
-}
-
-/// The file of the SQLite database. A URL may hold a password, so no refusal repeats it.
-fn read_database(mut section: Section<'_>, storage: &Storage) -> Result<PathBuf, ConfigError> {
-    let in_storage = || storage.path.join("entrepot.db");
-    let folder = section.folder();
-    let file = section.take("url", |node| {
-        let url = value::text(node)?;
-        match url.split_once("://") {
-            None if url == "sqlite" => Ok(in_storage()),
-            Some(("sqlite", path)) if !path.is_empty() => Ok(folder.join(path)),
-            Some(("postgres" | "postgresql", _)) => {
-                Err(Problem::new("this version keeps its rows in SQLite only; expected \"sqlite\" or \"sqlite:///path\""))
-            }
-            _ => Err(Problem::new("expected \"sqlite\" or \"sqlite:///path\"")),
-        }
-    })?;
-    section.finish()?;
-    Ok(file.unwrap_or_else(in_storage))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod access;
 mod builtin;
 pub mod cloud;
 pub mod credentials;
+pub mod database;
 pub mod error;
 mod later;
 pub mod load;
@@ -21,6 +22,7 @@ mod value;
 
 pub use access::{Access, Challenge};
 pub use credentials::{AccessKey, Cloud, Credentials, DockerConfig, Variables};
+pub use database::{Database, PostgresUrl};
 pub use error::ConfigError;
 pub use load::load;
 pub use log::{Log, LogFormat};
@@ -36,8 +38,7 @@ pub use storage::Storage;
 pub struct Config {
     pub server: Server,
     pub storage: Storage,
-    /// File of the SQLite database.
-    pub database: std::path::PathBuf,
+    pub database: Database,
     pub remotes: Vec<Remote>,
     pub projects: Vec<Project>,
     /// `mirror.offline`: never dial a remote.

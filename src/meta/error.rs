@@ -1,6 +1,8 @@
 //! What can go wrong with rows.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+use sqlx::migrate::{MigrateError, Migrator};
 
 /// Why rows could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -11,18 +13,21 @@ pub enum MetaError {
     #[error("database transaction: {0}")]
     Transaction(#[source] Arc<MetaError>),
     #[error("database migration: {0}")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
+    Migrate(#[source] MigrateError),
     #[error("cannot make the database folder `{}`: {source}", path.display())]
     Folder { path: PathBuf, source: io::Error },
-    #[error("cannot open the database `{}`: {source}", path.display())]
-    Open { path: PathBuf, source: sqlx::Error },
+    /// `database` is the file, or the URL without credentials.
+    #[error("cannot open the database `{database}`: {source}")]
+    Open {
+        database: String,
+        source: sqlx::Error,
+    },
     /// Going back to an older version needs a backup from before the upgrade.
     #[error(
-        "the database `{}` is from a newer version (schema {found}, this version knows up to {known})",
-        path.display()
+        "the database `{database}` is from a newer version (schema {found}, this version knows up to {known})"
     )]
     Newer {
-        path: PathBuf,
+        database: String,
         found: i64,
         known: i64,
     },
@@ -37,11 +42,59 @@ pub enum MetaError {
     Corrupt(String),
 }
 
+/// PostgreSQL's codes for a transaction that another one got in the way of: serialization failure, deadlock, and a
+/// foreign key whose row somebody else has just deleted or begun to use.
+const CONFLICTS: &[&str] = &["40001", "40P01", "23503"];
+
+/// PostgreSQL's code for a statement that took longer than it may.
+const STATEMENT_TIMEOUT: &str = "57014";
+
+impl MetaError {
+    pub(super) fn migration(
+        database: &dyn fmt::Display,
+        error: MigrateError,
+        migrations: &Migrator,
+    ) -> Self {
+        let known = migrations.iter().map(|migration| migration.version).max();
+        match (error, known) {
+            (MigrateError::VersionMissing(found), Some(known)) if found > known => Self::Newer {
+                database: database.to_string(),
+                found,
+                known,
+            },
+            (error, _) => Self::Migrate(error),
+        }
+    }
+
+    /// Another transaction got in the way; the same may work when it is tried again.
+    pub(super) fn is_conflict(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        error.code().is_some_and(|code| CONFLICTS.contains(&&*code))
+    }
+
+    /// The connection is lost; the same may work on another one.
+    pub(super) fn is_disconnect(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                // The server is being stopped or has crashed, or a proxy says that it cannot reach it.
+                .is_some_and(|code| code.starts_with("57P") || code.starts_with("08")),
+            Self::Database(sqlx::Error::Io(_)) => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<sqlx::Error> for MetaError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolClosed => Self::Closed,
             sqlx::Error::PoolTimedOut => Self::Timeout,
+            sqlx::Error::Database(error) if error.code().as_deref() == Some(STATEMENT_TIMEOUT) => {
+                Self::Timeout
+            }
             other => Self::Database(other),
         }
     }

@@ -3,9 +3,11 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use sqlx::SqliteConnection;
 
-use super::{Meta, MetaError, column, repository, writer::Write};
+use super::{
+    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
+    repository, statement::Statement,
+};
 use crate::oci::Name;
 
 pub(super) const SQL_GET: &str = "SELECT body, fetched_at FROM list \
@@ -39,6 +41,14 @@ pub struct ListRow {
     pub fetched_at: SystemTime,
 }
 
+/// [`Meta::list_put`]
+struct ListPut {
+    repository: Name,
+    kind: ListKind,
+    key: String,
+    row: ListRow,
+}
+
 impl Meta {
     /// `key` is empty for tags, the subject's digest for referrers.
     pub async fn list(
@@ -47,11 +57,11 @@ impl Meta {
         kind: ListKind,
         key: &str,
     ) -> Result<Option<ListRow>, MetaError> {
-        let query = sqlx::query_as(SQL_GET)
-            .bind(repository.as_str())
+        let statement = Statement::new(SQL_GET)
+            .bind(repository)
             .bind(kind.as_str())
             .bind(key);
-        let row: Option<(Vec<u8>, i64)> = self.read(query.fetch_optional(self.readers())).await?;
+        let row: Option<(Vec<u8>, i64)> = self.fetch_optional(statement).await?;
         Ok(row.map(|(body, fetched_at)| ListRow {
             body: body.into(),
             fetched_at: column::time(fetched_at),
@@ -66,7 +76,7 @@ impl Meta {
         key: &str,
         row: ListRow,
     ) -> Result<(), MetaError> {
-        self.write(Write::ListPut {
+        self.write(ListPut {
             repository: repository.clone(),
             kind,
             key: key.to_owned(),
@@ -76,22 +86,23 @@ impl Meta {
     }
 }
 
-/// [`Meta::list_put`], inside a transaction.
-pub(super) async fn put(
-    connection: &mut SqliteConnection,
-    repository: &Name,
-    kind: ListKind,
-    key: &str,
-    row: &ListRow,
-) -> Result<(), MetaError> {
-    let repository_id = repository::known(connection, repository).await?;
-    sqlx::query(SQL_PUT)
-        .bind(repository_id)
-        .bind(kind.as_str())
-        .bind(key)
-        .bind(&row.body[..])
-        .bind(column::milliseconds(row.fetched_at))
-        .execute(connection)
-        .await?;
-    Ok(())
+impl Operation for ListPut {
+    type Output = ();
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        _changes: &mut Changes,
+    ) -> Result<(), MetaError> {
+        let repository_id = repository::known(connection, &self.repository).await?;
+        Statement::new(SQL_PUT)
+            .bind(repository_id)
+            .bind(self.kind.as_str())
+            .bind(self.key.as_str())
+            .bind(self.row.body.clone())
+            .bind(column::milliseconds(self.row.fetched_at))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
 }

@@ -2,11 +2,9 @@
 
 use std::time::SystemTime;
 
-use sqlx::SqliteConnection;
-
 use super::{
-    ManifestSummary, Meta, MetaError, TagRow, blob, column, repository, tag,
-    writer::{Changes, Write},
+    ManifestSummary, Meta, MetaError, TagRow, blob, changes::Changes, column,
+    connection::Connection, operation::Operation, repository, statement::Statement, tag,
 };
 use crate::oci::{Descriptor, Digest, Manifest, Name, Tag};
 
@@ -34,7 +32,7 @@ pub(super) const SQL_REFERENCED: &str = "SELECT media_type, size_bytes FROM refe
 
 /// Its own row, an index above it, or a tag that points to it.
 pub(super) const SQL_KNOWN: &str = "WITH here (id) AS (SELECT id FROM repository WHERE name = $1) \
-     SELECT 1 FROM here WHERE \
+     SELECT CAST(1 AS BIGINT) FROM here WHERE \
      EXISTS (SELECT 1 FROM manifest WHERE repository_id = here.id AND digest = $2) \
      OR EXISTS (SELECT 1 FROM reference WHERE repository_id = here.id AND child = $2) \
      OR EXISTS (SELECT 1 FROM tag WHERE repository_id = here.id AND digest = $2) \
@@ -109,6 +107,12 @@ impl Kind {
     }
 }
 
+/// [`Meta::manifest_delete`]
+struct ManifestDelete {
+    repository: Name,
+    digest: Digest,
+}
+
 impl Meta {
     /// The manifest of this digest, if this repository has it.
     pub async fn manifest(
@@ -126,11 +130,8 @@ impl Meta {
         repository: &Name,
         digest: &Digest,
     ) -> Result<Option<ManifestRow>, MetaError> {
-        let query = sqlx::query_as(SQL_GET)
-            .bind(repository.as_str())
-            .bind(digest.to_string());
-        let row: Option<(String, i64, i64)> =
-            self.read(query.fetch_optional(self.readers())).await?;
+        let statement = Statement::new(SQL_GET).bind(repository).bind(digest);
+        let row: Option<(String, i64, i64)> = self.fetch_optional(statement).await?;
         let Some((media_type, size_bytes, created_at)) = row else {
             return Ok(None);
         };
@@ -144,7 +145,7 @@ impl Meta {
 
     /// Makes a manifest visible in its repository with all that belongs to it; repeats are harmless.
     pub async fn manifest_commit(&self, commit: ManifestCommit) -> Result<(), MetaError> {
-        self.write(Write::ManifestCommit(Box::new(commit))).await
+        self.write(commit).await
     }
 
     /// Does anything in this repository tell of this manifest?
@@ -153,10 +154,8 @@ impl Meta {
         repository: &Name,
         digest: &Digest,
     ) -> Result<bool, MetaError> {
-        let query = sqlx::query_scalar::<_, i64>(SQL_KNOWN)
-            .bind(repository.as_str())
-            .bind(digest.to_string());
-        let row = self.read(query.fetch_optional(self.readers())).await?;
+        let statement = Statement::new(SQL_KNOWN).bind(repository).bind(digest);
+        let row: Option<(i64,)> = self.fetch_optional(statement).await?;
         Ok(row.is_some())
     }
 
@@ -186,12 +185,11 @@ impl Meta {
         kind: Kind,
     ) -> Result<Option<Referenced>, MetaError> {
         for sql in [SQL_REFERENCED_SIZED, SQL_REFERENCED] {
-            let query = sqlx::query_as(sql)
-                .bind(repository.as_str())
-                .bind(digest.to_string())
+            let statement = Statement::new(sql)
+                .bind(repository)
+                .bind(digest)
                 .bind(kind.as_str());
-            let row: Option<(String, Option<i64>)> =
-                self.read(query.fetch_optional(self.readers())).await?;
+            let row: Option<(String, Option<i64>)> = self.fetch_optional(statement).await?;
             if let Some((media_type, size_bytes)) = row {
                 return Ok(Some(Referenced {
                     media_type,
@@ -209,10 +207,8 @@ impl Meta {
         repository: &Name,
         subject: &Digest,
     ) -> Result<Vec<Descriptor>, MetaError> {
-        let query = sqlx::query_as(SQL_REFERRERS)
-            .bind(repository.as_str())
-            .bind(subject.to_string());
-        let rows: Vec<ReferrerColumns> = self.read(query.fetch_all(self.readers())).await?;
+        let statement = Statement::new(SQL_REFERRERS).bind(repository).bind(subject);
+        let rows: Vec<ReferrerColumns> = self.fetch_all(statement).await?;
         rows.into_iter().map(referrer).collect()
     }
 
@@ -222,7 +218,7 @@ impl Meta {
         repository: &Name,
         digest: &Digest,
     ) -> Result<(), MetaError> {
-        self.write(Write::ManifestDelete {
+        self.write(ManifestDelete {
             repository: repository.clone(),
             digest: digest.clone(),
         })
@@ -249,60 +245,46 @@ fn referrer(columns: ReferrerColumns) -> Result<Descriptor, MetaError> {
     })
 }
 
-/// [`Meta::manifest_commit`], inside a transaction.
-pub(super) async fn commit(
-    connection: &mut SqliteConnection,
-    changes: &mut Changes,
-    commit: &ManifestCommit,
-) -> Result<(), MetaError> {
-    changes.manifest(&commit.repository, &commit.digest);
-    let repository_id = repository::with_content(connection, &commit.repository).await?;
-    blob::put(connection, &commit.digest, commit.size_bytes).await?;
-    put(connection, repository_id, commit).await?;
-    for (kind, children) in [
-        (Kind::Blob, &commit.manifest.blobs[..]),
-        (Kind::Manifest, &commit.manifest.manifests),
-        (Kind::Subject, commit.manifest.subject.as_slice()),
-    ] {
-        for child in children {
-            sqlx::query(SQL_REFERENCE)
-                .bind(repository_id)
-                .bind(child.digest.to_string())
-                .bind(kind.as_str())
-                .bind(commit.digest.to_string())
-                .bind(child.media_type.as_str())
-                .bind(column::stated_size(child.size))
-                .execute(&mut *connection)
-                .await?;
-        }
+impl Operation for ManifestCommit {
+    type Output = ();
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<(), MetaError> {
+        changes.manifest(&self.repository, &self.digest);
+        let repository_id = repository::with_content(connection, &self.repository).await?;
+        blob::put(connection, &self.digest, self.size_bytes).await?;
+        put(connection, repository_id, self).await?;
+        put_references(connection, repository_id, self).await?;
+        tag::arrived(
+            connection,
+            changes,
+            &self.repository,
+            repository_id,
+            &self.digest,
+        )
+        .await?;
+        let Some((name, checked_at)) = &self.tag else {
+            return Ok(());
+        };
+        let target = ManifestSummary {
+            digest: self.digest.clone(),
+            media_type: self.media_type.clone(),
+            size_bytes: self.size_bytes,
+        };
+        let row = TagRow {
+            target,
+            told: None,
+            checked_at: *checked_at,
+        };
+        tag::put(connection, changes, &self.repository, name, &row).await
     }
-    let repository = &commit.repository;
-    tag::arrived(
-        connection,
-        changes,
-        repository,
-        repository_id,
-        &commit.digest,
-    )
-    .await?;
-    let Some((name, checked_at)) = &commit.tag else {
-        return Ok(());
-    };
-    let target = ManifestSummary {
-        digest: commit.digest.clone(),
-        media_type: commit.media_type.clone(),
-        size_bytes: commit.size_bytes,
-    };
-    let row = TagRow {
-        target,
-        told: None,
-        checked_at: *checked_at,
-    };
-    tag::put(connection, changes, repository, name, &row).await
 }
 
 async fn put(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     repository_id: i64,
     commit: &ManifestCommit,
 ) -> Result<(), MetaError> {
@@ -312,9 +294,9 @@ async fn put(
         .as_ref()
         .filter(|_| commit.manifest.subject.is_some())
         .map(|map| serde_json::to_string(map).expect("a map of strings is JSON"));
-    sqlx::query(SQL_PUT)
+    Statement::new(SQL_PUT)
         .bind(repository_id)
-        .bind(commit.digest.to_string())
+        .bind(&commit.digest)
         .bind(commit.media_type.as_str())
         .bind(column::size(commit.size_bytes))
         .bind(column::milliseconds(SystemTime::now()))
@@ -325,32 +307,55 @@ async fn put(
     Ok(())
 }
 
-/// [`Meta::manifest_delete`], inside a transaction.
-pub(super) async fn delete(
-    connection: &mut SqliteConnection,
-    changes: &mut Changes,
-    repository: &Name,
-    digest: &Digest,
+async fn put_references(
+    connection: &mut Connection,
+    repository_id: i64,
+    commit: &ManifestCommit,
 ) -> Result<(), MetaError> {
-    changes.manifest(repository, digest);
-    let tags: Vec<String> = sqlx::query_scalar(SQL_DELETE_TAGS)
-        .bind(repository.as_str())
-        .bind(digest.to_string())
-        .fetch_all(&mut *connection)
-        .await?;
-    for name in &tags {
-        changes.tag(repository, &column::parsed(name)?);
+    for (kind, children) in [
+        (Kind::Blob, &commit.manifest.blobs[..]),
+        (Kind::Manifest, &commit.manifest.manifests),
+        (Kind::Subject, commit.manifest.subject.as_slice()),
+    ] {
+        for child in children {
+            Statement::new(SQL_REFERENCE)
+                .bind(repository_id)
+                .bind(&child.digest)
+                .bind(kind.as_str())
+                .bind(&commit.digest)
+                .bind(child.media_type.as_str())
+                .bind(column::stated_size(child.size))
+                .execute(connection)
+                .await?;
+        }
     }
-    for sql in [SQL_DELETE_REFERENCES, SQL_DELETE] {
-        sqlx::query(sql)
-            .bind(repository.as_str())
-            .bind(digest.to_string())
-            .execute(&mut *connection)
-            .await?;
-    }
-    sqlx::query(SQL_DELETE_UNUSED_BLOB)
-        .bind(digest.to_string())
-        .execute(connection)
-        .await?;
     Ok(())
+}
+
+impl Operation for ManifestDelete {
+    type Output = ();
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<(), MetaError> {
+        changes.manifest(&self.repository, &self.digest);
+        let here = |sql| {
+            Statement::new(sql)
+                .bind(&self.repository)
+                .bind(&self.digest)
+        };
+        let tags: Vec<(String,)> = here(SQL_DELETE_TAGS).fetch_all(connection).await?;
+        for (name,) in &tags {
+            changes.tag(&self.repository, &column::parsed(name)?);
+        }
+        here(SQL_DELETE_REFERENCES).execute(connection).await?;
+        here(SQL_DELETE).execute(connection).await?;
+        Statement::new(SQL_DELETE_UNUSED_BLOB)
+            .bind(&self.digest)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
 }

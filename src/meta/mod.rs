@@ -1,8 +1,37 @@
 //! Rows: which repository may see what, what tags point to, what was learned from remotes and when. Layer 1.
-//! Every SQL statement of the product is in this folder. SQLite now; one writer connection, commits grouped.
+//! Every SQL statement of the product is in this folder. SQLite or PostgreSQL; one task writes, commits are grouped.
 //!
-//! The text of a statement stands beside the functions that use it, and is the same for PostgreSQL: `$1` placeholders,
-//! `ON CONFLICT`, `RETURNING`; BIGINT, TEXT, BOOLEAN and bytes only.
+//! The text of a statement stands beside the functions that use it, as a constant `SQL_…` that `tests/plan.rs` lists, and
+//! is the same for both databases: `$1` placeholders, `ON CONFLICT`, `RETURNING`; columns are BIGINT, TEXT, BOOLEAN and
+//! bytes only. PostgreSQL is strict about types: `CAST(1 AS BIGINT)`, `CAST(SUM(x) AS BIGINT)`; `CROSS JOIN` takes no `ON`.
+//! A row is read into a tuple of `i64`, `bool`, `String`, `Vec<u8>` and `Option`s of these.
+//!
+//! A read is a method of [`Meta`] in the file of its tables:
+//! ```ignore
+//! let row: Option<(String, i64)> = self
+//!     .fetch_optional(Statement::new(SQL_GET).bind(repository).bind(digest))
+//!     .await?;
+//! ```
+//! `fetch_all` is for what the statement itself bounds (LIMIT), `any` for a search that may end early. A row that every
+//! hit asks for gets a cache in `changes.rs`.
+//!
+//! A write is a type that holds owned values and implements [`Operation`](operation::Operation), and a method of
+//! [`Meta`] that gives it to `self.write(…)`. Its `execute` runs inside the writer's transaction, with statements run on
+//! `connection`; what it returns is what the caller gets, after the commit. Functions that several operations share take
+//! `connection` (and `changes`) too.
+//! ```ignore
+//! struct TagDelete { repository: Name, tag: Tag }
+//!
+//! impl Operation for TagDelete {
+//!     type Output = ();
+//!
+//!     async fn execute(&self, connection: &mut Connection, changes: &mut Changes) -> Result<(), MetaError> {
+//!         changes.tag(&self.repository, &self.tag);
+//!         Statement::new(SQL_DELETE).bind(&self.repository).bind(&self.tag).execute(connection).await?;
+//!         Ok(())
+//!     }
+//! }
+//! ```
 
 pub mod blob;
 pub mod error;
@@ -11,15 +40,21 @@ pub mod manifest;
 pub mod repository;
 pub mod tag;
 
+mod changes;
 mod column;
+mod connection;
+mod handle;
 mod hot;
+mod operation;
+mod postgres;
 mod sqlite;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use error::MetaError;
+pub use handle::Meta;
 pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
-pub use sqlite::Meta;
 pub use tag::{ManifestSummary, TagRow};

@@ -1,8 +1,6 @@
 //! Repositories: names that have content.
 
-use sqlx::SqliteConnection;
-
-use super::{Meta, MetaError, column};
+use super::{Meta, MetaError, column, connection::Connection, statement::Statement};
 use crate::oci::Name;
 
 pub(super) const SQL_GET: &str = "SELECT id, has_content FROM repository WHERE name = $1";
@@ -70,16 +68,18 @@ impl Meta {
         upper: &str,
         limit: i64,
     ) -> Result<Vec<String>, MetaError> {
-        let query = sqlx::query_scalar(SQL_RANGE)
+        let statement = Statement::new(SQL_RANGE)
             .bind(lower)
             .bind(upper)
             .bind(limit);
-        self.read(query.fetch_all(self.readers())).await
+        let rows: Vec<(String,)> = self.fetch_all(statement).await?;
+        Ok(rows.into_iter().map(|(name,)| name).collect())
     }
 
     async fn name_from(&self, lower: &str) -> Result<Option<String>, MetaError> {
-        let query = sqlx::query_scalar(SQL_NEXT).bind(lower);
-        self.read(query.fetch_optional(self.readers())).await
+        let statement = Statement::new(SQL_NEXT).bind(lower);
+        let row: Option<(String,)> = self.fetch_optional(statement).await?;
+        Ok(row.map(|(name,)| name))
     }
 }
 
@@ -101,36 +101,33 @@ fn ranges(projects: &[String]) -> Vec<(String, String)> {
 
 /// The row of a repository that has content, made if need be.
 pub(super) async fn with_content(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     name: &Name,
 ) -> Result<i64, MetaError> {
     ensure(connection, name, true).await
 }
 
 /// The row of a repository of which something is known, made if need be.
-pub(super) async fn known(
-    connection: &mut SqliteConnection,
-    name: &Name,
-) -> Result<i64, MetaError> {
+pub(super) async fn known(connection: &mut Connection, name: &Name) -> Result<i64, MetaError> {
     ensure(connection, name, false).await
 }
 
 async fn ensure(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     name: &Name,
     has_content: bool,
 ) -> Result<i64, MetaError> {
-    let row: Option<(i64, bool)> = sqlx::query_as(SQL_GET)
-        .bind(name.as_str())
-        .fetch_optional(&mut *connection)
+    let row: Option<(i64, bool)> = Statement::new(SQL_GET)
+        .bind(name)
+        .fetch_optional(connection)
         .await?;
     if let Some((id, had_content)) = row
         && (had_content || !has_content)
     {
         return Ok(id);
     }
-    let id = sqlx::query_scalar(SQL_PUT)
-        .bind(name.as_str())
+    let (id,) = Statement::new(SQL_PUT)
+        .bind(name)
         .bind(name.first())
         .bind(has_content)
         .fetch_one(connection)

@@ -2,11 +2,9 @@
 
 use std::time::SystemTime;
 
-use sqlx::SqliteConnection;
-
 use super::{
-    Meta, MetaError, column, repository,
-    writer::{Changes, Write},
+    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
+    repository, statement::Statement,
 };
 use crate::oci::{Digest, Name, Tag};
 
@@ -94,6 +92,19 @@ fn summary(
     })
 }
 
+/// [`Meta::tag_put`]
+struct TagPut {
+    repository: Name,
+    tag: Tag,
+    row: TagRow,
+}
+
+/// [`Meta::tag_delete`]
+struct TagDelete {
+    repository: Name,
+    tag: Tag,
+}
+
 impl Meta {
     /// What a tag points to.
     pub async fn tag(&self, repository: &Name, tag: &Tag) -> Result<Option<TagRow>, MetaError> {
@@ -108,10 +119,8 @@ impl Meta {
         repository: &Name,
         tag: &Tag,
     ) -> Result<Option<TagRow>, MetaError> {
-        let query = sqlx::query_as(SQL_GET)
-            .bind(repository.as_str())
-            .bind(tag.as_str());
-        let columns: Option<TagColumns> = self.read(query.fetch_optional(self.readers())).await?;
+        let statement = Statement::new(SQL_GET).bind(repository).bind(tag);
+        let columns: Option<TagColumns> = self.fetch_optional(statement).await?;
         columns.map(row).transpose()
     }
 
@@ -122,7 +131,7 @@ impl Meta {
         tag: &Tag,
         row: TagRow,
     ) -> Result<(), MetaError> {
-        self.write(Write::TagPut {
+        self.write(TagPut {
             repository: repository.clone(),
             tag: tag.clone(),
             row,
@@ -132,7 +141,7 @@ impl Meta {
 
     /// Forgets a tag, if there is one.
     pub async fn tag_delete(&self, repository: &Name, tag: &Tag) -> Result<(), MetaError> {
-        self.write(Write::TagDelete {
+        self.write(TagDelete {
             repository: repository.clone(),
             tag: tag.clone(),
         })
@@ -141,17 +150,47 @@ impl Meta {
 
     /// All tags of a repository with the time each was checked, sorted as bytes.
     pub async fn tags(&self, repository: &Name) -> Result<Vec<(Tag, SystemTime)>, MetaError> {
-        let query = sqlx::query_as(SQL_ALL).bind(repository.as_str());
-        let rows: Vec<(String, i64)> = self.read(query.fetch_all(self.readers())).await?;
+        let statement = Statement::new(SQL_ALL).bind(repository);
+        let rows: Vec<(String, i64)> = self.fetch_all(statement).await?;
         rows.into_iter()
             .map(|(tag, checked_at)| Ok((column::parsed(&tag)?, column::time(checked_at))))
             .collect()
     }
 }
 
+impl Operation for TagPut {
+    type Output = ();
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<(), MetaError> {
+        put(connection, changes, &self.repository, &self.tag, &self.row).await
+    }
+}
+
+impl Operation for TagDelete {
+    type Output = ();
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<(), MetaError> {
+        changes.tag(&self.repository, &self.tag);
+        Statement::new(SQL_DELETE)
+            .bind(&self.repository)
+            .bind(&self.tag)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+}
+
 /// [`Meta::tag_put`], inside a transaction.
 pub(super) async fn put(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     changes: &mut Changes,
     repository: &Name,
     tag: &Tag,
@@ -160,13 +199,13 @@ pub(super) async fn put(
     changes.tag(repository, tag);
     let repository_id = repository::with_content(connection, repository).await?;
     let told = row.told.as_ref();
-    sqlx::query(SQL_PUT)
+    Statement::new(SQL_PUT)
         .bind(repository_id)
-        .bind(tag.as_str())
-        .bind(row.target.digest.to_string())
+        .bind(tag)
+        .bind(&row.target.digest)
         .bind(row.target.media_type.as_str())
         .bind(column::size(row.target.size_bytes))
-        .bind(told.map(|told| told.digest.to_string()))
+        .bind(told.map(|told| &told.digest))
         .bind(told.map(|told| told.media_type.as_str()))
         .bind(told.map(|told| column::size(told.size_bytes)))
         .bind(column::milliseconds(row.checked_at))
@@ -178,35 +217,19 @@ pub(super) async fn put(
 
 /// Tags that were told of this manifest point to it from now on.
 pub(super) async fn arrived(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     changes: &mut Changes,
     repository: &Name,
     repository_id: i64,
     digest: &Digest,
 ) -> Result<(), MetaError> {
-    let moved: Vec<String> = sqlx::query_scalar(SQL_ARRIVED)
+    let moved: Vec<(String,)> = Statement::new(SQL_ARRIVED)
         .bind(repository_id)
-        .bind(digest.to_string())
+        .bind(digest)
         .fetch_all(connection)
         .await?;
-    for name in &moved {
+    for (name,) in &moved {
         changes.tag(repository, &column::parsed(name)?);
     }
-    Ok(())
-}
-
-/// [`Meta::tag_delete`], inside a transaction.
-pub(super) async fn delete(
-    connection: &mut SqliteConnection,
-    changes: &mut Changes,
-    repository: &Name,
-    tag: &Tag,
-) -> Result<(), MetaError> {
-    changes.tag(repository, tag);
-    sqlx::query(SQL_DELETE)
-        .bind(repository.as_str())
-        .bind(tag.as_str())
-        .execute(connection)
-        .await?;
     Ok(())
 }

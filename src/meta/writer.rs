@@ -1,27 +1,33 @@
 //! The one writer: a task that owns the only connection that writes, and groups what waits into transactions.
 //!
 //! ```text
-//!   BEGIN IMMEDIATE
+//!   BEGIN
 //!     SAVEPOINT · write 1 · RELEASE        each fails alone: ROLLBACK TO
 //!     SAVEPOINT · write 2 · RELEASE        taken from the queue while there are some
 //!   COMMIT                                 one fsync for all
 //!   generations raised · answers           never before the commit
 //! ```
+//!
+//! Other replicas have writers of their own on the same PostgreSQL. When they get into each other's way (deadlock,
+//! serialization), or the connection is lost before the commit, nothing is written, and each write of the group is
+//! tried again alone. A task of its own for all this: no client that goes away leaves a transaction open.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+use std::{sync::Arc, time::Duration};
+
+use rand::RngExt;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
 };
-
-use sqlx::{Connection, SqliteConnection, SqlitePool};
-use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ListKind, ListRow, ManifestCommit, ManifestRow, MetaError, TagRow, blob, hot::Hot, list,
-    manifest, tag,
+    MetaError,
+    changes::{Changes, HotRows},
+    connection::{Connection, Lease, Pool},
+    operation::{Request, WRITE_TIMEOUT},
+    statement::Statement,
 };
-use crate::oci::{Digest, Name, Tag};
 
 /// How many writes wait at most; further callers wait for a place.
 pub(super) const QUEUE: usize = 1024;
@@ -30,157 +36,68 @@ pub(super) const QUEUE: usize = 1024;
 const GROUP: usize = 256;
 const GROUP_TIME: Duration = Duration::from_millis(5);
 
-/// Rows that every hit asks for. Each entry is a few hundred bytes.
-const HOT_ROWS: u64 = 100_000;
+/// A write that others got into the way of is tried so often alone.
+const ATTEMPTS: u32 = 5;
+
+/// Before such a try, at random up to this, doubled each time.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Between attempts to reach the database.
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
+const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SAVEPOINT: &str = "SAVEPOINT operation";
 const RELEASE: &str = "RELEASE SAVEPOINT operation";
 const ROLLBACK_TO: &str = "ROLLBACK TO SAVEPOINT operation";
 
-/// The caches in front of the tables.
-pub(super) struct HotRows {
-    pub(super) tags: Hot<(Name, Tag), TagRow>,
-    pub(super) manifests: Hot<(Name, Digest), ManifestRow>,
-    pub(super) links: Hot<(Name, Digest), ()>,
-}
-
-impl HotRows {
-    pub(super) fn new() -> Self {
-        Self {
-            tags: Hot::new(HOT_ROWS),
-            manifests: Hot::new(HOT_ROWS),
-            links: Hot::new(HOT_ROWS),
-        }
-    }
-
-    fn outdate(&self, changes: &Changes) {
-        changes.tags.iter().for_each(|key| self.tags.outdate(key));
-        changes
-            .manifests
-            .iter()
-            .for_each(|key| self.manifests.outdate(key));
-        changes.links.iter().for_each(|key| self.links.outdate(key));
-    }
-}
-
-/// What a transaction may have changed: cached rows that must be read anew.
-#[derive(Default)]
-pub(super) struct Changes {
-    tags: Vec<(Name, Tag)>,
-    manifests: Vec<(Name, Digest)>,
-    links: Vec<(Name, Digest)>,
-}
-
-impl Changes {
-    pub(super) fn tag(&mut self, repository: &Name, tag: &Tag) {
-        self.tags.push((repository.clone(), tag.clone()));
-    }
-
-    pub(super) fn manifest(&mut self, repository: &Name, digest: &Digest) {
-        self.manifests.push((repository.clone(), digest.clone()));
-    }
-
-    pub(super) fn link(&mut self, repository: &Name, digest: &Digest) {
-        self.links.push((repository.clone(), digest.clone()));
-    }
-}
-
-/// One change, whole or not at all.
-pub(super) enum Write {
-    ManifestCommit(Box<ManifestCommit>),
-    ManifestDelete {
-        repository: Name,
-        digest: Digest,
-    },
-    BlobLink {
-        repositories: Vec<Name>,
-        digest: Digest,
-        size_bytes: u64,
-    },
-    TagPut {
-        repository: Name,
-        tag: Tag,
-        row: TagRow,
-    },
-    TagDelete {
-        repository: Name,
-        tag: Tag,
-    },
-    ListPut {
-        repository: Name,
-        kind: ListKind,
-        key: String,
-        row: ListRow,
-    },
-}
-
-impl Write {
-    async fn execute(
-        &self,
-        connection: &mut SqliteConnection,
-        changes: &mut Changes,
-    ) -> Result<(), MetaError> {
-        match self {
-            Self::ManifestCommit(commit) => manifest::commit(connection, changes, commit).await,
-            Self::ManifestDelete { repository, digest } => {
-                manifest::delete(connection, changes, repository, digest).await
-            }
-            Self::BlobLink {
-                repositories,
-                digest,
-                size_bytes,
-            } => blob::link(connection, changes, repositories, digest, *size_bytes).await,
-            Self::TagPut {
-                repository,
-                tag,
-                row,
-            } => tag::put(connection, changes, repository, tag, row).await,
-            Self::TagDelete { repository, tag } => {
-                tag::delete(connection, changes, repository, tag).await
-            }
-            Self::ListPut {
-                repository,
-                kind,
-                key,
-                row,
-            } => list::put(connection, repository, *kind, key, row).await,
-        }
-    }
-}
-
-/// A write and who waits for it; who went away changes nothing.
-pub(super) struct Request {
-    pub(super) write: Write,
-    pub(super) answer: oneshot::Sender<Result<(), MetaError>>,
-}
-
-/// A write that was executed, and what came of it, told once the transaction has ended.
-type Executed = (
-    oneshot::Sender<Result<(), MetaError>>,
-    Result<(), MetaError>,
-);
-
 /// The task's state.
 pub(super) struct Writer {
-    pub(super) connection: SqliteConnection,
+    /// Of one connection.
+    pub(super) pool: Pool,
+    /// `None` before the first transaction, and after one that was not ended in order.
+    pub(super) lease: Option<Lease>,
     pub(super) queue: mpsc::Receiver<Request>,
     pub(super) hot: Arc<HotRows>,
-    pub(super) readers: SqlitePool,
+    pub(super) readers: Pool,
     pub(super) closing: CancellationToken,
     #[cfg(test)]
     pub(super) transactions: Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// Why a transaction was not committed.
+struct Failure {
+    error: MetaError,
+    /// It is certain that nothing was written, and another try may end better.
+    again: bool,
 }
 
 impl Writer {
     /// Writes until the queue is closed and empty, then closes all connections.
     pub(super) async fn run(mut self) {
         while let Some(first) = self.next().await {
-            self.transaction(first).await;
+            if first.is_late() {
+                first.broken(MetaError::Timeout);
+                continue;
+            }
+            let mut group = vec![first];
+            match self.transaction(&mut group, GROUP).await {
+                Err(failure) if failure.again => {
+                    for request in group {
+                        self.alone(request).await;
+                    }
+                }
+                ended => answer(group, ended),
+            }
         }
         self.readers.close().await;
-        if let Err(error) = self.connection.close().await {
+        if let Some(lease) = self.lease.take()
+            && let Err(error) = lease.close().await
+        {
             tracing::warn!(%error, "the database could not be closed cleanly");
         }
+        self.pool.close().await;
     }
 
     async fn next(&mut self) -> Option<Request> {
@@ -192,81 +109,155 @@ impl Writer {
         self.queue.recv().await
     }
 
-    async fn transaction(&mut self, first: Request) {
-        if let Err(error) = self.command("BEGIN IMMEDIATE").await {
-            // Nobody waits any more: no harm.
-            let _ = first.answer.send(Err(error.into()));
-            return;
+    /// Tries a write of a group that failed again, a few times, without the others.
+    async fn alone(&mut self, request: Request) {
+        let mut group = vec![request];
+        let mut pause = ATTEMPT_PAUSE;
+        for attempt in 1.. {
+            let ended = self.transaction(&mut group, 1).await;
+            if attempt == ATTEMPTS || !ended.as_ref().is_err_and(|failure| failure.again) {
+                answer(group, ended);
+                return;
+            }
+            let at_random = rand::rng().random_range(Duration::ZERO..pause);
+            sleep(at_random).await;
+            pause *= 2;
         }
-        let mut executed = Vec::new();
-        let mut changes = Changes::default();
-        let ended = match self.group(first, &mut executed, &mut changes).await {
-            Ok(()) => self.command("COMMIT").await.map_err(MetaError::from),
-            Err(error) => Err(error),
+    }
+
+    /// Writes the group and what it takes in from the queue, up to `limit` in all.
+    async fn transaction(&mut self, group: &mut Vec<Request>, limit: usize) -> Result<(), Failure> {
+        let mut lease = match self.connection(group[0].deadline).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                let again = false;
+                return Err(Failure { error, again });
+            }
         };
-        if ended.is_err() {
-            // Fails when the database has rolled back by itself, as on a full disk.
-            let _ = self.command("ROLLBACK").await;
-        }
+        let mut changes = Changes::default();
+        let all = self.all(&mut lease, group, limit, &mut changes);
+        let ended = timeout(WRITE_TIMEOUT, all).await.unwrap_or_else(|_| {
+            Err(Failure {
+                error: MetaError::Timeout,
+                again: false,
+            })
+        });
+        let in_order = ended.is_ok() || rolled_back(&mut lease).await;
+        // Else dropped, and with it whatever is left of the transaction.
+        self.lease = in_order.then_some(lease);
         // After a failure too: whether the commit took place is then not certain.
         self.hot.outdate(&changes);
-        answer(executed, ended);
         #[cfg(test)]
         self.transactions
             .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        ended
     }
 
-    /// Executes what waits. Fails when the transaction is broken as a whole.
-    async fn group(
-        &mut self,
-        first: Request,
-        executed: &mut Vec<Executed>,
-        changes: &mut Changes,
-    ) -> Result<(), MetaError> {
-        let begun = Instant::now();
-        let mut next = Some(first);
-        while let Some(Request { write, answer }) = next {
-            executed.push((answer, Ok(())));
-            let outcome = self.operation(&write, changes).await?;
-            executed.last_mut().expect("just pushed").1 = outcome;
-            next = if executed.len() < GROUP && begun.elapsed() < GROUP_TIME {
-                self.queue.try_recv().ok()
-            } else {
-                None
+    /// The connection, made anew when the last one was lost.
+    async fn connection(&mut self, deadline: Instant) -> Result<Lease, MetaError> {
+        if let Some(lease) = self.lease.take() {
+            return Ok(lease);
+        }
+        let mut pause = CONNECT_PAUSE;
+        loop {
+            let error = match self.pool.lease().await {
+                Ok(lease) => return Ok(lease),
+                Err(error) => error,
             };
+            if self.closing.is_cancelled() || Instant::now() + pause >= deadline {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "the database cannot be reached: {error}");
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.closing.cancelled() => {}
+            }
+            pause = CONNECT_PAUSE_MAX.min(pause * 2);
         }
-        Ok(())
     }
 
-    /// Executes one write inside the transaction. The outer error breaks the transaction, the inner one only this write.
-    async fn operation(
+    async fn all(
         &mut self,
-        write: &Write,
+        connection: &mut Connection,
+        group: &mut Vec<Request>,
+        limit: usize,
         changes: &mut Changes,
-    ) -> Result<Result<(), MetaError>, MetaError> {
-        self.command(SAVEPOINT).await?;
-        let outcome = write.execute(&mut self.connection, changes).await;
-        if outcome.is_err() && self.command(ROLLBACK_TO).await.is_err() {
-            // The database has rolled back the whole transaction, as on a full disk; this is why.
-            return outcome.map(Ok);
+    ) -> Result<(), Failure> {
+        let begin = connection.begin();
+        command(connection, begin).await.map_err(before_commit)?;
+        let begun = Instant::now();
+        let mut done = 0;
+        loop {
+            while let Some(request) = group.get_mut(done) {
+                operation(connection, request, changes)
+                    .await
+                    .map_err(before_commit)?;
+                done += 1;
+            }
+            if done >= limit || begun.elapsed() >= GROUP_TIME {
+                break;
+            }
+            let Ok(next) = self.queue.try_recv() else {
+                break;
+            };
+            group.push(next);
         }
-        self.command(RELEASE).await?;
-        Ok(outcome)
-    }
-
-    async fn command(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::query(sql).execute(&mut self.connection).await?;
-        Ok(())
+        command(connection, "COMMIT").await.map_err(|error| {
+            // A connection that is lost now leaves it open whether the commit took place.
+            let again = error.is_conflict();
+            Failure { error, again }
+        })
     }
 }
 
-/// Tells everybody in the transaction what came of it. Who went away is not missed.
-fn answer(executed: Vec<Executed>, ended: Result<(), MetaError>) {
-    let broken = ended.err().map(Arc::new);
-    for (answer, outcome) in executed {
-        let _ = answer.send(match (&broken, outcome) {
-            (Some(error), Ok(())) => Err(MetaError::Transaction(error.clone())),
-            (_, outcome) => outcome,
-        });
+fn before_commit(error: MetaError) -> Failure {
+    let again = error.is_conflict() || error.is_disconnect();
+    Failure { error, again }
+}
+
+/// Executes one write inside the transaction. An error breaks the whole transaction; one of this write alone is noted
+/// in its request.
+async fn operation(
+    connection: &mut Connection,
+    request: &mut Request,
+    changes: &mut Changes,
+) -> Result<(), MetaError> {
+    if request.is_late() {
+        request.fail(MetaError::Timeout);
+        return Ok(());
+    }
+    command(connection, SAVEPOINT).await?;
+    if let Err(error) = request.execute(connection, changes).await {
+        if error.is_conflict() || command(connection, ROLLBACK_TO).await.is_err() {
+            // SQLite has rolled back the whole transaction, as on a full disk; this is why.
+            return Err(error);
+        }
+        request.fail(error);
+    }
+    command(connection, RELEASE).await
+}
+
+/// False also when the database has rolled back by itself, as SQLite on a full disk.
+async fn rolled_back(connection: &mut Connection) -> bool {
+    let rollback = command(connection, "ROLLBACK");
+    timeout(ROLLBACK_TIMEOUT, rollback)
+        .await
+        .is_ok_and(|outcome| outcome.is_ok())
+}
+
+async fn command(connection: &mut Connection, sql: &'static str) -> Result<(), MetaError> {
+    Statement::new(sql).execute(connection).await?;
+    Ok(())
+}
+
+/// Tells everybody in the transaction what came of it.
+fn answer(group: Vec<Request>, ended: Result<(), Failure>) {
+    let Err(failure) = ended else {
+        group.into_iter().for_each(Request::committed);
+        return;
+    };
+    let error = Arc::new(failure.error);
+    for request in group {
+        request.broken(MetaError::Transaction(Arc::clone(&error)));
     }
 }

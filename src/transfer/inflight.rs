@@ -299,7 +299,7 @@ mod tests {
     async fn a_blob_that_came_into_the_store_meanwhile_is_not_fetched_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path()).await.expect("a store");
-        let meta = Meta::open(&folder.path().join("entrepot.db"))
+        let meta = Meta::open(&config::Database::Sqlite(folder.path().join("entrepot.db")))
             .await
             .expect("a database");
         let bytes = bytes::Bytes::from_static(b"content");

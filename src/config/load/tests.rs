@@ -1,4 +1,4 @@
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use tempfile::TempDir;
 
@@ -58,7 +58,7 @@ fn without_a_file_the_public_registries_are_mirrored() {
     let config = defaults();
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:5000");
     assert_eq!(config.storage.path, Path::new("entrepot-data"));
-    assert_eq!(config.database, Path::new("entrepot-data/entrepot.db"));
+    assert_eq!(config.database.to_string(), "entrepot-data/entrepot.db");
     assert_eq!(config.access.challenge, Challenge::Auto);
     assert_eq!(
         (config.log.format, config.log.level.as_str()),
@@ -296,14 +296,11 @@ fn relative_paths_start_at_the_folder_of_the_file() {
     fs::write(folder.path().join("password"), "open sesame\r\n").unwrap();
     let config = load(Some(&file), []).unwrap();
     assert_eq!(config.storage.path, folder.path().join("data"));
-    assert_eq!(config.database, folder.path().join("data/entrepot.db"));
+    let database = folder.path().join("data/entrepot.db");
+    assert_eq!(config.database.to_string(), database.display().to_string());
     assert_eq!(
         config.access.admin_password.unwrap().expose(),
         "open sesame"
-    );
-    assert_eq!(
-        loaded("[database]\nurl = \"sqlite:///var/x.db\"\n").database,
-        Path::new("/var/x.db")
     );
 }
 
@@ -327,7 +324,10 @@ fn typical_mistakes_name_key_file_and_what_is_allowed() {
         "[server]\nshutdown_grace = 30\n",
         "[server]\ntls = { cert = \"server.crt\", key = \"server.key\" }\n",
         "[storage]\nfree_floor = \"lots\"\n",
-        "[database]\nurl = \"postgres://user:hunter2@host/db\"\n",
+        "[database]\nurl = \"mysql://user:hunter2@host/db\"\n",
+        "[database]\nurl = \"postgres://user:hunter2#1@host:port/db\"\n",
+        "[database]\nurl = \"postgres://user:hunter2@host/db?ssl_mode=require\"\n",
+        "[database]\nurl = \"postgres://user:hunter2@host/db?sslmode=required\"\n",
         "[[remote]]\nname = \"mine\"\n",
         "[[remote]]\nname = \"mine\"\nurls = [\n  \"https://a.example\",\n  \"https://u:hunter2@b.example\",\n]\n",
         "[[remote]]\nname = \"quay.io\"\nprovider = \"docker_hub\"\n",

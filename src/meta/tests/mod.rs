@@ -8,12 +8,16 @@ mod repository;
 mod tag;
 mod writer;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use super::*;
+use crate::config;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, Name, Tag};
 
 /// A database in a folder that goes when the test ends.
@@ -25,9 +29,7 @@ struct Database {
 impl Database {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let meta = Meta::open(&folder.path().join("entrepot.db"))
-            .await
-            .unwrap();
+        let meta = open(folder.path().join("entrepot.db")).await.unwrap();
         Self { meta, folder }
     }
 
@@ -43,11 +45,13 @@ impl Database {
 
     async fn reopen(self) -> Self {
         self.meta.close().await;
-        let meta = Meta::open(&self.folder.path().join("entrepot.db"))
-            .await
-            .unwrap();
+        let meta = open(self.folder.path().join("entrepot.db")).await.unwrap();
         Self { meta, ..self }
     }
+}
+
+async fn open(file: PathBuf) -> Result<Meta, MetaError> {
+    Meta::open(&config::Database::Sqlite(file)).await
 }
 
 async fn run(connection: &mut SqliteConnection, sql: &'static str) {

@@ -1,12 +1,13 @@
 //! Opening, closing and opening again.
 
 use super::*;
+use crate::meta::statement::Statement;
 
 #[tokio::test]
 async fn the_folder_and_the_file_are_made() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("not/yet/here.db");
-    let meta = Meta::open(&file).await.unwrap();
+    let meta = open(file.clone()).await.unwrap();
     assert!(file.is_file());
     meta.close().await;
 }
@@ -48,16 +49,15 @@ async fn closing_leaves_one_file_and_later_calls_say_closed() {
 #[tokio::test]
 async fn the_writer_is_durable_and_the_readers_cannot_write() {
     let database = Database::new().await;
-    let readers = database.meta.readers();
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(readers)
+    let mode: Option<(String,)> = database
+        .meta
+        .fetch_optional(Statement::new("PRAGMA journal_mode"))
         .await
         .unwrap();
-    assert_eq!(mode, "wal");
-    let error = sqlx::query("DELETE FROM tag")
-        .execute(readers)
-        .await
-        .unwrap_err();
+    assert_eq!(mode.unwrap().0, "wal");
+    let delete = Statement::new("DELETE FROM tag RETURNING name");
+    let outcome: Result<Vec<(String,)>, _> = database.meta.fetch_all(delete).await;
+    let error = outcome.unwrap_err();
     assert!(error.to_string().contains("readonly"), "{error}");
 }
 
@@ -72,7 +72,7 @@ async fn a_database_from_a_newer_version_is_refused() {
     )
     .await;
     let file = database.folder.path().join("entrepot.db");
-    let error = Meta::open(&file).await.err().expect("refused");
+    let error = open(file.clone()).await.err().expect("refused");
     assert!(
         matches!(
             error,
@@ -96,11 +96,11 @@ async fn what_is_no_database_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("entrepot.db");
     std::fs::write(&file, "this is no database, not at all. ".repeat(100)).unwrap();
-    let error = Meta::open(&file).await.err().expect("refused");
+    let error = open(file.clone()).await.err().expect("refused");
     assert!(matches!(error, MetaError::Open { .. }), "{error:?}");
     assert!(error.to_string().contains("entrepot.db"), "{error}");
 
-    let error = Meta::open(&file.join("below/a.file"))
+    let error = open(file.join("below/a.file"))
         .await
         .err()
         .expect("refused");

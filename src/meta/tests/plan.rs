@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::*;
-use crate::meta::{blob, list, manifest, repository, tag};
+use crate::meta::{blob, list, manifest, repository, statement::Statement, tag};
 
 const STATEMENTS: &[&str] = &[
     blob::SQL_LINKED,
@@ -37,10 +37,7 @@ const STATEMENTS: &[&str] = &[
 
 async fn plan(meta: &Meta, sql: &str) -> Vec<String> {
     let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-    let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain)
-        .fetch_all(meta.readers())
-        .await
-        .unwrap();
+    let rows: Vec<(i64, i64, i64, String)> = meta.fetch_all(Statement::new(explain)).await.unwrap();
     rows.into_iter().map(|row| row.3).collect()
 }
 

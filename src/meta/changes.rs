@@ -1,0 +1,55 @@
+//! The caches in front of the tables, and what a transaction makes untrue in them.
+
+use super::{ManifestRow, TagRow, hot::Hot};
+use crate::oci::{Digest, Name, Tag};
+
+/// Rows that every hit asks for. Each entry is a few hundred bytes.
+const HOT_ROWS: u64 = 100_000;
+
+/// The caches in front of the tables.
+pub(super) struct HotRows {
+    pub(super) tags: Hot<(Name, Tag), TagRow>,
+    pub(super) manifests: Hot<(Name, Digest), ManifestRow>,
+    pub(super) links: Hot<(Name, Digest), ()>,
+}
+
+impl HotRows {
+    pub(super) fn new() -> Self {
+        Self {
+            tags: Hot::new(HOT_ROWS),
+            manifests: Hot::new(HOT_ROWS),
+            links: Hot::new(HOT_ROWS),
+        }
+    }
+
+    pub(super) fn outdate(&self, changes: &Changes) {
+        changes.tags.iter().for_each(|key| self.tags.outdate(key));
+        changes
+            .manifests
+            .iter()
+            .for_each(|key| self.manifests.outdate(key));
+        changes.links.iter().for_each(|key| self.links.outdate(key));
+    }
+}
+
+/// What a transaction may have changed: cached rows that must be read anew.
+#[derive(Default)]
+pub(super) struct Changes {
+    tags: Vec<(Name, Tag)>,
+    manifests: Vec<(Name, Digest)>,
+    links: Vec<(Name, Digest)>,
+}
+
+impl Changes {
+    pub(super) fn tag(&mut self, repository: &Name, tag: &Tag) {
+        self.tags.push((repository.clone(), tag.clone()));
+    }
+
+    pub(super) fn manifest(&mut self, repository: &Name, digest: &Digest) {
+        self.manifests.push((repository.clone(), digest.clone()));
+    }
+
+    pub(super) fn link(&mut self, repository: &Name, digest: &Digest) {
+        self.links.push((repository.clone(), digest.clone()));
+    }
+}
