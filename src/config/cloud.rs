@@ -61,7 +61,7 @@ impl Place {
                 "missing; expected `urls`, or the name of the instance as `instance`"
             }
             Provider::Aliyun => {
-                "missing; expected `urls` such as [\"https://NAME-registry.REGION.cr.aliyuncs.com\"]"
+                "missing; expected `urls` such as [\"https://NAME-registry.REGION.cr.aliyuncs.com\"], or `region` for the personal edition"
             }
             _ => "missing; expected a list such as [\"https://registry.example.com\"]",
         }
