@@ -67,11 +67,11 @@ test: tools ## Install the tools, then run every test: unit, integration, real c
 	$(CARGO) test --locked
 
 .PHONY: test-unit
-test-unit: ## The tests beside the code
+test-unit: tools ## The tests beside the code
 	$(CARGO) test --locked --lib --bins
 
 .PHONY: test-it
-test-it: ## The tests over HTTP against a scripted registry
+test-it: tools ## The tests over HTTP against a scripted registry
 	$(CARGO) test --locked --test it
 
 .PHONY: test-clients

@@ -7,7 +7,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+# Debian keeps each version of PostgreSQL in a folder of its own.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin$(printf ':%s' /usr/lib/postgresql/*/bin)
 
 # A command that must be there, and the Debian package that brings it.
 packages="
@@ -27,6 +28,7 @@ packages="
     jq              jq
     zstd            zstd
     curl            curl
+    postgres        postgresql
 "
 
 say() { echo "install-tools: $*"; }
@@ -67,7 +69,7 @@ stop_services() {
     [ -d /run/systemd/system ] || return 0
     for package in $installed; do
         case $package in
-            docker-registry | containerd) service=$package.service ;;
+            docker-registry | containerd | postgresql) service=$package.service ;;
             nginx-light) service=nginx.service ;;
             docker.io) service="docker.socket docker.service" ;;
             *) continue ;;

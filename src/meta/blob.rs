@@ -21,8 +21,11 @@ pub(super) const SQL_PROJECTS: &str = "SELECT project FROM link \
 pub(super) const SQL_PUT: &str = "INSERT INTO blob (digest, size_bytes, created_at) \
      VALUES ($1, $2, $3) ON CONFLICT (digest) DO NOTHING";
 
-pub(super) const SQL_LINK: &str = "INSERT INTO link (repository_id, digest) \
-     VALUES ($1, $2) ON CONFLICT (repository_id, digest) DO NOTHING";
+/// $3 is now. A link that a manifest of the repository names goes with that one, and has no time of its own.
+pub(super) const SQL_LINK: &str = "INSERT INTO link (repository_id, digest, touched_at) \
+     VALUES ($1, $2, CASE WHEN EXISTS (SELECT 1 FROM reference WHERE reference.repository_id = $1 \
+     AND reference.child = $2 AND reference.kind = 'blob') THEN NULL ELSE CAST($3 AS BIGINT) END) \
+     ON CONFLICT (repository_id, digest) DO NOTHING";
 
 /// [`Meta::blob_link`]
 struct BlobLink {
@@ -86,12 +89,14 @@ impl Operation for BlobLink {
         changes: &mut Changes,
     ) -> Result<(), MetaError> {
         put(connection, &self.digest, self.size_bytes).await?;
+        let now = column::milliseconds(SystemTime::now());
         for name in &self.repositories {
             changes.link(name, &self.digest);
             let repository_id = repository::with_content(connection, name).await?;
             Statement::new(SQL_LINK)
                 .bind(repository_id)
                 .bind(&self.digest)
+                .bind(now)
                 .execute(connection)
                 .await?;
         }

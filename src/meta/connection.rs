@@ -1,6 +1,18 @@
 //! Connections of either database, and the pools that they come from.
 
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, pool::PoolConnection};
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgPool, Postgres, Sqlite, SqlitePool, pool::PoolConnection};
+use tokio::time::timeout;
+
+/// A connection that lay idle for longer is tried before it is used: the server may have gone without a word.
+pub(super) const IDLE_TRUST: Duration = Duration::from_secs(1);
+
+/// How long it has to answer then.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The number is any that nobody else uses in this database: "entrepot" as bytes.
+const BEGIN_POSTGRES: &str = "BEGIN; SELECT pg_advisory_xact_lock(7308907279945854836)";
 
 /// One connection. Dropped, it goes back to its pool.
 pub(super) enum Connection {
@@ -25,9 +37,10 @@ pub(super) struct Pools {
 impl Pool {
     /// A connection that nobody else has; waits for one as long as the pool was told to.
     pub(super) async fn lease(&self) -> Result<Lease, sqlx::Error> {
+        // Boxed: these futures are large, and part of every request's.
         let connection = match self {
-            Self::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
-            Self::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
+            Self::Sqlite(pool) => Connection::Sqlite(Box::pin(pool.acquire()).await?),
+            Self::Postgres(pool) => Connection::Postgres(Box::pin(pool.acquire()).await?),
         };
         Ok(Lease(Some(connection)))
     }
@@ -42,13 +55,36 @@ impl Pool {
 }
 
 impl Connection {
-    /// Begins a transaction that may write.
-    pub(super) fn begin(&self) -> &'static str {
+    /// Begins a transaction that may write. Only one is open at a time, in this process or another: what an operation
+    /// has read is still true when it writes, and no two lock the same rows in different orders.
+    pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
         match self {
             // A transaction that began as a reader's could be refused when it comes to write.
-            Self::Sqlite(_) => "BEGIN IMMEDIATE",
-            Self::Postgres(_) => "BEGIN",
+            Self::Sqlite(connection) => {
+                sqlx::raw_sql("BEGIN IMMEDIATE")
+                    .execute(&mut **connection)
+                    .await?;
+            }
+            Self::Postgres(connection) => {
+                sqlx::raw_sql(BEGIN_POSTGRES)
+                    .execute(&mut **connection)
+                    .await?;
+            }
         }
+        Ok(())
+    }
+
+    /// Does the database answer?
+    pub(super) async fn is_alive(&mut self) -> bool {
+        let answer = async {
+            match self {
+                Self::Sqlite(connection) => connection.ping().await,
+                Self::Postgres(connection) => connection.ping().await,
+            }
+        };
+        timeout(PING_TIMEOUT, answer)
+            .await
+            .is_ok_and(|answer| answer.is_ok())
     }
 
     async fn close(self) -> Result<(), sqlx::Error> {

@@ -1,8 +1,8 @@
 //! What can go wrong with rows.
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 
 /// Why rows could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum MetaError {
         database: String,
         source: sqlx::Error,
     },
-    /// Going back to an older version needs a backup from before the upgrade.
+    /// A migration that this version cannot live with. Going back needs a backup from before it.
     #[error(
         "the database `{database}` is from a newer version (schema {found}, this version knows up to {known})"
     )]
@@ -42,30 +42,13 @@ pub enum MetaError {
     Corrupt(String),
 }
 
-/// PostgreSQL's codes for a transaction that another one got in the way of: serialization failure, deadlock, and a
-/// foreign key whose row somebody else has just deleted or begun to use.
-const CONFLICTS: &[&str] = &["40001", "40P01", "23503"];
+/// PostgreSQL's codes for a transaction that another one got in the way of: serialization failure and deadlock.
+const CONFLICTS: &[&str] = &["40001", "40P01"];
 
 /// PostgreSQL's code for a statement that took longer than it may.
 const STATEMENT_TIMEOUT: &str = "57014";
 
 impl MetaError {
-    pub(super) fn migration(
-        database: &dyn fmt::Display,
-        error: MigrateError,
-        migrations: &Migrator,
-    ) -> Self {
-        let known = migrations.iter().map(|migration| migration.version).max();
-        match (error, known) {
-            (MigrateError::VersionMissing(found), Some(known)) if found > known => Self::Newer {
-                database: database.to_string(),
-                found,
-                known,
-            },
-            (error, _) => Self::Migrate(error),
-        }
-    }
-
     /// Another transaction got in the way; the same may work when it is tried again.
     pub(super) fn is_conflict(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else {

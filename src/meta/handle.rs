@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{TryStreamExt, future::BoxFuture};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
-    time::{timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    MetaError,
+    MetaError, Uses,
     changes::HotRows,
     connection::{Connection, Pool},
     operation::{Operation, Request},
@@ -32,6 +32,7 @@ pub struct Meta(Arc<Inner>);
 struct Inner {
     readers: Pool,
     hot: Arc<HotRows>,
+    uses: Uses,
     queue: mpsc::Sender<Request>,
     /// Writes that wait for a place in the queue.
     waiting: TaskTracker,
@@ -59,6 +60,7 @@ impl Meta {
         let task = Writer {
             pool: pools.writer,
             lease: None,
+            used: Instant::now(),
             queue,
             hot: hot.clone(),
             readers: pools.readers.clone(),
@@ -72,6 +74,7 @@ impl Meta {
         Ok(Self(Arc::new(Inner {
             readers: pools.readers,
             hot,
+            uses: Uses::default(),
             queue: sender,
             waiting: TaskTracker::new(),
             writer,
@@ -163,22 +166,27 @@ impl Meta {
         run: impl for<'c> Fn(&'c mut Connection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, MetaError> {
         self.count_read();
-        let once = async || {
-            let mut lease = self.0.readers.lease().await?;
-            let outcome = run(&mut lease).await;
-            lease.end();
-            Ok::<_, MetaError>(outcome?)
-        };
         let read = async {
-            match once().await {
-                Err(error) if error.is_disconnect() => once().await,
-                outcome => outcome,
+            let mut is_first = true;
+            loop {
+                let mut lease = self.0.readers.lease().await?;
+                let outcome = run(&mut lease).await.map_err(MetaError::from);
+                lease.end();
+                match outcome {
+                    Err(error) if is_first && error.is_disconnect() => is_first = false,
+                    outcome => return outcome,
+                }
             }
         };
         match timeout(READ_TIMEOUT, read).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(MetaError::Timeout),
         }
+    }
+
+    /// What clients got since the last flush.
+    pub fn uses(&self) -> &Uses {
+        &self.0.uses
     }
 
     pub(super) fn hot(&self) -> &HotRows {

@@ -13,8 +13,8 @@ pub(super) const SQL_GET: &str = "SELECT media_type, size_bytes, created_at FROM
 
 /// The same bytes again: what was read out of them may be more than an earlier version knew.
 pub(super) const SQL_PUT: &str = "INSERT INTO manifest \
-     (repository_id, digest, media_type, size_bytes, created_at, artifact_type, annotations) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7) \
+     (repository_id, digest, media_type, size_bytes, created_at, used_at, artifact_type, annotations) \
+     VALUES ($1, $2, $3, $4, $5, $5, $6, $7) \
      ON CONFLICT (repository_id, digest) DO UPDATE SET media_type = excluded.media_type, \
      artifact_type = excluded.artifact_type, annotations = excluded.annotations";
 
@@ -45,19 +45,6 @@ pub(super) const SQL_REFERRERS: &str = "SELECT manifest.digest, manifest.media_t
      AND reference.child = $2 AND reference.kind = 'subject' \
      AND manifest.repository_id = reference.repository_id AND manifest.digest = reference.parent \
      ORDER BY reference.parent";
-
-pub(super) const SQL_DELETE_TAGS: &str = "DELETE FROM tag \
-     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2 RETURNING name";
-
-pub(super) const SQL_DELETE_REFERENCES: &str = "DELETE FROM reference \
-     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND parent = $2";
-
-pub(super) const SQL_DELETE: &str = "DELETE FROM manifest \
-     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2";
-
-pub(super) const SQL_DELETE_UNUSED_BLOB: &str = "DELETE FROM blob WHERE digest = $1 \
-     AND NOT EXISTS (SELECT 1 FROM manifest WHERE manifest.digest = $1) \
-     AND NOT EXISTS (SELECT 1 FROM link WHERE link.digest = $1)";
 
 /// A manifest that a repository has. Its bytes are in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,12 +92,6 @@ impl Kind {
             Self::Subject => "subject",
         }
     }
-}
-
-/// [`Meta::manifest_delete`]
-struct ManifestDelete {
-    repository: Name,
-    digest: Digest,
 }
 
 impl Meta {
@@ -210,19 +191,6 @@ impl Meta {
         let statement = Statement::new(SQL_REFERRERS).bind(repository).bind(subject);
         let rows: Vec<ReferrerColumns> = self.fetch_all(statement).await?;
         rows.into_iter().map(referrer).collect()
-    }
-
-    /// Tags and manifest gone from a repository: used when the row's content is not here any more.
-    pub async fn manifest_delete(
-        &self,
-        repository: &Name,
-        digest: &Digest,
-    ) -> Result<(), MetaError> {
-        self.write(ManifestDelete {
-            repository: repository.clone(),
-            digest: digest.clone(),
-        })
-        .await
     }
 }
 
@@ -330,32 +298,4 @@ async fn put_references(
         }
     }
     Ok(())
-}
-
-impl Operation for ManifestDelete {
-    type Output = ();
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        changes: &mut Changes,
-    ) -> Result<(), MetaError> {
-        changes.manifest(&self.repository, &self.digest);
-        let here = |sql| {
-            Statement::new(sql)
-                .bind(&self.repository)
-                .bind(&self.digest)
-        };
-        let tags: Vec<(String,)> = here(SQL_DELETE_TAGS).fetch_all(connection).await?;
-        for (name,) in &tags {
-            changes.tag(&self.repository, &column::parsed(name)?);
-        }
-        here(SQL_DELETE_REFERENCES).execute(connection).await?;
-        here(SQL_DELETE).execute(connection).await?;
-        Statement::new(SQL_DELETE_UNUSED_BLOB)
-            .bind(&self.digest)
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
 }

@@ -32,19 +32,25 @@
 //!     }
 //! }
 //! ```
+//! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod blob;
 pub mod error;
+pub mod evict;
+pub mod image;
 pub mod list;
 pub mod manifest;
+pub mod presence;
 pub mod repository;
 pub mod tag;
+pub mod uses;
 
 mod changes;
 mod column;
 mod connection;
 mod handle;
 mod hot;
+mod migration;
 mod operation;
 mod postgres;
 mod sqlite;
@@ -54,7 +60,10 @@ mod tests;
 mod writer;
 
 pub use error::MetaError;
+pub use evict::{LooseLink, Root};
 pub use handle::Meta;
+pub use image::{Removal, Removed};
 pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
 pub use tag::{ManifestSummary, TagRow};
+pub use uses::Uses;

@@ -12,9 +12,11 @@ use super::{
     MetaError,
     connection::{Pool, Pools},
     handle::READ_TIMEOUT,
+    migration,
 };
 
-static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| sqlx::migrate!("migrations/sqlite"));
+pub(super) static MIGRATIONS: LazyLock<Migrator> =
+    LazyLock::new(|| migration::tolerant(sqlx::migrate!("migrations/sqlite")));
 
 /// How long a connection waits for another process (a backup, a shell) to let go of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,7 +43,11 @@ pub(super) async fn open(file: &Path) -> Result<Pools, MetaError> {
     MIGRATIONS
         .run(&mut connection)
         .await
-        .map_err(|error| MetaError::migration(&file.display(), error, &MIGRATIONS))?;
+        .map_err(MetaError::Migrate)?;
+    let known = migration::known(&MIGRATIONS);
+    let breaking = sqlx::query_scalar(migration::BREAKING).bind(known);
+    let breaking = breaking.fetch_optional(&mut connection).await?;
+    migration::check(&file.display(), breaking, known)?;
 
     let options = options.create_if_missing(false);
     let readers = SqlitePoolOptions::new()

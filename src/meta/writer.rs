@@ -8,9 +8,10 @@
 //!   generations raised · answers           never before the commit
 //! ```
 //!
-//! Other replicas have writers of their own on the same PostgreSQL. When they get into each other's way (deadlock,
-//! serialization), or the connection is lost before the commit, nothing is written, and each write of the group is
-//! tried again alone. A task of its own for all this: no client that goes away leaves a transaction open.
+//! Other replicas have writers of their own on the same PostgreSQL; a lock that the transaction holds makes them one
+//! after the other (ADR 0006). When somebody else gets in the way (deadlock, serialization), or the connection is lost
+//! before the commit, nothing is written, and each write of the group is tried again alone. A task of its own for all
+//! this: no client that goes away leaves a transaction open.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     MetaError,
     changes::{Changes, HotRows},
-    connection::{Connection, Lease, Pool},
+    connection::{Connection, IDLE_TRUST, Lease, Pool},
     operation::{Request, WRITE_TIMEOUT},
     statement::Statement,
 };
@@ -58,6 +59,8 @@ pub(super) struct Writer {
     pub(super) pool: Pool,
     /// `None` before the first transaction, and after one that was not ended in order.
     pub(super) lease: Option<Lease>,
+    /// When a transaction ended last.
+    pub(super) used: Instant,
     pub(super) queue: mpsc::Receiver<Request>,
     pub(super) hot: Arc<HotRows>,
     pub(super) readers: Pool,
@@ -145,6 +148,7 @@ impl Writer {
         let in_order = ended.is_ok() || rolled_back(&mut lease).await;
         // Else dropped, and with it whatever is left of the transaction.
         self.lease = in_order.then_some(lease);
+        self.used = Instant::now();
         // After a failure too: whether the commit took place is then not certain.
         self.hot.outdate(&changes);
         #[cfg(test)]
@@ -155,7 +159,9 @@ impl Writer {
 
     /// The connection, made anew when the last one was lost.
     async fn connection(&mut self, deadline: Instant) -> Result<Lease, MetaError> {
-        if let Some(lease) = self.lease.take() {
+        if let Some(mut lease) = self.lease.take()
+            && (self.used.elapsed() < IDLE_TRUST || lease.is_alive().await)
+        {
             return Ok(lease);
         }
         let mut pause = CONNECT_PAUSE;
@@ -183,8 +189,8 @@ impl Writer {
         limit: usize,
         changes: &mut Changes,
     ) -> Result<(), Failure> {
-        let begin = connection.begin();
-        command(connection, begin).await.map_err(before_commit)?;
+        let outcome = connection.begin().await;
+        outcome.map_err(|error| before_commit(error.into()))?;
         let begun = Instant::now();
         let mut done = 0;
         loop {

@@ -44,8 +44,9 @@ const DIRECT_BYTES: u64 = 1024 * 1024;
 /// cache: a disk that is slower than the page cache of the slowest machine (0.4 GB/s) would hold up the download,
 /// where the page cache takes the bytes in and writes them out meanwhile.
 const SLOW_BYTES_PER_SECOND: u64 = 400_000_000;
-/// How much is written before its speed is judged: one write may be late by accident.
-const JUDGED_BYTES: u64 = 4 * 1024 * 1024;
+/// How much is written before its speed is judged: on a busy machine each of a few writes may be late by milliseconds,
+/// and a disk that is taken for a slow one by mistake costs the rest of the blob most of its speed.
+const JUDGED_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The end of one spool; used on blocking threads only.
 pub(super) struct Appender {

@@ -19,6 +19,9 @@ mod lists;
 mod manifests;
 mod operators;
 mod outage;
+mod postgres;
+#[path = "harness/postgres.rs"]
+mod postgres_server;
 mod private_projects;
 mod process;
 mod redirects;

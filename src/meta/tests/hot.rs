@@ -2,12 +2,16 @@
 
 use super::*;
 
-#[tokio::test]
-async fn a_read_that_races_a_write_does_not_cache_the_old_row() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+on_both! {
+    a_read_that_races_a_write_does_not_cache_the_old_row,
+    a_read_in_a_race_that_ends_last_does_not_hide_the_new_row,
+    rows_that_were_read_once_are_answered_from_memory,
+    absence_is_not_cached,
+    every_write_outdates_what_it_changes,
+}
+
+async fn a_read_that_races_a_write_does_not_cache_the_old_row(database: Database) {
+    let meta = &database.meta;
     let (repository, latest) = (name("p/r"), tag("latest"));
     meta.tag_put(&repository, &latest, row("old", 1))
         .await
@@ -26,12 +30,8 @@ async fn a_read_that_races_a_write_does_not_cache_the_old_row() {
     );
 }
 
-#[tokio::test]
-async fn a_read_in_a_race_that_ends_last_does_not_hide_the_new_row() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn a_read_in_a_race_that_ends_last_does_not_hide_the_new_row(database: Database) {
+    let meta = &database.meta;
     let (repository, latest) = (name("p/r"), tag("latest"));
     meta.tag_put(&repository, &latest, row("old", 1))
         .await
@@ -51,9 +51,7 @@ async fn a_read_in_a_race_that_ends_last_does_not_hide_the_new_row() {
     );
 }
 
-#[tokio::test]
-async fn rows_that_were_read_once_are_answered_from_memory() {
-    let database = Database::new().await;
+async fn rows_that_were_read_once_are_answered_from_memory(database: Database) {
     let meta = &database.meta;
     let (repository, latest, image) = (name("p/r"), tag("latest"), digest("image"));
     meta.manifest_commit(commit("p/r", "image")).await.unwrap();
@@ -80,9 +78,7 @@ async fn rows_that_were_read_once_are_answered_from_memory() {
     assert_eq!(read().await, before);
 }
 
-#[tokio::test]
-async fn absence_is_not_cached() {
-    let database = Database::new().await;
+async fn absence_is_not_cached(database: Database) {
     let meta = &database.meta;
     let repository = name("p/r");
     meta.blob_link(std::slice::from_ref(&repository), &digest("one"), 1)
@@ -90,26 +86,21 @@ async fn absence_is_not_cached() {
         .unwrap();
     assert!(!meta.blob_linked(&repository, &digest("two")).await.unwrap());
     let mut outside = database.outside().await;
-    let two = digest("two").to_string();
-    sqlx::query("INSERT INTO blob VALUES ($1, 1, 1)")
-        .bind(&two)
+    Statement::new("INSERT INTO blob (digest, size_bytes, created_at) VALUES ($1, 1, 1)")
+        .bind(&digest("two"))
         .execute(&mut outside)
         .await
         .unwrap();
-    sqlx::query("INSERT INTO link SELECT id, $1 FROM repository")
-        .bind(&two)
+    Statement::new("INSERT INTO link (repository_id, digest) SELECT id, $1 FROM repository")
+        .bind(&digest("two"))
         .execute(&mut outside)
         .await
         .unwrap();
     assert!(meta.blob_linked(&repository, &digest("two")).await.unwrap());
 }
 
-#[tokio::test]
-async fn every_write_outdates_what_it_changes() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn every_write_outdates_what_it_changes(database: Database) {
+    let meta = &database.meta;
     let (repository, latest, image) = (name("p/r"), tag("latest"), digest("image"));
     for second in 1..20 {
         let content = format!("image {second}");

@@ -4,9 +4,18 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-#[tokio::test]
-async fn a_commit_makes_manifest_references_and_tag_visible_and_repeats_are_harmless() {
-    let database = Database::new().await;
+on_both! {
+    a_commit_makes_manifest_references_and_tag_visible_and_repeats_are_harmless,
+    a_reference_counts_in_its_repository_and_as_its_kind_only,
+    of_several_parents_one_that_states_a_size_is_taken,
+    referrers_are_descriptors_with_artifact_type_and_annotations,
+    a_deleted_referrer_is_no_longer_listed,
+    a_deleted_manifest_takes_its_tags_references_and_unused_blob_with_it,
+}
+
+async fn a_commit_makes_manifest_references_and_tag_visible_and_repeats_are_harmless(
+    database: Database,
+) {
     let meta = &database.meta;
     let (repository, latest) = (name("p/r"), tag("latest"));
     let mut image = commit("p/r", "image");
@@ -61,19 +70,13 @@ async fn a_commit_makes_manifest_references_and_tag_visible_and_repeats_are_harm
     assert_eq!(tag.target.digest, image.digest);
     assert_eq!(tag.target.media_type, "application/manifest");
     assert_eq!((tag.target.size_bytes, tag.checked_at), (123, at(1)));
-    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM reference")
-        .fetch_one(&mut database.outside().await)
-        .await
-        .unwrap();
+    let mut outside = database.outside().await;
+    let count = count(&mut outside, "SELECT COUNT(*) FROM reference").await;
     assert_eq!(count, 3);
 }
 
-#[tokio::test]
-async fn a_reference_counts_in_its_repository_and_as_its_kind_only() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn a_reference_counts_in_its_repository_and_as_its_kind_only(database: Database) {
+    let meta = &database.meta;
     let mut image = commit("p/r", "image");
     image.manifest.blobs = vec![descriptor("layer", Some(1))];
     image.manifest.manifests = vec![descriptor("child", Some(1))];
@@ -108,12 +111,8 @@ async fn a_reference_counts_in_its_repository_and_as_its_kind_only() {
     assert!(!meta.blob_linked(&here, &digest("layer")).await.unwrap());
 }
 
-#[tokio::test]
-async fn of_several_parents_one_that_states_a_size_is_taken() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn of_several_parents_one_that_states_a_size_is_taken(database: Database) {
+    let meta = &database.meta;
     for (parent, size) in [("a", None), ("b", Some(5)), ("c", None)] {
         let mut image = commit("p/r", parent);
         image.manifest.blobs = vec![descriptor("layer", size)];
@@ -127,12 +126,8 @@ async fn of_several_parents_one_that_states_a_size_is_taken() {
     assert_eq!(layer.size_bytes, Some(5));
 }
 
-#[tokio::test]
-async fn referrers_are_descriptors_with_artifact_type_and_annotations() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn referrers_are_descriptors_with_artifact_type_and_annotations(database: Database) {
+    let meta = &database.meta;
     let subject = digest("subject");
     let annotations = BTreeMap::from([("key".to_owned(), "välue".to_owned())]);
     for content in ["signature", "sbom"] {
@@ -177,16 +172,12 @@ async fn referrers_are_descriptors_with_artifact_type_and_annotations() {
     );
 }
 
-#[tokio::test]
-async fn a_deleted_referrer_is_no_longer_listed() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn a_deleted_referrer_is_no_longer_listed(database: Database) {
+    let meta = &database.meta;
     let mut referrer = commit("p/r", "signature");
     referrer.manifest.subject = Some(descriptor("subject", Some(9)));
     meta.manifest_commit(referrer).await.unwrap();
-    meta.manifest_delete(&name("p/r"), &digest("signature"))
+    meta.image_delete(&name("p/r"), &digest("signature"), Removal::Purge)
         .await
         .unwrap();
     let referrers = meta
@@ -196,12 +187,8 @@ async fn a_deleted_referrer_is_no_longer_listed() {
     assert_eq!(referrers, []);
 }
 
-#[tokio::test]
-async fn a_deleted_manifest_takes_its_tags_references_and_unused_blob_with_it() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn a_deleted_manifest_takes_its_tags_references_and_unused_blob_with_it(database: Database) {
+    let meta = &database.meta;
     let repository = name("p/r");
     let (one, two, other) = (tag("one"), tag("two"), tag("other"));
     for name in [&one, &two] {
@@ -225,7 +212,7 @@ async fn a_deleted_manifest_takes_its_tags_references_and_unused_blob_with_it() 
             .is_some()
     );
 
-    meta.manifest_delete(&repository, &digest("image"))
+    meta.image_delete(&repository, &digest("image"), Removal::Purge)
         .await
         .unwrap();
     assert_eq!(
@@ -243,11 +230,11 @@ async fn a_deleted_manifest_takes_its_tags_references_and_unused_blob_with_it() 
     );
     // The other repository still has it.
     assert_eq!(meta.blob_size(&digest("image")).await.unwrap(), Some(123));
-    meta.manifest_delete(&name("p/elsewhere"), &digest("image"))
+    meta.image_delete(&name("p/elsewhere"), &digest("image"), Removal::Purge)
         .await
         .unwrap();
     assert_eq!(meta.blob_size(&digest("image")).await.unwrap(), None);
-    meta.manifest_delete(&repository, &digest("image"))
+    meta.image_delete(&repository, &digest("image"), Removal::Purge)
         .await
         .unwrap();
 }

@@ -1,61 +1,128 @@
-//! Tests on a real SQLite file.
+//! Tests on a real SQLite file and on a real PostgreSQL server.
+//!
+//! A test that takes a [`Database`] and is named in its file's `on_both!` list runs on each.
 
+/// Runs each of these tests on both databases.
+macro_rules! on_both {
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Database::sqlite().await).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Database::postgres().await).await;
+            })+
+        }
+    };
+}
+
+mod evict;
 mod hot;
 mod manifest;
 mod open;
 mod plan;
+mod postgres;
+#[path = "../../../tests/it/harness/postgres.rs"]
+mod postgres_server;
 mod repository;
 mod tag;
 mod writer;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    postgres::PgPoolOptions,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+};
 use tempfile::TempDir;
 
-use super::*;
-use crate::config;
-use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, Name, Tag};
+use super::{
+    connection::{Connection, Lease, Pool},
+    statement::Statement,
+    *,
+};
+use crate::{
+    config,
+    oci::{Descriptor, Digest, Manifest, ManifestKind, Name, Tag},
+};
 
-/// A database in a folder that goes when the test ends.
+/// A database of this test alone.
 struct Database {
     meta: Meta,
+    at: config::Database,
+    /// Goes when the test ends.
     folder: TempDir,
 }
 
 impl Database {
-    async fn new() -> Self {
+    async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let meta = open(folder.path().join("entrepot.db")).await.unwrap();
-        Self { meta, folder }
+        let at = config::Database::Sqlite(folder.path().join("entrepot.db"));
+        Self::open(at, folder).await
     }
 
-    /// As another process would open it.
-    async fn outside(&self) -> SqliteConnection {
-        SqliteConnectOptions::new()
-            .filename(self.folder.path().join("entrepot.db"))
-            .busy_timeout(Duration::from_secs(5))
-            .connect()
-            .await
-            .unwrap()
+    async fn postgres() -> Self {
+        let at = postgres_at(&postgres_server::fresh_database().await);
+        Self::open(at, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn open(at: config::Database, folder: TempDir) -> Self {
+        let meta = Meta::open(&at).await.unwrap();
+        Self { meta, at, folder }
+    }
+
+    fn is_sqlite(&self) -> bool {
+        matches!(self.at, config::Database::Sqlite(_))
+    }
+
+    /// One connection, as another process would open it.
+    async fn outside(&self) -> Lease {
+        self.pool().await.lease().await.unwrap()
+    }
+
+    async fn pool(&self) -> Pool {
+        match &self.at {
+            config::Database::Sqlite(file) => {
+                let options = SqliteConnectOptions::new()
+                    .filename(file)
+                    .busy_timeout(Duration::from_secs(5));
+                let pool = SqlitePoolOptions::new().max_connections(1);
+                Pool::Sqlite(pool.connect_with(options).await.unwrap())
+            }
+            config::Database::Postgres(url) => {
+                let pool = PgPoolOptions::new().max_connections(1);
+                Pool::Postgres(pool.connect(url.expose()).await.unwrap())
+            }
+        }
     }
 
     async fn reopen(self) -> Self {
         self.meta.close().await;
-        let meta = open(self.folder.path().join("entrepot.db")).await.unwrap();
-        Self { meta, ..self }
+        Self::open(self.at, self.folder).await
     }
 }
 
-async fn open(file: PathBuf) -> Result<Meta, MetaError> {
-    Meta::open(&config::Database::Sqlite(file)).await
+fn postgres_at(url: &str) -> config::Database {
+    let variable = ("ENTREPOT__DATABASE__URL".to_owned(), url.to_owned());
+    config::load(None, [variable]).unwrap().database
 }
 
-async fn run(connection: &mut SqliteConnection, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(connection).await.unwrap();
+/// Several statements at once.
+async fn run(connection: &mut Connection, sql: &'static str) {
+    let sql = sqlx::raw_sql(sql);
+    match connection {
+        Connection::Sqlite(connection) => drop(sql.execute(&mut **connection).await.unwrap()),
+        Connection::Postgres(connection) => drop(sql.execute(&mut **connection).await.unwrap()),
+    }
+}
+
+async fn count(connection: &mut Connection, sql: &'static str) -> i64 {
+    let row: (i64,) = Statement::new(sql).fetch_one(connection).await.unwrap();
+    row.0
 }
 
 fn name(text: &str) -> Name {

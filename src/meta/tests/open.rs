@@ -1,7 +1,19 @@
 //! Opening, closing and opening again.
 
+use std::path::PathBuf;
+
 use super::*;
-use crate::meta::statement::Statement;
+
+on_both! {
+    rows_are_there_after_closing_and_opening_again,
+    after_closing_calls_say_closed,
+    a_database_that_a_newer_version_has_added_to_is_used,
+    a_database_that_a_newer_version_has_broken_with_is_refused,
+}
+
+async fn open(file: PathBuf) -> Result<Meta, MetaError> {
+    Meta::open(&config::Database::Sqlite(file)).await
+}
 
 #[tokio::test]
 async fn the_folder_and_the_file_are_made() {
@@ -12,9 +24,7 @@ async fn the_folder_and_the_file_are_made() {
     meta.close().await;
 }
 
-#[tokio::test]
-async fn rows_are_there_after_closing_and_opening_again() {
-    let database = Database::new().await;
+async fn rows_are_there_after_closing_and_opening_again(database: Database) {
     let (repository, latest) = (name("p/r"), tag("latest"));
     database
         .meta
@@ -26,9 +36,7 @@ async fn rows_are_there_after_closing_and_opening_again() {
     assert_eq!(read, Some(row("one", 1)));
 }
 
-#[tokio::test]
-async fn closing_leaves_one_file_and_later_calls_say_closed() {
-    let database = Database::new().await;
+async fn after_closing_calls_say_closed(database: Database) {
     let (repository, latest) = (name("p/r"), tag("latest"));
     let meta = database.meta.clone();
     meta.tag_put(&repository, &latest, row("one", 1))
@@ -39,6 +47,16 @@ async fn closing_leaves_one_file_and_later_calls_say_closed() {
     assert!(matches!(put, Err(MetaError::Closed)), "{put:?}");
     let read = meta.tag(&repository, &latest).await;
     assert!(matches!(read, Err(MetaError::Closed)), "{read:?}");
+}
+
+#[tokio::test]
+async fn closing_leaves_one_file() {
+    let database = Database::sqlite().await;
+    let meta = &database.meta;
+    meta.tag_put(&name("p/r"), &tag("latest"), row("one", 1))
+        .await
+        .unwrap();
+    meta.close().await;
     let files: Vec<_> = std::fs::read_dir(database.folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -48,7 +66,7 @@ async fn closing_leaves_one_file_and_later_calls_say_closed() {
 
 #[tokio::test]
 async fn the_writer_is_durable_and_the_readers_cannot_write() {
-    let database = Database::new().await;
+    let database = Database::sqlite().await;
     let mode: Option<(String,)> = database
         .meta
         .fetch_optional(Statement::new("PRAGMA journal_mode"))
@@ -61,24 +79,54 @@ async fn the_writer_is_durable_and_the_readers_cannot_write() {
     assert!(error.to_string().contains("readonly"), "{error}");
 }
 
-#[tokio::test]
-async fn a_database_from_a_newer_version_is_refused() {
-    let database = Database::new().await;
-    database.meta.close().await;
-    run(
-        &mut database.outside().await,
+async fn migrated_by_a_newer_version(database: &Database, description: &str) {
+    let checksum = bytes::Bytes::from_static(b"x");
+    Statement::new(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         VALUES (9000, 'from the future', TRUE, x'00', 0)",
+         VALUES (9000, $1, TRUE, $2, 0)",
+    )
+    .bind(description)
+    .bind(checksum)
+    .execute(&mut *database.outside().await)
+    .await
+    .unwrap();
+}
+
+async fn a_database_that_a_newer_version_has_added_to_is_used(database: Database) {
+    let (repository, latest) = (name("p/r"), tag("latest"));
+    let meta = database.meta.clone();
+    let put = meta.tag_put(&repository, &latest, row("one", 1)).await;
+    put.unwrap();
+    migrated_by_a_newer_version(&database, "from the future").await;
+    let mut outside = database.outside().await;
+    run(
+        &mut outside,
+        "ALTER TABLE tag ADD COLUMN new BIGINT NOT NULL DEFAULT 5",
     )
     .await;
-    let file = database.folder.path().join("entrepot.db");
-    let error = open(file.clone()).await.err().expect("refused");
+    // Beside the newer version, and after a new start.
+    meta.tag_put(&repository, &latest, row("two", 2))
+        .await
+        .unwrap();
+    assert_eq!(
+        meta.tag(&repository, &latest).await.unwrap(),
+        Some(row("two", 2))
+    );
+    let database = database.reopen().await;
+    let read = database.meta.tag(&repository, &latest).await.unwrap();
+    assert_eq!(read, Some(row("two", 2)));
+}
+
+async fn a_database_that_a_newer_version_has_broken_with_is_refused(database: Database) {
+    database.meta.close().await;
+    migrated_by_a_newer_version(&database, "breaking change of the future").await;
+    let error = Meta::open(&database.at).await.err().expect("refused");
     assert!(
         matches!(
             error,
             MetaError::Newer {
                 found: 9000,
-                known: 1,
+                known: 2..,
                 ..
             }
         ),
@@ -86,7 +134,7 @@ async fn a_database_from_a_newer_version_is_refused() {
     );
     let text = error.to_string();
     assert!(
-        text.contains("entrepot.db") && text.contains("newer version"),
+        text.contains(&database.at.to_string()) && text.contains("newer version"),
         "{text}"
     );
 }

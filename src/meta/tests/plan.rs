@@ -1,9 +1,9 @@
-//! Every statement finds its rows by an index.
+//! Every statement finds its rows by an index, and has the types that both databases know.
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, TypeInfo};
 
 use super::*;
-use crate::meta::{blob, list, manifest, repository, statement::Statement, tag};
+use crate::meta::{blob, evict, image, list, manifest, presence, repository, tag, uses};
 
 const STATEMENTS: &[&str] = &[
     blob::SQL_LINKED,
@@ -11,6 +11,24 @@ const STATEMENTS: &[&str] = &[
     blob::SQL_PROJECTS,
     blob::SQL_PUT,
     blob::SQL_LINK,
+    evict::SQL_ROOTS,
+    evict::SQL_USED_WHEN_CREATED,
+    image::SQL_HERE,
+    image::SQL_INDEXES,
+    image::SQL_BELOW,
+    image::SQL_BLOBS,
+    image::SQL_STAYS,
+    image::SQL_DELETE_TAGS,
+    image::SQL_DELETE_LINKS,
+    image::SQL_DELETE_REFERENCES,
+    image::SQL_DELETE_MANIFEST,
+    image::SQL_DELETE_ITSELF,
+    evict::SQL_DELETE_LOOSE,
+    evict::SQL_LOOSE,
+    image::SQL_LEFT_PROJECT,
+    image::SQL_DELETE_BLOB,
+    image::SQL_GONE_PUT,
+    image::SQL_EMPTY,
     list::SQL_GET,
     list::SQL_PUT,
     manifest::SQL_GET,
@@ -20,10 +38,12 @@ const STATEMENTS: &[&str] = &[
     manifest::SQL_REFERENCED,
     manifest::SQL_KNOWN,
     manifest::SQL_REFERRERS,
-    manifest::SQL_DELETE_TAGS,
-    manifest::SQL_DELETE_REFERENCES,
-    manifest::SQL_DELETE,
-    manifest::SQL_DELETE_UNUSED_BLOB,
+    presence::SQL_USAGE,
+    presence::SQL_USAGE_OF,
+    presence::SQL_GONE,
+    presence::SQL_GONE_DELETE,
+    presence::SQL_LINKED_IN,
+    presence::SQL_UNLINK,
     repository::SQL_GET,
     repository::SQL_PUT,
     repository::SQL_RANGE,
@@ -33,6 +53,17 @@ const STATEMENTS: &[&str] = &[
     tag::SQL_PUT,
     tag::SQL_ARRIVED,
     tag::SQL_DELETE,
+    uses::SQL_REPOSITORY,
+    uses::SQL_TOUCH,
+    uses::SQL_TOUCH_LINK,
+];
+
+/// Sums that read everything and are seldom made; a table that holds next to nothing; the few rows above a digest.
+const WHOLE: &[&str] = &[
+    presence::SQL_USAGE,
+    presence::SQL_USAGE_OF,
+    presence::SQL_GONE,
+    uses::SQL_TOUCH,
 ];
 
 async fn plan(meta: &Meta, sql: &str) -> Vec<String> {
@@ -43,15 +74,13 @@ async fn plan(meta: &Meta, sql: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn no_statement_scans_a_table_or_a_repository_or_sorts() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
-    for sql in STATEMENTS {
-        for step in plan(&meta, sql).await {
+    let database = Database::sqlite().await;
+    for sql in STATEMENTS.iter().filter(|sql| !WHOLE.contains(sql)) {
+        for step in plan(&database.meta, sql).await {
             // All rows of one repository are read where all are wanted, and nowhere else. (A repository's own row
             // asks for the first row that has it as foreign key, should its id change.)
-            let whole_repository = [tag::SQL_ALL, repository::SQL_PUT].contains(sql);
+            let whole_repository =
+                [tag::SQL_ALL, repository::SQL_PUT, image::SQL_EMPTY].contains(sql);
             let bad = step.starts_with("SCAN")
                 || step.contains("TEMP B-TREE")
                 || step.contains("AUTOMATIC")
@@ -62,17 +91,51 @@ async fn no_statement_scans_a_table_or_a_repository_or_sorts() {
 }
 
 #[tokio::test]
+async fn on_postgresql_every_statement_takes_and_gives_the_few_types_that_we_bind_and_read() {
+    let database = Database::postgres().await;
+    let mut outside = database.outside().await;
+    let Connection::Postgres(connection) = &mut *outside else {
+        panic!("this is no PostgreSQL");
+    };
+    for sql in STATEMENTS {
+        let prepared = connection.prepare(AssertSqlSafe(*sql).into_sql_str()).await;
+        let prepared = prepared.unwrap_or_else(|error| panic!("{error}\n  in {sql}"));
+        let Some(Either::Left(taken)) = prepared.parameters() else {
+            panic!("the parameters of PostgreSQL have types");
+        };
+        let given = prepared.columns().iter().map(Column::type_info);
+        for kind in taken.iter().chain(given) {
+            let known = ["INT8", "TEXT", "BOOL", "BYTEA"].contains(&kind.name());
+            assert!(known, "{}\n  in {sql}", kind.name());
+        }
+    }
+}
+
+#[test]
+fn each_migration_has_a_twin_in_the_other_database() {
+    let names = |migrations: &sqlx::migrate::Migrator| -> Vec<_> {
+        let migrations = migrations.iter();
+        let name = |migration: &sqlx::migrate::Migration| {
+            (migration.version, migration.description.to_string())
+        };
+        migrations.map(name).collect()
+    };
+    let (sqlite, postgres) = (
+        &*crate::meta::sqlite::MIGRATIONS,
+        &*crate::meta::postgres::MIGRATIONS,
+    );
+    assert_eq!(names(sqlite), names(postgres));
+}
+
+#[tokio::test]
 async fn foreign_keys_are_checked_by_an_index() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+    let database = Database::sqlite().await;
     for sql in [
         "SELECT 1 FROM link WHERE digest = $1",
         "SELECT 1 FROM manifest WHERE digest = $1",
         "SELECT 1 FROM reference WHERE repository_id = $1 AND parent = $2",
     ] {
-        let plan = plan(&meta, sql).await;
+        let plan = plan(&database.meta, sql).await;
         assert!(
             plan.iter().all(|step| step.starts_with("SEARCH")),
             "{plan:?}\n  in {sql}"
@@ -84,10 +147,14 @@ async fn foreign_keys_are_checked_by_an_index() {
 fn every_statement_is_in_the_list() {
     let sources = [
         include_str!("../blob.rs"),
+        include_str!("../evict.rs"),
+        include_str!("../image.rs"),
         include_str!("../list.rs"),
         include_str!("../manifest.rs"),
+        include_str!("../presence.rs"),
         include_str!("../repository.rs"),
         include_str!("../tag.rs"),
+        include_str!("../uses.rs"),
     ];
     let constants: usize = sources
         .iter()
@@ -98,9 +165,9 @@ fn every_statement_is_in_the_list() {
 
 #[tokio::test]
 async fn a_page_of_a_million_repositories_is_read_by_range() {
-    let database = Database::new().await;
+    let database = Database::sqlite().await;
     run(
-        &mut database.outside().await,
+        &mut *database.outside().await,
         "INSERT INTO repository (name, project, has_content) \
          WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999999) \
          SELECT printf('p%d/r%06d', i % 2, i), printf('p%d', i % 2), TRUE FROM n",

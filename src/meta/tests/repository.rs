@@ -4,29 +4,26 @@ use bytes::Bytes;
 
 use super::*;
 
+on_both! {
+    a_blob_is_visible_where_it_is_linked_and_nowhere_else,
+    repositories_are_sorted_as_bytes_across_projects,
+    pages_of_repositories_put_together_are_the_whole,
+    a_repository_of_which_only_a_list_is_known_is_not_listed_before_it_has_content,
+}
+
 async fn names(meta: &Meta, projects: &[&str], after: Option<&str>, limit: u32) -> Vec<String> {
     let projects: Vec<_> = projects.iter().map(|&project| project.to_owned()).collect();
     let names = meta.repositories(&projects, after, limit).await.unwrap();
     names.iter().map(ToString::to_string).collect()
 }
 
-async fn with_repositories(all: &[&str]) -> Database {
-    let database = Database::new().await;
+async fn make_repositories(meta: &Meta, all: &[&str]) {
     let all: Vec<_> = all.iter().map(|text| name(text)).collect();
-    database
-        .meta
-        .blob_link(&all, &digest("blob"), 4)
-        .await
-        .unwrap();
-    database
+    meta.blob_link(&all, &digest("blob"), 4).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_blob_is_visible_where_it_is_linked_and_nowhere_else() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn a_blob_is_visible_where_it_is_linked_and_nowhere_else(database: Database) {
+    let meta = &database.meta;
     let blob = digest("blob");
     let (one, two, three) = (name("p/one"), name("p/two"), name("p/three"));
     assert!(!meta.blob_linked(&one, &blob).await.unwrap());
@@ -43,15 +40,12 @@ async fn a_blob_is_visible_where_it_is_linked_and_nowhere_else() {
     }
 }
 
-#[tokio::test]
-async fn repositories_are_sorted_as_bytes_across_projects() {
+async fn repositories_are_sorted_as_bytes_across_projects(database: Database) {
     let all = [
         "a", "a-b", "a-b/c", "a/b", "a/b-c", "a/b/c", "a0/x", "a.b/x", "b/x",
     ];
-    let Database {
-        meta,
-        folder: _folder,
-    } = &with_repositories(&all).await;
+    let meta = &database.meta;
+    make_repositories(meta, &all).await;
     let every = ["a", "a-b", "a0", "a.b", "b"];
     let sorted = [
         "a", "a-b", "a-b/c", "a.b/x", "a/b", "a/b-c", "a/b/c", "a0/x", "b/x",
@@ -69,15 +63,12 @@ async fn repositories_are_sorted_as_bytes_across_projects() {
     assert_eq!(names(meta, &every, None, 0).await, [""; 0]);
 }
 
-#[tokio::test]
-async fn pages_of_repositories_put_together_are_the_whole() {
+async fn pages_of_repositories_put_together_are_the_whole(database: Database) {
     let all = [
         "a", "a-b", "a-b/c", "a.b/x", "a/b", "a/b-c", "a/b/c", "a0/x", "b/x",
     ];
-    let Database {
-        meta,
-        folder: _folder,
-    } = &with_repositories(&all).await;
+    let meta = &database.meta;
+    make_repositories(meta, &all).await;
     let projects = ["a", "a-b", "a.b", "a0", "b", "empty", "a-empty"];
     for limit in 1..=10 {
         let (mut read, mut after) = (Vec::new(), None);
@@ -98,12 +89,10 @@ async fn pages_of_repositories_put_together_are_the_whole() {
     assert_eq!(names(meta, &projects, Some("Ünknown %"), 1).await, [""; 0]);
 }
 
-#[tokio::test]
-async fn a_repository_of_which_only_a_list_is_known_is_not_listed_before_it_has_content() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn a_repository_of_which_only_a_list_is_known_is_not_listed_before_it_has_content(
+    database: Database,
+) {
+    let meta = &database.meta;
     let list = ListRow {
         body: Bytes::from_static(b"[]"),
         fetched_at: at(1),
@@ -111,13 +100,13 @@ async fn a_repository_of_which_only_a_list_is_known_is_not_listed_before_it_has_
     meta.list_put(&name("p/r"), ListKind::Tags, "", list.clone())
         .await
         .unwrap();
-    assert_eq!(names(&meta, &["p"], None, 10).await, [""; 0]);
+    assert_eq!(names(meta, &["p"], None, 10).await, [""; 0]);
     meta.tag_put(&name("p/r"), &tag("latest"), row("one", 1))
         .await
         .unwrap();
-    assert_eq!(names(&meta, &["p"], None, 10).await, ["p/r"]);
+    assert_eq!(names(meta, &["p"], None, 10).await, ["p/r"]);
     meta.list_put(&name("p/r"), ListKind::Tags, "", list)
         .await
         .unwrap();
-    assert_eq!(names(&meta, &["p"], None, 10).await, ["p/r"]);
+    assert_eq!(names(meta, &["p"], None, 10).await, ["p/r"]);
 }

@@ -4,12 +4,18 @@ use bytes::Bytes;
 
 use super::*;
 
-#[tokio::test]
-async fn a_tag_is_put_read_and_deleted() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+on_both! {
+    a_tag_is_put_read_and_deleted,
+    a_tag_keeps_what_was_pulled_until_what_was_told_is_here,
+    a_late_answer_does_not_overwrite_a_newer_one,
+    a_tag_checked_in_the_future_by_a_wrong_clock_can_still_move,
+    tags_are_sorted_as_bytes,
+    a_repository_can_have_a_hundred_thousand_tags,
+    lists_are_kept_by_kind_and_key_and_replaced,
+}
+
+async fn a_tag_is_put_read_and_deleted(database: Database) {
+    let meta = &database.meta;
     let (repository, latest) = (name("docker.io/library/nginx"), tag("latest"));
     assert_eq!(meta.tag(&repository, &latest).await.unwrap(), None);
     meta.tag_put(&repository, &latest, row("one", 1))
@@ -30,12 +36,8 @@ async fn a_tag_is_put_read_and_deleted() {
     meta.tag_delete(&repository, &latest).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_tag_keeps_what_was_pulled_until_what_was_told_is_here() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn a_tag_keeps_what_was_pulled_until_what_was_told_is_here(database: Database) {
+    let meta = &database.meta;
     let (repository, latest) = (name("p/r"), tag("latest"));
     meta.tag_put(&repository, &latest, row("one", 1))
         .await
@@ -60,12 +62,8 @@ async fn a_tag_keeps_what_was_pulled_until_what_was_told_is_here() {
     );
 }
 
-#[tokio::test]
-async fn a_late_answer_does_not_overwrite_a_newer_one() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn a_late_answer_does_not_overwrite_a_newer_one(database: Database) {
+    let meta = &database.meta;
     let (repository, latest) = (name("p/r"), tag("latest"));
     meta.tag_put(&repository, &latest, row("new", 5))
         .await
@@ -79,12 +77,8 @@ async fn a_late_answer_does_not_overwrite_a_newer_one() {
     );
 }
 
-#[tokio::test]
-async fn a_tag_checked_in_the_future_by_a_wrong_clock_can_still_move() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn a_tag_checked_in_the_future_by_a_wrong_clock_can_still_move(database: Database) {
+    let meta = &database.meta;
     let (repository, latest) = (name("p/r"), tag("latest"));
     meta.tag_put(&repository, &latest, row("wrong", 90_000_000_000))
         .await
@@ -98,12 +92,8 @@ async fn a_tag_checked_in_the_future_by_a_wrong_clock_can_still_move() {
     );
 }
 
-#[tokio::test]
-async fn tags_are_sorted_as_bytes() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn tags_are_sorted_as_bytes(database: Database) {
+    let meta = &database.meta;
     for text in ["a", "B", "_", "1.10", "1.9", "1-x", "Z", "aB", "ab"] {
         meta.tag_put(&name("p/r"), &tag(text), row("one", 1))
             .await
@@ -121,9 +111,7 @@ async fn tags_are_sorted_as_bytes() {
     assert!(tags.iter().all(|(_, checked_at)| *checked_at == at(1)));
 }
 
-#[tokio::test]
-async fn a_repository_can_have_a_hundred_thousand_tags() {
-    let database = Database::new().await;
+async fn a_repository_can_have_a_hundred_thousand_tags(database: Database) {
     let meta = &database.meta;
     meta.tag_put(&name("p/r"), &tag("first"), row("one", 1))
         .await
@@ -147,12 +135,8 @@ async fn a_repository_can_have_a_hundred_thousand_tags() {
     assert_eq!(last.target.digest, digest("one"));
 }
 
-#[tokio::test]
-async fn lists_are_kept_by_kind_and_key_and_replaced() {
-    let Database {
-        meta,
-        folder: _folder,
-    } = Database::new().await;
+async fn lists_are_kept_by_kind_and_key_and_replaced(database: Database) {
+    let meta = &database.meta;
     let repository = name("p/r");
     let list = |body: &'static str, seconds| ListRow {
         body: Bytes::from_static(body.as_bytes()),

@@ -3,9 +3,19 @@
 use std::task::Poll;
 
 use futures_util::future::{join_all, poll_immediate};
-use sqlx::{Connection, SqliteConnection};
+use tokio::time::timeout;
 
 use super::*;
+
+on_both! {
+    a_connection_that_is_dropped_in_a_transaction_takes_it_along,
+    a_write_waits_for_the_transaction_of_another_process,
+    two_hundred_concurrent_writers_share_few_transactions_and_all_are_durable,
+    an_answer_comes_only_after_the_commit,
+    a_write_whose_caller_went_away_still_happens,
+    writes_beyond_the_queue_happen_too_even_when_their_callers_went_away,
+    one_write_that_fails_does_not_undo_the_others_of_its_transaction,
+}
 
 async fn commit_many(meta: &Meta, count: usize) -> Vec<Result<(), MetaError>> {
     join_all((0..count).map(|index| {
@@ -17,15 +27,45 @@ async fn commit_many(meta: &Meta, count: usize) -> Vec<Result<(), MetaError>> {
 }
 
 /// Nobody else writes until the connection is given `ROLLBACK`.
-async fn hold(database: &Database) -> SqliteConnection {
+async fn hold(database: &Database) -> Lease {
     let mut outside = database.outside().await;
-    run(&mut outside, "BEGIN IMMEDIATE").await;
+    outside.begin().await.unwrap();
     outside
 }
 
-#[tokio::test]
-async fn two_hundred_concurrent_writers_share_few_transactions_and_all_are_durable() {
-    let database = Database::new().await;
+async fn a_connection_that_is_dropped_in_a_transaction_takes_it_along(database: Database) {
+    let pool = database.pool().await;
+    let mut lease = pool.lease().await.unwrap();
+    lease.begin().await.unwrap();
+    run(
+        &mut lease,
+        "INSERT INTO repository (name, project, has_content) VALUES ('p/r', 'p', TRUE)",
+    )
+    .await;
+    drop(lease);
+    // There is one connection at a time in this pool.
+    let mut next = pool.lease().await.unwrap();
+    assert_eq!(count(&mut next, "SELECT COUNT(*) FROM repository").await, 0);
+    next.begin().await.unwrap();
+}
+
+async fn a_write_waits_for_the_transaction_of_another_process(database: Database) {
+    let meta = &database.meta;
+    meta.tag_put(&name("p/r"), &tag("one"), row("one", 1))
+        .await
+        .unwrap();
+    let mut held = hold(&database).await;
+    let (repository, other) = (name("p/other"), tag("two"));
+    let mut put = std::pin::pin!(meta.tag_put(&repository, &other, row("two", 1)));
+    let early = timeout(Duration::from_millis(200), &mut put).await;
+    assert!(early.is_err(), "{early:?}");
+    run(&mut held, "ROLLBACK").await;
+    put.await.unwrap();
+}
+
+async fn two_hundred_concurrent_writers_share_few_transactions_and_all_are_durable(
+    database: Database,
+) {
     let mut held = hold(&database).await;
     let begun = database.meta.transactions();
     let meta = database.meta.clone();
@@ -53,26 +93,19 @@ async fn two_hundred_concurrent_writers_share_few_transactions_and_all_are_durab
     }
 }
 
-#[tokio::test]
-async fn an_answer_comes_only_after_the_commit() {
-    let database = Database::new().await;
+async fn an_answer_comes_only_after_the_commit(database: Database) {
     let meta = &database.meta;
     let mut outside = database.outside().await;
     for index in 0..50 {
         meta.tag_put(&name("p/r"), &tag(&format!("v{index}")), row("one", 1))
             .await
             .unwrap();
-        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM tag")
-            .fetch_one(&mut outside)
-            .await
-            .unwrap();
+        let count = count(&mut outside, "SELECT COUNT(*) FROM tag").await;
         assert_eq!(count, index + 1);
     }
 }
 
-#[tokio::test]
-async fn a_write_whose_caller_went_away_still_happens() {
-    let database = Database::new().await;
+async fn a_write_whose_caller_went_away_still_happens(database: Database) {
     let meta = &database.meta;
     let mut held = hold(&database).await;
     for index in 0..50 {
@@ -88,9 +121,7 @@ async fn a_write_whose_caller_went_away_still_happens() {
     assert_eq!(meta.tags(&name("p/r")).await.unwrap().len(), 51);
 }
 
-#[tokio::test]
-async fn writes_beyond_the_queue_happen_too_even_when_their_callers_went_away() {
-    let database = Database::new().await;
+async fn writes_beyond_the_queue_happen_too_even_when_their_callers_went_away(database: Database) {
     let meta = &database.meta;
     let mut held = hold(&database).await;
     let count = crate::meta::writer::QUEUE + 100;
@@ -106,17 +137,19 @@ async fn writes_beyond_the_queue_happen_too_even_when_their_callers_went_away() 
     assert_eq!(database.meta.tags(&repository).await.unwrap().len(), count);
 }
 
-#[tokio::test]
-async fn one_write_that_fails_does_not_undo_the_others_of_its_transaction() {
-    let database = Database::new().await;
+async fn one_write_that_fails_does_not_undo_the_others_of_its_transaction(database: Database) {
     let meta = &database.meta;
     let mut outside = database.outside().await;
-    run(
-        &mut outside,
+    let trigger = if database.is_sqlite() {
         "CREATE TRIGGER bad BEFORE INSERT ON tag WHEN NEW.name = 'v5' \
-         BEGIN SELECT RAISE(ABORT, 'told to fail'); END",
-    )
-    .await;
+         BEGIN SELECT RAISE(ABORT, 'told to fail'); END"
+    } else {
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql \
+         AS 'BEGIN RAISE EXCEPTION ''told to fail''; END'; \
+         CREATE TRIGGER bad BEFORE INSERT ON tag FOR EACH ROW WHEN (NEW.name = 'v5') \
+         EXECUTE FUNCTION fail()"
+    };
+    run(&mut outside, trigger).await;
     let mut held = hold(&database).await;
     let (outcomes, ()) = tokio::join!(commit_many(meta, 10), run(&mut held, "ROLLBACK"));
     for (index, outcome) in outcomes.iter().enumerate() {
@@ -142,7 +175,7 @@ async fn one_write_that_fails_does_not_undo_the_others_of_its_transaction() {
 
 #[tokio::test]
 async fn when_the_database_drops_the_transaction_nobody_is_told_yes_and_the_writer_goes_on() {
-    let database = Database::new().await;
+    let database = Database::sqlite().await;
     let meta = &database.meta;
     let mut outside = database.outside().await;
     run(

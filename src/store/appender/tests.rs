@@ -179,7 +179,7 @@ fn a_slow_disk_is_left_to_the_page_cache() {
     let folder = folder_on_disk();
     let mut appender = appender_in(folder.path());
     appender.pace = Pace::new(u64::MAX);
-    let all = content(12 * MIB + 1);
+    let all = content(40 * MIB + 1);
     append(&mut appender, &[all.slice(..1), all.slice(1..)], 0);
     assert!(matches!(appender.way, Way::Buffered) && appender.went_direct());
     assert!(fs::read(folder.path().join("spool")).unwrap() == all);

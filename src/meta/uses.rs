@@ -1,0 +1,146 @@
+//! What clients got lately. Noted in memory on every hit, written in batches: eviction goes by it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use super::{
+    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
+    statement::Statement,
+};
+use crate::oci::{Digest, Name};
+
+/// Uses that are remembered until they are written; more between two flushes are not counted.
+const KEPT: usize = 100_000;
+
+/// How many uses are written in one transaction.
+const BATCH: usize = 64;
+
+pub(super) const SQL_REPOSITORY: &str = "SELECT id FROM repository WHERE name = $1";
+
+/// The manifest itself, or the one image that names the blob, and every index above. A blob that several images name
+/// (a base layer) does not tell which of them is used.
+pub(super) const SQL_TOUCH: &str = "WITH RECURSIVE used (digest) AS ( \
+     SELECT digest FROM manifest WHERE repository_id = $1 AND digest = $2 \
+     UNION SELECT parent FROM reference WHERE repository_id = $1 AND child = $2 AND kind = 'blob' \
+     AND NOT EXISTS (SELECT 1 FROM reference AS other WHERE other.repository_id = $1 AND other.child = $2 \
+     AND other.kind = 'blob' AND other.parent <> reference.parent) \
+     UNION SELECT above.parent FROM used CROSS JOIN reference AS above \
+     WHERE above.repository_id = $1 AND above.child = used.digest AND above.kind = 'manifest') \
+     UPDATE manifest SET used_at = $3 \
+     WHERE repository_id = $1 AND digest IN (SELECT digest FROM used) AND used_at < $3";
+
+/// Of a blob that no manifest names.
+pub(super) const SQL_TOUCH_LINK: &str =
+    "UPDATE link SET touched_at = $3 WHERE repository_id = $1 AND digest = $2 AND touched_at < $3";
+
+/// Repositories and digests that clients got since the last flush: a bounded set.
+#[derive(Default)]
+pub struct Uses(Mutex<Noted>);
+
+#[derive(Default)]
+struct Noted {
+    count: usize,
+    uses: HashMap<Name, HashSet<Digest>>,
+}
+
+impl Uses {
+    /// A client is given this manifest or blob. No I/O; what was noted before costs no memory.
+    pub fn note(&self, repository: &Name, digest: &Digest) {
+        let noted = &mut *self.lock();
+        if let Some(digests) = noted.uses.get(repository)
+            && digests.contains(digest)
+        {
+            return;
+        }
+        if noted.count < KEPT {
+            noted.count += 1;
+            let digests = noted.uses.entry(repository.clone()).or_default();
+            digests.insert(digest.clone());
+        }
+    }
+
+    /// Everything noted so far; from here on the set is empty.
+    fn take(&self) -> Vec<(Name, Digest)> {
+        let noted = std::mem::take(&mut *self.lock());
+        let pairs = |(name, digests): (Name, HashSet<Digest>)| {
+            digests
+                .into_iter()
+                .map(move |digest| (name.clone(), digest))
+        };
+        noted.uses.into_iter().flat_map(pairs).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        // Nothing under this lock can leave the set half changed in a way that matters.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Meta {
+    /// Writes down what was noted in [`Meta::uses`]. What cannot be written is forgotten: it only makes an image look
+    /// older than it is.
+    pub async fn flush_uses(&self) -> Result<(), MetaError> {
+        let uses = self.uses().take();
+        self.touch(&uses, SystemTime::now()).await
+    }
+
+    /// Clients got these: the manifests, what is above them, and links that nothing names, count as used at this time.
+    pub async fn touch(&self, uses: &[(Name, Digest)], at: SystemTime) -> Result<(), MetaError> {
+        for batch in uses.chunks(BATCH) {
+            let uses = batch.to_vec();
+            self.write(Touch { uses, at }).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Touch {
+    uses: Vec<(Name, Digest)>,
+    at: SystemTime,
+}
+
+impl Operation for Touch {
+    type Output = ();
+
+    async fn execute(&self, connection: &mut Connection, _: &mut Changes) -> Result<(), MetaError> {
+        let at = column::milliseconds(self.at);
+        for (name, digest) in &self.uses {
+            let repository = Statement::new(SQL_REPOSITORY).bind(name);
+            let Some((repository_id,)) = repository.fetch_optional::<(i64,)>(connection).await?
+            else {
+                continue;
+            };
+            for sql in [SQL_TOUCH, SQL_TOUCH_LINK] {
+                let touch = Statement::new(sql)
+                    .bind(repository_id)
+                    .bind(digest)
+                    .bind(at);
+                touch.execute(connection).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_are_counted_once_and_bounded() {
+        let uses = Uses::default();
+        let name: Name = "p/r".parse().unwrap();
+        for index in 0..KEPT + 10 {
+            let digest = Digest::sha256(&index.to_le_bytes());
+            uses.note(&name, &digest);
+            uses.note(&name, &digest);
+        }
+        assert_eq!(uses.take().len(), KEPT);
+        assert_eq!(uses.take(), []);
+        uses.note(&name, &Digest::sha256(b"x"));
+        assert_eq!(uses.take().len(), 1);
+    }
+}
