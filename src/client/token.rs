@@ -101,7 +101,7 @@ struct TokenBody {
     expires_in: Option<serde_json::Value>,
 }
 
-/// Asks the realm: with a name and a password, with an identity token (OAuth2), or anonymously. `ErrorKind::Credentials`
+/// Asks the realm: with a name and a password, with an identity token (OAuth 2), or anonymously. `ErrorKind::Credentials`
 /// when it refuses the login itself.
 pub(super) async fn fetch(
     wire: &Wire,
@@ -162,7 +162,7 @@ fn question<'a>(key: &TokenKey, authorization: Option<&'a HeaderValue>) -> Outgo
     }
 }
 
-/// POST, as its OAuth2 variant has it: an identity token is never part of a URL.
+/// POST, as its OAuth 2 variant has it: an identity token is never part of a URL.
 fn exchange(key: &TokenKey, token: &str) -> Outgoing<'static> {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "refresh_token");
@@ -182,8 +182,8 @@ fn exchange(key: &TokenKey, token: &str) -> Outgoing<'static> {
     }
 }
 
-/// Does the token server say no to who we are? Its 403 is about the repository; OAuth2 says 400 to a bad token (RFC 6749,
-/// 5.2), and a server without OAuth2 has no such path.
+/// Does the token server say no to who we are? Its 403 is about the repository; OAuth 2 says 400 to a bad token (RFC 6749,
+/// 5.2), and a server without OAuth 2 has no such path.
 fn is_refusal(login: &Login, incoming: &Incoming) -> bool {
     match (login, incoming.response.status().as_u16()) {
         _ if incoming.foreign => false,

@@ -15,6 +15,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn read(section: &mut Section<'_>, provider: Provider) -> Result<Self, ConfigError> {
+        use Provider::{Aliyun, Ecr, Tencent};
         let mut take = |key, allowed: &[Provider], names: &str| {
             let value = section.take(key, label)?;
             if value.is_some() && !allowed.contains(&provider) {
@@ -23,7 +24,6 @@ impl Place {
             }
             Ok(value)
         };
-        use Provider::{Aliyun, Ecr, Tencent};
         let place = Self {
             instance: take("instance", &[Aliyun, Tencent], "aliyun and tencent")?,
             account: take("account", &[Ecr], "ecr")?,
@@ -120,17 +120,31 @@ pub fn amazon_domain(region: &str) -> &'static str {
 /// The region in a registry's host name.
 pub(super) fn region(provider: Provider, host: &str) -> Option<String> {
     let labels: Vec<&str> = host.split('.').collect();
-    let region = match (provider, labels.as_slice()) {
+    let region = match provider {
         // The gallery's service is in one region only.
-        (Provider::Ecr, _) if host == PUBLIC_ECR => "us-east-1",
-        (Provider::Ecr, [_, "dkr", "ecr" | "ecr-fips", region, "amazonaws", ..])
-        | (Provider::Ecr, [_, "dkr-ecr" | "dkr-ecr-fips", region, "on", ..])
-        | (Provider::Aliyun, [_, region, "aliyuncs", "com"])
-        | (Provider::Aliyun, [_, region, "cr", "aliyuncs", "com"])
-        | (Provider::Aliyun, [_, region, "personal", "cr", "aliyuncs", "com"]) => region,
-        _ => return None,
+        Provider::Ecr if host == PUBLIC_ECR => Some("us-east-1"),
+        Provider::Ecr => amazon_region(&labels),
+        Provider::Aliyun => alibaba_region(&labels),
+        _ => None,
     };
-    Some(region.to_owned())
+    region.map(str::to_owned)
+}
+
+fn amazon_region<'h>(labels: &[&'h str]) -> Option<&'h str> {
+    match labels {
+        [_, "dkr", "ecr" | "ecr-fips", region, "amazonaws", ..]
+        | [_, "dkr-ecr" | "dkr-ecr-fips", region, "on", ..] => Some(region),
+        _ => None,
+    }
+}
+
+fn alibaba_region<'h>(labels: &[&'h str]) -> Option<&'h str> {
+    match labels {
+        [_, region, "aliyuncs", "com"]
+        | [_, region, "cr", "aliyuncs", "com"]
+        | [_, region, "personal", "cr", "aliyuncs", "com"] => Some(region),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ async fn logins_come_from_the_files_of_docker_and_from_helpers() {
         ("credential_helper = \"sample\"", String::new()),
         (
             "docker_config = true",
-            format!(r#"{{"credsStore":"sample"}}"#),
+            r#"{"credsStore":"sample"}"#.to_owned(),
         ),
         (
             "docker_config = true",

@@ -109,13 +109,13 @@ impl Renewal {
             let now = Instant::now();
             let failed = state.failed_before(now);
             match (&state.current, failed) {
-                (Some(current), _) if now < current.fresh_until => return current.given(),
+                (Some(current), _) if now < current.fresh_until => return Ok(current.given()),
                 (Some(current), failed) if now < current.good_until => {
                     let given = current.given();
                     if failed.is_none() {
                         drop(self.running(&mut state));
                     }
-                    return given;
+                    return Ok(given);
                 }
                 (_, Some(error)) => return Err(error),
                 _ => self.running(&mut state),
@@ -130,7 +130,7 @@ impl Renewal {
             let mut state = self.shared.lock();
             let now = Instant::now();
             match &state.current {
-                Some(current) if !current.is(refused) => return current.given(),
+                Some(current) if !current.is(refused) => return Ok(current.given()),
                 Some(current) if now < current.since + PAUSE => return Ok(None),
                 _ => {}
             }
@@ -191,7 +191,7 @@ impl Fetcher {
                 let given = current.given();
                 state.current = Some(current);
                 state.failed = None;
-                given
+                Ok(given)
             }
             Err(error) => {
                 state.failed = Some((Instant::now(), error.clone()));
@@ -220,8 +220,8 @@ impl Current {
         }
     }
 
-    fn given(&self) -> Outcome {
-        Ok(self.login.clone())
+    fn given(&self) -> Option<Arc<Login>> {
+        self.login.clone()
     }
 
     fn is(&self, login: &Arc<Login>) -> bool {

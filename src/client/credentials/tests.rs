@@ -57,8 +57,8 @@ fn scripted(script: Script) -> (Arc<Script>, Renewal) {
     (script, renewal)
 }
 
-fn text(login: Option<Arc<Login>>) -> String {
-    match login.as_deref() {
+fn text(login: Option<&Arc<Login>>) -> String {
+    match login.map(Arc::as_ref) {
         None => "nobody".to_owned(),
         Some(Login::Token(token)) => token.expose().to_owned(),
         Some(Login::Password(header)) => header.to_str().unwrap().to_owned(),
@@ -66,7 +66,7 @@ fn text(login: Option<Arc<Login>>) -> String {
 }
 
 async fn now(renewal: &Renewal) -> String {
-    text(renewal.get().await.unwrap())
+    text(renewal.get().await.unwrap().as_ref())
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,19 +146,19 @@ async fn a_refused_login_is_replaced_but_not_at_once_again() {
     let first = renewal.get().await.unwrap().unwrap();
     let renewed = async |refused| renewal.renewed(refused).await.unwrap();
     assert_eq!(
-        text(renewed(&first).await),
+        text(renewed(&first).await.as_ref()),
         "nobody",
         "it was only just fetched"
     );
     advance(Duration::from_mins(1)).await;
     let second = renewed(&first).await.unwrap();
-    assert_eq!(text(Some(Arc::clone(&second))), "2");
+    assert_eq!(text(Some(&second)), "2");
     assert_eq!(
-        text(renewed(&first).await),
+        text(renewed(&first).await.as_ref()),
         "2",
         "somebody else has renewed it"
     );
-    assert_eq!(text(renewed(&second).await), "nobody");
+    assert_eq!(text(renewed(&second).await.as_ref()), "nobody");
     assert_eq!(script.fetched.load(SeqCst), 2);
 }
 
@@ -175,7 +175,7 @@ async fn helped(server: &str) -> Result<String, CredentialError> {
     helper
         .fetch()
         .await
-        .map(|grant| text(grant.login.map(Arc::new)))
+        .map(|grant| text(grant.login.map(Arc::new).as_ref()))
 }
 
 #[tokio::test]
@@ -237,14 +237,19 @@ async fn a_file_is_read_again_when_it_changes() {
     let path = folder.path().join("config.json");
     let config = docker_config(&[folder.path().join("missing.json"), path.clone()]);
     let url: Url = "https://r.io/".parse().unwrap();
-    let login = async || config.get(&url, "a/b").await.map(text);
+    let login = async || {
+        config
+            .get(&url, "a/b")
+            .await
+            .map(|login| text(login.as_ref()))
+    };
     assert_eq!(login().await.unwrap(), "nobody");
     write(&path, r#"{"auths":{"r.io":{"identitytoken":"one"}}}"#, 1);
     assert_eq!(login().await.unwrap(), "one");
     let first = config.get(&url, "a/b").await.unwrap().unwrap();
     write(&path, r#"{"auths":{"r.io":{"identitytoken":"two"}}}"#, 2);
     assert_eq!(
-        text(config.renewed(&url, "a/b", &first).await.unwrap()),
+        text(config.renewed(&url, "a/b", &first).await.unwrap().as_ref()),
         "two"
     );
     write(&path, r#"{"auths":{"r.io":{"identitytoken":"three}}}"#, 3);
@@ -264,10 +269,10 @@ async fn helpers_in_a_file_come_before_its_entries() {
     let text_of = async |json: &str, host: &str| {
         write(&path, json, 1);
         let url = format!("https://{host}/").parse().unwrap();
-        docker_config(&[path.clone()])
+        docker_config(std::slice::from_ref(&path))
             .get(&url, "a")
             .await
-            .map(text)
+            .map(|login| text(login.as_ref()))
     };
     let own = r#"{"credHelpers":{"r.io":"sample"},"auths":{"r.io":{"identitytoken":"entry"}}}"#;
     assert_eq!(

@@ -51,12 +51,11 @@ impl Aliyun {
 
     async fn ask(&self) -> Result<Grant, CredentialError> {
         let machine;
-        let key = match &self.key {
-            Some(key) => key,
-            None => {
-                machine = self.machine().await?;
-                &machine
-            }
+        let key = if let Some(key) = &self.key {
+            key
+        } else {
+            machine = self.machine().await?;
+            &machine
         };
         let call = match &self.instance {
             Some(instance) => Call {

@@ -66,16 +66,15 @@ impl Tencent {
 
     async fn ask(&self) -> Result<Grant, CredentialError> {
         let machine;
-        let key = match &self.key {
-            Some(key) => key,
-            None => {
-                machine = self.machine().await?;
-                &machine
-            }
+        let key = if let Some(key) = &self.key {
+            key
+        } else {
+            machine = self.machine().await?;
+            &machine
         };
         let instance = self.instance(key).await?;
         let body = json!({"RegistryId": instance.id, "TokenType": "temp"});
-        let token: Token = self
+        let token: Created = self
             .call(key, &instance.region, "CreateInstanceToken", &body)
             .await?;
         token.grant()
@@ -240,7 +239,7 @@ struct Registry {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Token {
+struct Created {
     /// A number in the documentation's example, a text by its table.
     username: Value,
     token: String,
@@ -249,7 +248,7 @@ struct Token {
     exp_time: u64,
 }
 
-impl Token {
+impl Created {
     fn grant(self) -> Result<Grant, CredentialError> {
         let username = match self.username {
             Value::String(name) => name,

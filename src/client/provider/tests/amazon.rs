@@ -31,7 +31,8 @@ async fn aws(region: &'static str, service: &'static str, listed: bool) -> FakeS
             let body = json!({"__type": "InvalidSignatureException", "message": "The signature does not match"});
             return Reply::new(400, body.to_string());
         }
-        let ends = in_minutes(720) as f64 / 1000.0;
+        // Documented as seconds with a fraction.
+        let ends = Duration::from_millis(in_minutes(720)).as_secs_f64();
         let data = json!({"authorizationToken": BASE64_STANDARD.encode("AWS:secret"), "expiresAt": ends});
         let data = if listed { json!([data]) } else { data };
         Reply::new(200, json!({"authorizationData": data}).to_string())
