@@ -1,6 +1,12 @@
 //! What each kind of credentials sends, and what it means when it is refused.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{
     super::ErrorKind,
@@ -215,4 +221,52 @@ async fn no_login_where_there_should_be_one_is_our_mistake() {
     let expected = "fake: no login for it: the logins of docker or podman cannot be read";
     assert_eq!(error.to_string(), expected);
     assert_eq!(server.count("/token"), 0);
+}
+
+/// Takes one of two passwords of `robot`, by Basic or for a token.
+async fn changing_server(changed: Arc<AtomicBool>, basic: bool) -> FakeServer {
+    FakeServer::start(move |seen| {
+        let changed = changed.load(Ordering::SeqCst);
+        let (password, token) = match changed {
+            false => ("Basic cm9ib3Q6czNjcmV0", "t1"),
+            true => ("Basic cm9ib3Q6bmV3ZXI=", "t2"),
+        };
+        let sent = seen.header("authorization");
+        match (seen.target.starts_with("/token"), basic) {
+            (true, _) if sent == password => {
+                Reply::new(200, format!(r#"{{"token":"{token}","expires_in":300}}"#))
+            }
+            (true, _) => Reply::new(401, DENIED),
+            (false, true) if sent == password => Reply::new(200, "{}"),
+            (false, true) => Reply::new(401, DENIED).with("www-authenticate", "Basic realm=x"),
+            (false, false) if sent == format!("Bearer {token}") => Reply::new(200, "{}"),
+            (false, false) => challenge(seen),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_helper_is_asked_again_when_its_login_is_refused() {
+    let sample = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/programs/docker-credential-sample"
+    );
+    for basic in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("docker-credential-linked");
+        std::os::unix::fs::symlink(sample, &program).unwrap();
+        let changed = Arc::new(AtomicBool::new(false));
+        let server = changing_server(Arc::clone(&changed), basic).await;
+        let mut remote = remote(server.url());
+        remote.credentials = Credentials::Helper(program);
+        let client = client(remote);
+        get(&client).await.unwrap();
+        std::fs::write(folder.path().join("secret"), "newer\n").unwrap();
+        changed.store(true, Ordering::SeqCst);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(6)).await;
+        tokio::time::resume();
+        get(&client).await.unwrap();
+    }
 }
