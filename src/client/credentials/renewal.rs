@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::{
@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// How long before its end a login is replaced at most, and how long it is sent at most.
 const EARLY: Duration = Duration::from_mins(5);
 const LATE: Duration = Duration::from_secs(15);
+/// A login that has ended when it comes is a matter of clocks that differ.
+const MIN_LIFETIME: Duration = Duration::from_mins(1);
 const MAX_LIFETIME: Duration = Duration::from_hours(24);
 
 /// Something that gives out logins.
@@ -82,6 +84,17 @@ struct Current {
     since: Instant,
     fresh_until: Instant,
     good_until: Instant,
+    /// By the clock on the wall, which goes on while the machine sleeps.
+    ends: SystemTime,
+}
+
+/// Where a login is in its life.
+#[derive(Debug, PartialEq, Eq)]
+enum Age {
+    Fresh,
+    /// To be replaced, and still good.
+    Old,
+    Gone,
 }
 
 impl Drop for Renewal {
@@ -108,17 +121,19 @@ impl Renewal {
             let mut state = self.shared.lock();
             let now = Instant::now();
             let failed = state.failed_before(now);
-            match (&state.current, failed) {
-                (Some(current), _) if now < current.fresh_until => return Ok(current.given()),
-                (Some(current), failed) if now < current.good_until => {
-                    let given = current.given();
+            let clock = SystemTime::now();
+            let current = state.current.as_ref();
+            let current = current.map(|current| (current.age(now, clock), current.given()));
+            match (current, failed) {
+                (Some((Age::Fresh, login)), _) => return Ok(login),
+                (Some((Age::Old, login)), failed) => {
                     if failed.is_none() {
                         drop(self.running(&mut state));
                     }
-                    return Ok(given);
+                    return Ok(login);
                 }
                 (_, Some(error)) => return Err(error),
-                _ => self.running(&mut state),
+                (_, None) => self.running(&mut state),
             }
         };
         running.await
@@ -211,12 +226,23 @@ impl State {
 
 impl Current {
     fn new(grant: Grant, asked: Instant) -> Self {
-        let lifetime = grant.lifetime.min(MAX_LIFETIME);
+        let lifetime = grant.lifetime.clamp(MIN_LIFETIME, MAX_LIFETIME);
         Self {
             login: grant.login.map(Arc::new),
             since: Instant::now(),
             fresh_until: asked + lifetime.saturating_sub(EARLY.min(lifetime / 4)),
             good_until: asked + lifetime.saturating_sub(LATE.min(lifetime / 8)),
+            ends: SystemTime::now() + lifetime,
+        }
+    }
+
+    fn age(&self, now: Instant, clock: SystemTime) -> Age {
+        if now >= self.good_until || clock >= self.ends {
+            Age::Gone
+        } else if now >= self.fresh_until {
+            Age::Old
+        } else {
+            Age::Fresh
         }
     }
 
@@ -228,5 +254,26 @@ impl Current {
         self.login
             .as_ref()
             .is_some_and(|ours| Arc::ptr_eq(ours, login))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_ends_by_the_clock_even_if_the_machine_has_slept() {
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        let grant = Grant {
+            login: None,
+            lifetime: Duration::from_hours(1),
+        };
+        let current = Current::new(grant, now);
+        let minutes = Duration::from_mins;
+        let age = |awake, passed| current.age(now + minutes(awake), clock + minutes(passed));
+        assert_eq!(age(54, 54), Age::Fresh);
+        assert_eq!(age(56, 56), Age::Old);
+        assert_eq!(age(60, 60), Age::Gone);
+        assert_eq!(age(1, 61), Age::Gone);
     }
 }
