@@ -54,7 +54,9 @@ impl From<ClientError> for MirrorError {
                     retry_after: error.retry_after,
                 }
             }
-            ErrorKind::Unreachable | ErrorKind::Invalid => Self::BadGateway { message },
+            ErrorKind::Unreachable | ErrorKind::Invalid | ErrorKind::Credentials => {
+                Self::BadGateway { message }
+            }
             ErrorKind::TimedOut => Self::TimedOut { message },
         }
     }
