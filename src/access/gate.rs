@@ -114,6 +114,7 @@ mod tests {
             keep_deleted: false,
             negative_ttl: std::time::Duration::ZERO,
             offline: false,
+            max_bytes: None,
             freshness: Vec::new(),
         }
     }

@@ -10,8 +10,8 @@ mod router;
 mod shutdown;
 mod status;
 mod stream;
-mod sweep;
 mod tls;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +29,7 @@ use tracing::info;
 use self::{
     listener::{Connections, Listener},
     tls::Certificates,
+    upkeep::Upkeep,
 };
 use crate::{
     access::Gate,
@@ -38,6 +39,7 @@ use crate::{
     mirror::{self, Mirror, Projects},
     store::Store,
     telemetry::Metrics,
+    transfer::{self, Fills, Space},
     v2,
 };
 
@@ -85,18 +87,26 @@ impl App {
 
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let projects = Arc::new(Projects::new(config.projects.clone(), &config.remotes));
+        let space = Space::new(store.clone(), upkeep::limits(&config));
+        let fills = Fills::new(transfer::Parts {
+            store: store.clone(),
+            meta: meta.clone(),
+            metrics: metrics.clone(),
+            space,
+            shutdown: shutdown.clone(),
+            tasks: tasks.clone(),
+        });
         let mirror = Mirror::new(mirror::Parts {
             projects: Arc::clone(&projects),
             clients,
             store: store.clone(),
             meta: meta.clone(),
-            metrics: metrics.clone(),
+            fills: fills.clone(),
             offline: config.offline,
-            shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
-        let sweep = sweep::run(store, config.storage.spool_max_age, shutdown.clone());
-        tasks.spawn(sweep);
+        let upkeep = Upkeep::new(&config, store, &meta, &fills);
+        upkeep.start(&tasks, &shutdown);
         if let Some(certificates) = &certificates {
             tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
         }

@@ -53,6 +53,16 @@ pub(super) fn client_config(remote: &config::Remote) -> Result<ClientConfig, Str
     Ok(config)
 }
 
+/// For services that are not the remote itself: none of its settings apply.
+pub(super) fn public_config() -> Result<ClientConfig, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let builder = builder.with_root_certificates(roots(None)?);
+    Ok(builder.with_no_client_auth())
+}
+
 fn roots(extra: Option<&Path>) -> Result<Arc<RootCertStore>, String> {
     let Some(path) = extra else {
         return Ok(Arc::clone(&ROOTS));

@@ -24,9 +24,3 @@ pub(super) fn replication(mut section: Section<'_>) -> Result<(), ConfigError> {
     section.set_aside("reconcile", duration)?;
     section.finish()
 }
-
-pub(super) fn upkeep(mut section: Section<'_>) -> Result<(), ConfigError> {
-    section.set_aside("orphan_grace", duration)?;
-    section.set_aside("keep_days", count)?;
-    section.finish()
-}

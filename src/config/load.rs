@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use super::{
-    Access, Config, ConfigError, Database, Log, Server, Storage, later, project,
+    Access, Config, ConfigError, Database, Log, Server, Storage, Upkeep, later, project,
     remote::Remotes,
     section::{Context, Section},
     tree::{self, Table},
@@ -56,7 +56,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<Config, ConfigError>
     let projects = project::read_all(&mut root, &remotes, default_visibility, with_builtin)?;
     let offline = read_mirror(root.table("mirror")?)?;
     later::replication(root.table("replication")?)?;
-    later::upkeep(root.table("upkeep")?)?;
+    let upkeep = Upkeep::read(root.table("upkeep")?)?;
     let log = Log::read(root.table("log")?)?;
     root.finish()?;
     let without_effect = context.without_effect.take();
@@ -68,6 +68,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<Config, ConfigError>
         projects,
         offline,
         access,
+        upkeep,
         log,
         without_effect,
     })

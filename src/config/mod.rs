@@ -3,6 +3,8 @@
 
 pub mod access;
 mod builtin;
+pub mod cloud;
+pub mod credentials;
 pub mod database;
 pub mod error;
 mod later;
@@ -16,9 +18,11 @@ mod section;
 pub mod server;
 pub mod storage;
 mod tree;
+pub mod upkeep;
 mod value;
 
 pub use access::{Access, Challenge};
+pub use credentials::{AccessKey, Cloud, Credentials, DockerConfig, Variables};
 pub use database::{Database, PostgresUrl};
 pub use error::ConfigError;
 pub use load::load;
@@ -29,6 +33,7 @@ pub use remote::{Provider, Remote};
 pub use secret::Secret;
 pub use server::{Server, TlsFiles};
 pub use storage::Storage;
+pub use upkeep::Upkeep;
 
 /// Everything the process was told, validated.
 #[derive(Debug, Clone)]
@@ -41,6 +46,7 @@ pub struct Config {
     /// `mirror.offline`: never dial a remote.
     pub offline: bool,
     pub access: Access,
+    pub upkeep: Upkeep,
     pub log: Log,
     /// Keys that are set but that this version does not act on yet; told at start.
     pub without_effect: Vec<String>,

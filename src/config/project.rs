@@ -31,6 +31,8 @@ pub struct Project {
     pub negative_ttl: Duration,
     /// Never ask the remote for this project.
     pub offline: bool,
+    /// Budget of its cache in bytes; `None` is unlimited.
+    pub max_bytes: Option<u64>,
     /// First match wins; the last one matches everything.
     pub freshness: Vec<Freshness>,
 }

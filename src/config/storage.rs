@@ -30,9 +30,9 @@ impl Storage {
                 .path("path")?
                 .unwrap_or_else(|| section.folder().join("entrepot-data")),
             max_bytes: section
-                .set_aside("max_bytes", size_or_unlimited)?
+                .take("max_bytes", size_or_unlimited)?
                 .unwrap_or(Some(50 * GIB)),
-            free_floor_bytes: section.set_aside("free_floor", size)?.unwrap_or(2 * GIB),
+            free_floor_bytes: section.take("free_floor", size)?.unwrap_or(2 * GIB),
             spool_max_age: section
                 .take("spool_max_age", duration)?
                 .unwrap_or(Duration::from_hours(24)),

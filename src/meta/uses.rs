@@ -1,7 +1,7 @@
 //! What clients got lately. Noted in memory on every hit, written in batches: eviction goes by it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -36,41 +36,43 @@ pub(super) const SQL_TOUCH: &str = "WITH RECURSIVE used (digest) AS ( \
 pub(super) const SQL_TOUCH_LINK: &str =
     "UPDATE link SET touched_at = $3 WHERE repository_id = $1 AND digest = $2 AND touched_at < $3";
 
-/// Repositories and digests that clients got since the last flush: a bounded set.
+/// Repositories and digests that clients got since the last flush, and when: a bounded set.
 #[derive(Default)]
 pub struct Uses(Mutex<Noted>);
 
 #[derive(Default)]
 struct Noted {
     count: usize,
-    uses: HashMap<Name, HashSet<Digest>>,
+    uses: HashMap<Name, HashMap<Digest, SystemTime>>,
 }
+
+/// Who got what, and when.
+type Use = (Name, Digest, SystemTime);
 
 impl Uses {
     /// A client is given this manifest or blob. No I/O; what was noted before costs no memory.
     pub fn note(&self, repository: &Name, digest: &Digest) {
+        let now = SystemTime::now();
         let noted = &mut *self.lock();
-        if let Some(digests) = noted.uses.get(repository)
-            && digests.contains(digest)
-        {
-            return;
-        }
-        if noted.count < KEPT {
+        let digests = noted.uses.get_mut(repository);
+        if let Some(last) = digests.and_then(|digests| digests.get_mut(digest)) {
+            *last = now;
+        } else if noted.count < KEPT {
             noted.count += 1;
             let digests = noted.uses.entry(repository.clone()).or_default();
-            digests.insert(digest.clone());
+            digests.insert(digest.clone(), now);
         }
     }
 
     /// Everything noted so far; from here on the set is empty.
-    fn take(&self) -> Vec<(Name, Digest)> {
+    fn take(&self) -> Vec<Use> {
         let noted = std::mem::take(&mut *self.lock());
-        let pairs = |(name, digests): (Name, HashSet<Digest>)| {
+        let uses = |(name, digests): (Name, HashMap<Digest, SystemTime>)| {
             digests
                 .into_iter()
-                .map(move |digest| (name.clone(), digest))
+                .map(move |(digest, at)| (name.clone(), digest, at))
         };
-        noted.uses.into_iter().flat_map(pairs).collect()
+        noted.uses.into_iter().flat_map(uses).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {
@@ -83,31 +85,31 @@ impl Meta {
     /// Writes down what was noted in [`Meta::uses`]. What cannot be written is forgotten: it only makes an image look
     /// older than it is.
     pub async fn flush_uses(&self) -> Result<(), MetaError> {
-        let uses = self.uses().take();
-        self.touch(&uses, SystemTime::now()).await
+        self.write_uses(self.uses().take()).await
     }
 
     /// Clients got these: the manifests, what is above them, and links that nothing names, count as used at this time.
     pub async fn touch(&self, uses: &[(Name, Digest)], at: SystemTime) -> Result<(), MetaError> {
+        let uses = uses.iter().cloned();
+        let uses = uses.map(|(name, digest)| (name, digest, at)).collect();
+        self.write_uses(uses).await
+    }
+
+    async fn write_uses(&self, uses: Vec<Use>) -> Result<(), MetaError> {
         for batch in uses.chunks(BATCH) {
-            let uses = batch.to_vec();
-            self.write(Touch { uses, at }).await?;
+            self.write(Touch(batch.to_vec())).await?;
         }
         Ok(())
     }
 }
 
-struct Touch {
-    uses: Vec<(Name, Digest)>,
-    at: SystemTime,
-}
+struct Touch(Vec<Use>);
 
 impl Operation for Touch {
     type Output = ();
 
     async fn execute(&self, connection: &mut Connection, _: &mut Changes) -> Result<(), MetaError> {
-        let at = column::milliseconds(self.at);
-        for (name, digest) in &self.uses {
+        for (name, digest, at) in &self.0 {
             let repository = Statement::new(SQL_REPOSITORY).bind(name);
             let Some((repository_id,)) = repository.fetch_optional::<(i64,)>(connection).await?
             else {
@@ -117,7 +119,7 @@ impl Operation for Touch {
                 let touch = Statement::new(sql)
                     .bind(repository_id)
                     .bind(digest)
-                    .bind(at);
+                    .bind(column::milliseconds(*at));
                 touch.execute(connection).await?;
             }
         }

@@ -8,7 +8,7 @@ use crate::{
     meta::Referenced,
     oci::Digest,
     store::Blob,
-    transfer::{Content, FillRequest, Joined},
+    transfer::{Content, FillRequest, Joined, ReconcileError, Reconciled},
 };
 
 /// How a repository may see a digest.
@@ -58,6 +58,9 @@ impl Mirror {
             return Ok(hit(Content::Stored(blob.clone())));
         }
         let mut right = self.right(repository, digest).await?;
+        if linked && stored.is_none() {
+            self.note_loss(digest).await;
+        }
         loop {
             if let Some(blob) = stored {
                 return self.share_blob(repository, digest, &mut right, blob).await;
@@ -66,6 +69,17 @@ impl Mirror {
                 return Ok(answer);
             }
             stored = self.inner.store.get(digest).await?;
+        }
+    }
+
+    /// Rows say that a blob is here whose file is lost.
+    async fn note_loss(&self, digest: &Digest) {
+        match self.inner.fills.reconcile(digest).await {
+            Ok(Reconciled::RowsDeleted) => {
+                tracing::warn!(%digest, "a blob's file is gone; it is fetched anew");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%digest, %error, "cannot note that a blob's file is gone"),
         }
     }
 
@@ -80,12 +94,25 @@ impl Mirror {
         if !right.is_known() {
             self.ask_for_right(repository, digest, right).await?;
         }
-        let repositories = std::slice::from_ref(&repository.name);
-        self.inner
-            .meta
-            .blob_link(repositories, digest, blob.len())
-            .await?;
+        self.link(repository, digest, &blob).await;
         Ok(hit(Content::Stored(blob)))
+    }
+
+    /// What cannot be linked is served all the same: the next time it needs to be proven again.
+    async fn link(&self, repository: &Repository, digest: &Digest, blob: &Blob) {
+        let link = async {
+            // So that nobody deletes the file of a blob that has just lost its last row.
+            let _claim = self.inner.store.claim(digest).await?;
+            if self.inner.store.peek(digest).await?.is_some() {
+                let repositories = std::slice::from_ref(&repository.name);
+                let meta = &self.inner.meta;
+                meta.blob_link(repositories, digest, blob.len()).await?;
+            }
+            Ok::<_, ReconcileError>(())
+        };
+        if let Err(error) = link.await {
+            tracing::error!(repository = %repository.name, %digest, %error, "cannot write the row of a blob that is here");
+        }
     }
 
     /// Joins the fill of this digest or starts it. `None`: it ended meanwhile, and the blob is in the store.
@@ -109,14 +136,18 @@ impl Mirror {
             self.ask_for_right(repository, digest, right).await?;
             joined = self.join_fill(repository, &request, right).await?;
         }
-        let (tail, outcome) = match joined {
-            Joined::Leader(tail) => (tail, Outcome::Miss),
-            Joined::Follower(tail) => (tail, Outcome::Joined),
+        let (content, outcome) = match joined {
+            Joined::Leader(tail) => (Content::Filling(tail), Outcome::Miss),
+            Joined::Follower(tail) => (Content::Filling(tail), Outcome::Joined),
+            Joined::NoRoom => {
+                let passing = self.inner.fills.pass(&request).await?;
+                (Content::Passing(passing), Outcome::Bypass)
+            }
             Joined::Stored => return Ok(None),
             Joined::NeedsRight => return Err(MirrorError::Internal),
         };
         Ok(Some(Answer {
-            content: Content::Filling(tail),
+            content,
             outcome,
             age: None,
         }))

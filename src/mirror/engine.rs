@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::{
     ManifestContent, ManifestSummary, MirrorError, Outcome, Projects,
@@ -17,7 +17,6 @@ use crate::{
     meta::Meta,
     oci::{Digest, Name, Reference, Tag},
     store::Store,
-    telemetry::Metrics,
     transfer::Fills,
 };
 
@@ -44,12 +43,10 @@ pub struct Parts {
     pub clients: HashMap<String, RegistryClient>,
     pub store: Store,
     pub meta: Meta,
-    pub metrics: Metrics,
+    pub fills: Fills,
     /// Never dial a remote.
     pub offline: bool,
-    /// Ends fills.
-    pub shutdown: CancellationToken,
-    /// Holds fills and questions to remotes.
+    /// Holds questions to remotes.
     pub tasks: TaskTracker,
 }
 
@@ -86,18 +83,10 @@ impl Mirror {
             clients,
             store,
             meta,
-            metrics,
+            fills,
             offline,
-            shutdown,
             tasks,
         } = parts;
-        let fills = Fills::new(
-            store.clone(),
-            meta.clone(),
-            metrics,
-            shutdown,
-            tasks.clone(),
-        );
         let gate = Gate::new(QUESTIONS, TURN);
         let behind = Gate::new(REVALIDATIONS, Duration::ZERO);
         let inner = Inner {

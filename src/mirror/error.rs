@@ -9,6 +9,9 @@ use crate::{
     transfer::FillError,
 };
 
+/// When a client that found all turns taken may ask again.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// Messages are for clients: no credentials, no inner text. Shared by all who waited, so cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MirrorError {
@@ -51,7 +54,9 @@ impl From<ClientError> for MirrorError {
                     retry_after: error.retry_after,
                 }
             }
-            ErrorKind::Unreachable | ErrorKind::Invalid => Self::BadGateway { message },
+            ErrorKind::Unreachable | ErrorKind::Invalid | ErrorKind::Credentials => {
+                Self::BadGateway { message }
+            }
             ErrorKind::TimedOut => Self::TimedOut { message },
         }
     }
@@ -67,6 +72,10 @@ impl From<FillError> for MirrorError {
             FillError::Shutdown => Self::Unavailable {
                 message: error.to_string(),
                 retry_after: None,
+            },
+            FillError::Busy => Self::Unavailable {
+                message: error.to_string(),
+                retry_after: Some(BUSY_RETRY_AFTER),
             },
             FillError::Store(_) | FillError::Abandoned => Self::internal("fill", &error),
         }

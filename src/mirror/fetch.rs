@@ -122,17 +122,16 @@ impl Mirror {
         {
             return Ok((adopted, Outcome::Hit));
         }
-        let content = self.get_from_remote(client, repository, reference).await?;
-        Ok((content, Outcome::Miss))
+        self.get_from_remote(client, repository, reference).await
     }
 
-    /// Asks the remote for the whole manifest and keeps it.
+    /// Asks the remote for the whole manifest and keeps it, if there is room.
     pub(super) async fn get_from_remote(
         &self,
         client: &RegistryClient,
         repository: &Repository,
         reference: &Reference,
-    ) -> Result<ManifestContent, MirrorError> {
+    ) -> Result<(ManifestContent, Outcome), MirrorError> {
         // Of two answers about a tag the one that was asked for later counts.
         let asked_at = SystemTime::now();
         let fetched = client
@@ -143,7 +142,6 @@ impl Mirror {
             media_type,
             digest,
         } = fetched;
-        self.inner.store.put(&digest, bytes.clone()).await?;
         let content = ManifestContent {
             digest,
             media_type,
@@ -153,9 +151,10 @@ impl Mirror {
             Reference::Tag(tag) => Some((tag.clone(), asked_at)),
             Reference::Digest(_) => None,
         };
-        self.commit(repository, &content, tag).await?;
+        let kept = self.keep(repository, &content, tag).await;
         tracing::info!(repository = %repository.name, %reference, digest = %content.digest, remote = client.remote().name, "fetched a manifest");
-        Ok(content)
+        let outcome = if kept { Outcome::Miss } else { Outcome::Bypass };
+        Ok((content, outcome))
     }
 
     /// A manifest that is here for another repository becomes visible in this one, if this one has a right of its own:
@@ -196,8 +195,35 @@ impl Mirror {
             media_type,
             bytes,
         };
-        self.commit(repository, &content, None).await?;
+        self.keep(repository, &content, None).await;
         Ok(Some(content))
+    }
+
+    /// Keeps bytes and rows of a manifest. One that cannot be kept is served all the same.
+    async fn keep(
+        &self,
+        repository: &Repository,
+        content: &ManifestContent,
+        tag: Option<(Tag, SystemTime)>,
+    ) -> bool {
+        let ManifestContent { digest, bytes, .. } = content;
+        let keep = async {
+            let put = self
+                .inner
+                .fills
+                .put(&repository.name, digest, bytes.clone());
+            let Some(put) = put.await? else {
+                tracing::warn!(repository = %repository.name, %digest, "there is no room for a manifest; it is passed on");
+                return Ok(false);
+            };
+            self.commit(repository, content, tag).await?;
+            put.settle().await;
+            Ok(true)
+        };
+        keep.await.unwrap_or_else(|error: MirrorError| {
+            tracing::error!(repository = %repository.name, %digest, %error, "cannot keep a manifest");
+            false
+        })
     }
 
     async fn commit(

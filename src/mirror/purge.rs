@@ -4,6 +4,7 @@ use super::{Mirror, MirrorError, Repository, absent::Thing};
 use crate::{
     meta::Removal,
     oci::{Digest, Reference},
+    transfer::{ReconcileError, Reconciled},
 };
 
 impl Mirror {
@@ -37,7 +38,6 @@ impl Mirror {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<bool, MirrorError> {
-        // Upkeep deletes the files of what nobody has any more: the rows tell it which.
         let meta = &self.inner.meta;
         let removed = meta
             .image_delete(&repository.name, digest, Removal::Purge)
@@ -45,7 +45,25 @@ impl Mirror {
         let Some(removed) = removed else {
             return Ok(false);
         };
+        let space = self.inner.fills.space();
+        space.freed(None, removed.bytes);
+        space.freed(Some(&repository.project.name), removed.project_bytes);
         tracing::info!(repository = %repository.name, %digest, bytes = removed.bytes, "purged an image");
+        if let Err(error) = self.delete_files(removed.gone).await {
+            tracing::warn!(%error, "files of a purged image are left to upkeep");
+        }
         Ok(true)
+    }
+
+    /// Of content that nobody has any more.
+    async fn delete_files(&self, gone: Vec<Digest>) -> Result<(), ReconcileError> {
+        let mut done = Vec::new();
+        for digest in gone {
+            // What is busy is on its way back, or left to upkeep.
+            if self.inner.fills.reconcile(&digest).await? != Reconciled::Busy {
+                done.push(digest);
+            }
+        }
+        Ok(self.inner.meta.gone_delete(done).await?)
     }
 }

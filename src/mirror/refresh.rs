@@ -85,7 +85,10 @@ impl Mirror {
             (Err(error), _) => return Err(error),
         };
         let entry = self.entry(repository, &reference).await?;
-        let entry = entry.ok_or_else(|| MirrorError::NotFound(format!("{thing} is gone again")))?;
+        let entry = entry.ok_or_else(|| MirrorError::Unavailable {
+            message: format!("{thing} cannot be kept now"),
+            retry_after: None,
+        })?;
         Ok(match state {
             Some(state) => Entry { state, ..entry },
             None => entry,

@@ -18,6 +18,7 @@ fn mirror(name: &str, hosts: &[&str]) -> Project {
         keep_deleted: false,
         negative_ttl: Duration::ZERO,
         offline: false,
+        max_bytes: None,
         freshness: vec![Freshness {
             tags: Pattern::parse("**").expect("a pattern"),
             mode: FreshnessMode::Ttl,

@@ -1,4 +1,8 @@
-//! Who writes which spool: one at a time per digest, until the last blocking step of the former is over.
+//! Who brings, adopts or deletes which content: one at a time per digest, until the last blocking step of the former is
+//! over and the rows that tell of it are written.
+//!
+//! Looking for rows that name a file and deleting it are two steps, and so are finding a file and writing rows that name
+//! it. Without a claim one could come between the other's.
 //!
 //! An `append` whose future was dropped still writes. Without a claim a second spool of the digest could be hashed
 //! while the first one changes the file under it, and content that nobody verified would be committed.
@@ -45,14 +49,15 @@ impl Claims {
     }
 }
 
-/// The right to write the spool of one digest; ends when dropped.
-pub(super) struct Claim {
+/// The right to change what is here of one digest; ends when dropped.
+pub struct Claim {
     claims: Arc<Claims>,
     digest: Digest,
 }
 
 impl Claim {
-    pub(super) fn digest(&self) -> &Digest {
+    /// What it is a claim to.
+    pub fn digest(&self) -> &Digest {
         &self.digest
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -20,8 +20,9 @@ use uuid::Uuid;
 use super::{
     Blob, StoreError,
     paths::{self, Spooled},
+    seal::{Condition, Seal},
 };
-use crate::oci::Digest;
+use crate::oci::{Algorithm, Digest};
 
 pub(super) struct Folder {
     root: PathBuf,
@@ -30,6 +31,8 @@ pub(super) struct Folder {
     puts: AtomicU64,
     /// Folders whose own entry is known to be on disk.
     durable: Mutex<HashSet<PathBuf>>,
+    /// The file system keeps the times that it is given.
+    seals_count: bool,
     /// Its lock lives as long as this.
     _lock: File,
 }
@@ -37,12 +40,14 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(root).map_err(|e| StoreError::io("create", root, e))?;
+        let lock = lock(root)?;
         let folder = Self {
             root: root.to_owned(),
             opening: Uuid::now_v7(),
             puts: AtomicU64::new(0),
             durable: Mutex::new(HashSet::from([root.to_owned()])),
-            _lock: lock(root)?,
+            seals_count: keeps_times(&lock),
+            _lock: lock,
         };
         folder.make_durable(&folder.path(&paths::spools()))?;
         Ok(folder)
@@ -62,7 +67,13 @@ impl Folder {
         let metadata = file
             .metadata()
             .map_err(|e| StoreError::io("look at", &path, e))?;
-        Ok(Some(Blob::new(Arc::new(file), metadata.len())))
+        let seal = self.seal(digest, metadata.len());
+        Ok(Some(Blob::new(Arc::new(file), seal)))
+    }
+
+    /// How the file of a blob of this length is sealed.
+    pub(super) fn seal(&self, digest: &Digest, len: u64) -> Seal {
+        Seal::new(digest, len).counting(self.seals_count)
     }
 
     /// Opens a spool, making it if need be; readers share the file.
@@ -104,14 +115,18 @@ impl Folder {
             .map_err(|e| StoreError::io("create", path, e))?;
         file.write_all_at(bytes, 0)
             .map_err(|e| StoreError::io("write", path, e))?;
-        self.place(&file, key, digest)?;
-        Ok(Blob::new(Arc::new(file), bytes.len() as u64))
+        let seal = self.seal(digest, bytes.len() as u64);
+        let blob = Blob::new(Arc::new(file), seal);
+        self.place(&blob, key, digest)?;
+        Ok(blob)
     }
 
-    /// Makes a complete and verified file the blob: content, name and folder are on disk when this returns.
-    pub(super) fn place(&self, file: &File, from: &Key, digest: &Digest) -> Result<(), StoreError> {
+    /// Makes a complete and verified file the blob: content, name and folder are on disk when this returns. It is marked
+    /// as placed before.
+    pub(super) fn place(&self, blob: &Blob, from: &Key, digest: &Digest) -> Result<(), StoreError> {
         let (from, to) = (self.path(from), self.path(&paths::blob(digest)));
-        if let Err(error) = file.sync_data() {
+        self.mark(digest)?;
+        if let Err(error) = blob.file().sync_data() {
             // The kernel may now call pages clean that never reached the disk: what can be read back proves nothing.
             let _ = fs::remove_file(&from);
             return Err(StoreError::io("sync", &from, error));
@@ -119,14 +134,20 @@ impl Folder {
         let parent = parent(&to);
         self.make_durable(parent)?;
         fs::rename(&from, &to).map_err(|e| StoreError::io("rename", &from, e))?;
+        // Last, so that a file in the spool folder never looks old. Without its seal it would be hashed once more.
+        if let Err(error) = blob.seal() {
+            tracing::warn!(path = %to.display(), %error, "cannot seal a blob");
+        }
         sync_folder(parent)
     }
 
-    /// Waits until the name of a blob that somebody else put in place is on disk.
-    pub(super) fn sync_name(&self, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.path(&paths::blob(digest));
-        self.make_durable(parent(&path))?;
-        sync_folder(parent(&path))
+    /// Notes that a blob is in place, or about to be, whose rows may not be written yet. A process that ends in between
+    /// leaves the mark. (It reaches the disk with the blob's name at the latest.)
+    pub(super) fn mark(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.path(&paths::placed(digest));
+        File::create(&path)
+            .map(drop)
+            .map_err(|e| StoreError::io("create", &path, e))
     }
 
     /// Deletes a file; `false` if there was none.
@@ -153,6 +174,53 @@ impl Folder {
                 Some(spooled) => found.push((spools.clone().join(name), spooled)),
                 None => {}
             }
+        }
+        Ok(found)
+    }
+
+    /// From now on the file is not believed before it was hashed.
+    pub(super) fn break_seal(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.path(&paths::blob(digest));
+        let broken = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        match broken {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            broken => broken.map_err(|e| StoreError::io("unseal", &path, e)),
+        }
+    }
+
+    /// What a file takes of the disk in bytes; 0 if it is gone.
+    pub(super) fn allocated(&self, key: &Key) -> Result<u64, StoreError> {
+        let path = self.path(key);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.blocks() * 512),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(StoreError::io("look at", &path, error)),
+        }
+    }
+
+    /// Bytes that the file system has left for us.
+    pub(super) fn free(&self) -> Result<u64, StoreError> {
+        let stat = rustix::fs::statvfs(&self.root)
+            .map_err(|e| StoreError::io("look at", &self.root, e.into()))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// The blobs in place of an algorithm whose hex begins with this byte.
+    pub(super) fn blobs(&self, algorithm: Algorithm, first: u8) -> Result<Vec<Digest>, StoreError> {
+        let path = self.path(&paths::blobs(algorithm, first));
+        let failed = |e| StoreError::io("list", &path, e);
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name();
+            let digest = name
+                .to_str()
+                .map(|hex| format!("{}:{hex}", algorithm.as_str()));
+            // What else may lie there is not ours.
+            found.extend(digest.and_then(|digest| digest.parse().ok()));
         }
         Ok(found)
     }
@@ -201,6 +269,18 @@ fn sync_folder(path: &Path) -> Result<(), StoreError> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
         .map_err(|e| StoreError::io("sync", path, e))
+}
+
+/// Tries it on the lock file.
+fn keeps_times(file: &File) -> bool {
+    let seal = Seal::new(&Digest::sha256(b""), 0);
+    let kept = seal.put(file).is_ok() && matches!(seal.look(file), Ok(Condition::Sealed));
+    if !kept {
+        tracing::warn!(
+            "the file system of the store keeps no times that it is given: a file that somebody else changes is noticed only by its length, or by a scrub"
+        );
+    }
+    kept
 }
 
 fn lock(root: &Path) -> Result<File, StoreError> {

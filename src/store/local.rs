@@ -7,17 +7,19 @@ use rustix::process::Resource;
 
 use super::{
     Blob, Spool, StoreError,
-    claims::Claims,
+    claims::{Claim, Claims},
     folder::Folder,
     hot::Hot,
     open_files::OpenFiles,
     paths::{self, Spooled},
+    seal::Condition,
+    writer::rehash,
 };
-use crate::oci::{Digest, Manifest};
+use crate::oci::{Algorithm, Digest, Manifest};
 
 /// Blobs kept open, at most.
 const MAX_OPEN_FILES: u64 = 1024;
-/// How long a spool waits for the last step of an earlier one of the same digest.
+/// How long one waits for another's last step with the same digest.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Content under one folder; cheap to clone.
@@ -42,13 +44,20 @@ impl Store {
         })
     }
 
-    /// The blob, opened, if it is here. Open files are kept in a bounded cache.
+    /// The blob, opened, if it is here. Open files are kept in a bounded cache. A file that somebody else changed is
+    /// hashed first, and deleted if it is not right.
     pub async fn get(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
         if let Some(blob) = self.open_files.get(digest) {
-            return Ok(Some(blob));
+            if blob.condition() == Condition::Sealed {
+                return Ok(Some(blob));
+            }
+            self.open_files.deleted(digest);
         }
-        let (store, digest) = (self.clone(), digest.clone());
-        blocking(move || store.get_from_disk(&digest)).await
+        let (store, wanted) = (self.clone(), digest.clone());
+        match blocking(move || store.get_from_disk(&wanted)).await? {
+            Some(blob) if blob.condition() == Condition::Open => self.recheck(digest).await,
+            found => Ok(found),
+        }
     }
 
     fn get_from_disk(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
@@ -58,10 +67,61 @@ impl Store {
         }
         let epoch = self.open_files.epoch();
         let found = self.folder.open_blob(digest)?;
-        if let Some(blob) = &found {
+        if let Some(blob) = &found
+            && blob.condition() == Condition::Sealed
+        {
             self.open_files.opened(epoch, digest, blob);
         }
         Ok(found)
+    }
+
+    /// Opens a blob that is in place, sealed or not, and does not keep it open.
+    pub async fn peek(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        let (store, digest) = (self.clone(), digest.clone());
+        blocking(move || store.folder.open_blob(&digest)).await
+    }
+
+    /// Hashes a blob although it has its seal, for whoever has read something else; gives it back if it is right, and
+    /// deletes it if it is not.
+    pub async fn distrust(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        let (store, wanted) = (self.clone(), digest.clone());
+        blocking(move || store.folder.break_seal(&wanted)).await?;
+        self.recheck(digest).await
+    }
+
+    /// Hashes a blob that lost its seal; gives it back if it is right, and deletes it if it is not.
+    async fn recheck(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        // Somebody may just be putting it in place.
+        let claim = self.claim(digest).await?;
+        let store = self.clone();
+        let found = blocking(move || store.recheck_on_disk(&claim)).await?;
+        if found.is_none() {
+            self.hot.remove(digest).await;
+        }
+        Ok(found)
+    }
+
+    fn recheck_on_disk(&self, claim: &Claim) -> Result<Option<Blob>, StoreError> {
+        let digest = claim.digest();
+        let Some(blob) = self.folder.open_blob(digest)? else {
+            return Ok(None);
+        };
+        if blob.condition() == Condition::Sealed {
+            // It was just being put in place, or somebody else has rechecked it.
+            return Ok(Some(blob));
+        }
+        let path = self.folder.path(&paths::blob(digest));
+        let mut hasher = digest.algorithm().hasher();
+        // A file that cannot be read is as good as none.
+        let read = rehash(blob.file(), &mut hasher);
+        if read.is_ok() && hasher.finish() == *digest {
+            tracing::info!(%digest, "a file that somebody touched is right");
+            blob.seal().map_err(|e| StoreError::io("seal", &path, e))?;
+            return Ok(Some(blob));
+        }
+        tracing::warn!(%digest, path = %path.display(), "a blob's file is damaged; it is deleted, and fetched anew when it is wanted");
+        self.delete_from_disk(digest)?;
+        Ok(None)
     }
 
     /// Small content (a manifest), from memory if it was read before; `None` if it is not here, or is more than
@@ -74,63 +134,87 @@ impl Store {
         let Some(blob) = blob.filter(|blob| blob.len() <= Manifest::MAX_LENGTH as u64) else {
             return Ok(None);
         };
-        let bytes = blob.read_all().await.map_err(|source| StoreError::Io {
-            action: "read",
-            path: self.folder.path(&paths::blob(digest)),
-            source,
-        })?;
+        let bytes = match blob.read_all().await {
+            Ok(bytes) => bytes,
+            // Changed just now, or the disk gives it back no more.
+            Err(_) => match self.recheck(digest).await? {
+                None => return Ok(None),
+                Some(blob) => blob.read_all().await.map_err(|source| StoreError::Io {
+                    action: "read",
+                    path: self.folder.path(&paths::blob(digest)),
+                    source,
+                })?,
+            },
+        };
         self.hot.put(digest, bytes.clone()).await;
         Ok(Some(bytes))
     }
 
     /// Puts small content (a manifest) in one go: verified, synced, renamed into place. Present already: nothing is
-    /// written. If the future is dropped all of it still happens.
-    pub async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), StoreError> {
-        let (store, digest) = (self.clone(), digest.clone());
-        blocking(move || store.put_on_disk(&digest, &bytes)).await
+    /// written. If the future is dropped after the first wait all of it still happens.
+    pub async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<Placed, StoreError> {
+        let claim = self.claim(digest).await?;
+        let store = self.clone();
+        blocking(move || store.put_on_disk(claim, &bytes)).await
     }
 
-    fn put_on_disk(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+    fn put_on_disk(&self, claim: Claim, bytes: &[u8]) -> Result<Placed, StoreError> {
+        let digest = claim.digest();
         let actual = digest.algorithm().digest(bytes);
         if actual != *digest {
             let expected = digest.clone();
             return Err(StoreError::Mismatch { expected, actual });
         }
         let present = self.folder.open_blob(digest)?;
-        if present.is_some_and(|blob| blob.len() == bytes.len() as u64) {
-            // It may have been put in place a moment ago, by somebody who is still syncing.
-            return self.folder.sync_name(digest);
+        if let Some(blob) = present
+            && blob.condition() == Condition::Sealed
+        {
+            self.folder.mark(digest)?;
+            return Ok(Placed::new(self.clone(), claim, blob));
         }
         let epoch = self.open_files.epoch();
         let blob = self.folder.put(digest, bytes)?;
         self.open_files.placed(epoch, digest, &blob);
-        Ok(())
+        Ok(Placed::new(self.clone(), claim, blob))
     }
 
     /// Opens the spool of a digest, with what an earlier fill left of it: that is read and hashed anew, at the speed of
     /// the hash. One at a time per digest, and the caller sees to that; here one waits for the other, for a while.
     pub async fn spool(&self, digest: &Digest) -> Result<Spool, StoreError> {
-        let claim = tokio::time::timeout(CLAIM_TIMEOUT, self.claims.claim(digest));
-        let claim = claim.await.map_err(|_elapsed| StoreError::Io {
-            action: "claim",
-            path: self.folder.path(&paths::spool(digest)),
-            source: io::ErrorKind::ResourceBusy.into(),
-        })?;
+        let claim = self.claim(digest).await?;
         let store = self.clone();
         blocking(move || Spool::open(store, claim)).await
     }
 
+    /// Waits until nobody else fills, puts, adopts or deletes this digest, and keeps them away. Whoever writes rows that
+    /// say that content is here, or deletes a file because no row says so, does it under the claim.
+    pub async fn claim(&self, digest: &Digest) -> Result<Claim, StoreError> {
+        let claim = tokio::time::timeout(CLAIM_TIMEOUT, self.claims.claim(digest));
+        claim.await.map_err(|_elapsed| StoreError::Io {
+            action: "claim",
+            path: self.folder.path(&paths::spool(digest)),
+            source: io::ErrorKind::ResourceBusy.into(),
+        })
+    }
+
+    /// As `claim`, without waiting.
+    pub fn try_claim(&self, digest: &Digest) -> Option<Claim> {
+        self.claims.try_claim(digest)
+    }
+
     /// Deletes a blob. Readers that have it open go on. Absent: nothing happens. If the future is dropped the blob is
     /// still deleted.
-    pub async fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.hot.remove(digest).await;
-        let (store, digest) = (self.clone(), digest.clone());
-        blocking(move || {
-            let deleted = store.folder.delete(&paths::blob(&digest));
-            store.open_files.deleted(&digest);
-            deleted.map(drop)
-        })
-        .await
+    pub async fn delete(&self, claim: &Claim) -> Result<(), StoreError> {
+        let digest = claim.digest().clone();
+        self.hot.remove(&digest).await;
+        let store = self.clone();
+        blocking(move || store.delete_from_disk(&digest)).await
+    }
+
+    fn delete_from_disk(&self, digest: &Digest) -> Result<(), StoreError> {
+        let deleted = self.folder.delete(&paths::blob(digest));
+        self.open_files.deleted(digest);
+        deleted.map(drop)
     }
 
     /// Deletes spools that nobody wrote to for `max_age`, and leftovers that cannot be resumed; returns how many. What
@@ -146,6 +230,7 @@ impl Store {
             // The claim, if one is needed, is held until the file is gone.
             let _claim = match spooled {
                 Spooled::Put(_) => None,
+                Spooled::Placed(_) => continue,
                 Spooled::Fill(digest) => match self.claims.try_claim(&digest) {
                     Some(claim) if self.folder.age(&key)? >= Some(max_age) => Some(claim),
                     _ => continue,
@@ -155,11 +240,108 @@ impl Store {
         }
         Ok(swept)
     }
+
+    /// Blobs that were put in place and whose rows may be missing: their [`Placed`] was dropped, by an error or by the
+    /// end of a process. To be looked into under the claim, and settled.
+    pub async fn unsettled(&self) -> Result<Vec<Digest>, StoreError> {
+        let store = self.clone();
+        blocking(move || {
+            let placed = |(_, spooled)| match spooled {
+                Spooled::Placed(digest) => Some(digest),
+                Spooled::Fill(_) | Spooled::Put(_) => None,
+            };
+            Ok(store
+                .folder
+                .spooled()?
+                .into_iter()
+                .filter_map(placed)
+                .collect())
+        })
+        .await
+    }
+
+    /// Rows and file of this blob agree.
+    pub async fn settle(&self, claim: &Claim) -> Result<(), StoreError> {
+        let (store, digest) = (self.clone(), claim.digest().clone());
+        blocking(move || store.folder.delete(&paths::placed(&digest)).map(drop)).await
+    }
+
+    /// The blobs in place of an algorithm whose hex begins with this byte, in no order.
+    pub async fn blobs_in(
+        &self,
+        algorithm: Algorithm,
+        first: u8,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let store = self.clone();
+        blocking(move || store.folder.blobs(algorithm, first)).await
+    }
+
+    /// Bytes that the file system has left for us.
+    pub async fn free_bytes(&self) -> Result<u64, StoreError> {
+        let store = self.clone();
+        blocking(move || store.folder.free()).await
+    }
+
+    /// What the spools that nobody writes to take of the disk, in bytes.
+    pub async fn left_bytes(&self) -> Result<u64, StoreError> {
+        let store = self.clone();
+        blocking(move || store.left_on_disk()).await
+    }
+
+    fn left_on_disk(&self) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for (key, spooled) in self.folder.spooled()? {
+            let is_left = match spooled {
+                Spooled::Fill(digest) => self.claims.try_claim(&digest).is_some(),
+                Spooled::Put(_) | Spooled::Placed(_) => true,
+            };
+            if is_left {
+                bytes += self.folder.allocated(&key)?;
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+/// A blob in place whose rows are to be written. Until they are nobody else fills or deletes it. Dropped without
+/// [`settle`](Placed::settle), it is left to [`Store::unsettled`].
+#[must_use = "the blob is not settled before its rows are written"]
+pub struct Placed {
+    store: Store,
+    claim: Claim,
+    blob: Blob,
+}
+
+impl Placed {
+    pub(super) fn new(store: Store, claim: Claim, blob: Blob) -> Self {
+        Self { store, claim, blob }
+    }
+
+    pub fn blob(&self) -> &Blob {
+        &self.blob
+    }
+
+    /// The rows are written.
+    pub async fn settle(self) -> Blob {
+        if let Err(error) = self.store.settle(&self.claim).await {
+            // It is looked into once more, which changes nothing.
+            tracing::warn!(digest = %self.claim.digest(), %error, "cannot delete the mark of a placed blob");
+        }
+        self.blob
+    }
+}
+
+impl fmt::Debug for Placed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Placed")
+            .field("digest", self.claim.digest())
+            .finish_non_exhaustive()
     }
 }
 
@@ -173,9 +355,7 @@ fn open_file_capacity() -> usize {
 }
 
 /// Runs a step on a blocking thread. It reaches its end even if the future is dropped.
-pub(super) async fn blocking<T: Send + 'static>(
-    step: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
+pub(super) async fn blocking<T: Send + 'static>(step: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(step)
         .await
         // Never cancelled but by the end of the runtime, which polls nobody any more.

@@ -3,6 +3,10 @@
 //! A blob in place is complete and verified, always. What is not yet complete is a [`Spool`]: a growing file that
 //! readers may follow, that a later process may resume, and that becomes a blob by `verify` and `commit`.
 //!
+//! Bytes come before rows, and rows go before bytes. What is put in place is marked until its rows are written
+//! ([`Placed`]), so that a crash in between leaves no file that nobody knows of; and a file whose content somebody else
+//! changed loses its seal (`seal.rs`), is hashed before it is served, and goes if it is not right.
+//!
 //! Every blocking file operation runs in one `spawn_blocking` closure that reaches its end even when the future that
 //! waits for it is dropped. The one exception are reads that the page cache answers at once ([`PageReader`]).
 
@@ -19,11 +23,13 @@ mod folder;
 mod hot;
 mod open_files;
 mod scratch;
+mod seal;
 
 #[cfg(test)]
 mod tests;
 
+pub use claims::Claim;
 pub use error::StoreError;
-pub use local::Store;
+pub use local::{Placed, Store};
 pub use reader::{Blob, BlobBody, PageReader};
-pub use writer::{Spool, Verified};
+pub use writer::{AppendError, Spool, Verified};

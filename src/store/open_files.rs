@@ -113,11 +113,12 @@ mod tests {
     use std::{fs::File, sync::Arc};
 
     use super::*;
+    use crate::store::seal::Seal;
 
     fn blob() -> (Blob, std::sync::Weak<File>) {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let weak = Arc::downgrade(&file);
-        (Blob::new(file, 0), weak)
+        (Blob::new(file, Seal::new(&Digest::sha256(b""), 0)), weak)
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! │           └── 0123…
 //! └── spool
 //!     ├── sha256-abcd…                 growing, or left by an earlier fill: can be resumed
+//!     ├── placed-sha256-abcd…          empty: says that this blob is in place, its rows perhaps not yet
 //!     └── put-<opening>-<n>            small content on its way in; of another opening: a leftover
 //! ```
 
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use object_store::path::Path as Key;
 use uuid::Uuid;
 
-use crate::oci::Digest;
+use crate::oci::{Algorithm, Digest};
 
 /// The lock of the folder.
 pub fn lock() -> Key {
@@ -44,6 +45,17 @@ pub fn spool(digest: &Digest) -> Key {
     Key::from_iter(["spool", &name])
 }
 
+/// The mark of a blob that is in place while its rows are being written.
+pub fn placed(digest: &Digest) -> Key {
+    let name = format!("placed-{}-{}", digest.algorithm().as_str(), digest.hex());
+    Key::from_iter(["spool", &name])
+}
+
+/// The folder of the blobs of an algorithm whose hex begins with this byte.
+pub fn blobs(algorithm: Algorithm, first: u8) -> Key {
+    Key::from_iter(["blobs", algorithm.as_str(), &format!("{first:02x}")])
+}
+
 /// Where content that is put in one go waits for its rename. `opening` names this opening of the store, so that what
 /// an earlier one left behind can be told from what is being written now.
 pub fn put(opening: Uuid, number: u64) -> Key {
@@ -63,6 +75,8 @@ pub enum Spooled {
     Fill(Digest),
     /// Made by [`put`] in this opening of the store.
     Put(Uuid),
+    /// The mark of this blob, made by [`placed`].
+    Placed(Digest),
 }
 
 impl Spooled {
@@ -72,6 +86,9 @@ impl Spooled {
             let (opening, _number) = rest.split_once('-')?;
             return opening.parse().ok().map(Self::Put);
         }
+        if let Some(digest) = name.strip_prefix("placed-") {
+            return digest.replacen('-', ":", 1).parse().ok().map(Self::Placed);
+        }
         name.replacen('-', ":", 1).parse().ok().map(Self::Fill)
     }
 }
@@ -79,7 +96,6 @@ impl Spooled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::Algorithm;
 
     #[test]
     fn keys_are_as_drawn() {
@@ -102,6 +118,12 @@ mod tests {
                 Some(Spooled::Fill(digest))
             );
         }
+        let digest = Digest::sha256(b"a");
+        let key = placed(&digest);
+        assert_eq!(
+            Spooled::parse(key.filename().unwrap()),
+            Some(Spooled::Placed(digest))
+        );
         let opening = Uuid::now_v7();
         let key = put(opening, 7);
         assert_eq!(
@@ -112,7 +134,16 @@ mod tests {
 
     #[test]
     fn foreign_names_are_nobodys() {
-        for name in ["", "put-", "put-x-1", "sha256", "sha256-zz", "notes.txt"] {
+        for name in [
+            "",
+            "put-",
+            "put-x-1",
+            "placed-",
+            "placed-x",
+            "sha256",
+            "sha256-zz",
+            "notes.txt",
+        ] {
             assert_eq!(Spooled::parse(name), None, "{name}");
         }
     }

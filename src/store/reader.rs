@@ -24,7 +24,10 @@ use rustix::{
 };
 use tokio::task::JoinHandle;
 
-use super::buffers::{BUFFER_BYTES, read_bytes};
+use super::{
+    buffers::{BUFFER_BYTES, read_bytes},
+    seal::{Condition, Seal},
+};
 
 /// How far a read that had to wait tells the kernel to read ahead.
 const READ_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
@@ -41,12 +44,27 @@ const WARM_STEP_BYTES: u64 = 512 * 1024;
 #[derive(Clone)]
 pub struct Blob {
     file: Arc<File>,
-    len: u64,
+    seal: Seal,
 }
 
 impl Blob {
-    pub(super) fn new(file: Arc<File>, len: u64) -> Self {
-        Self { file, len }
+    pub(super) fn new(file: Arc<File>, seal: Seal) -> Self {
+        Self { file, seal }
+    }
+
+    /// Whether the file still is what was verified. One system call, which does not wait for the disk.
+    pub(super) fn condition(&self) -> Condition {
+        // A file that cannot be looked at is not trusted.
+        self.seal.look(&self.file).unwrap_or(Condition::Open)
+    }
+
+    /// Says that the content was verified.
+    pub(super) fn seal(&self) -> io::Result<()> {
+        self.seal.put(&self.file)
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Tells open files apart.
@@ -61,15 +79,16 @@ impl Blob {
         reason = "nobody asks whether content is empty"
     )]
     pub fn len(&self) -> u64 {
-        self.len
+        self.seal.len()
     }
 
     /// A body of these bytes; `range` lies within `0..len`.
     pub fn body(&self, range: Range<u64>) -> BlobBody {
-        debug_assert!(range.start <= range.end && range.end <= self.len);
+        debug_assert!(range.start <= range.end && range.end <= self.len());
         BlobBody {
             reader: PageReader::new(Arc::clone(&self.file), range.start),
             end: range.end,
+            blob: self.clone(),
         }
     }
 
@@ -77,7 +96,7 @@ impl Blob {
     pub(super) fn warm(&self) {
         let started = Instant::now();
         let mut position = 0;
-        while position < self.len.min(WARM_BYTES) && started.elapsed() < WARM_TIME {
+        while position < self.len().min(WARM_BYTES) && started.elapsed() < WARM_TIME {
             let length = NonZeroU64::new(WARM_STEP_BYTES);
             if rustix::fs::fadvise(&self.file, position, length, Advice::WillNeed).is_err() {
                 return;
@@ -88,23 +107,25 @@ impl Blob {
 
     /// All of it in memory; for content known to be small.
     pub async fn read_all(&self) -> io::Result<Bytes> {
-        Ok(self.body(0..self.len).collect().await?.to_bytes())
+        Ok(self.body(0..self.len()).collect().await?.to_bytes())
     }
 }
 
 impl fmt::Debug for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Blob")
-            .field("len", &self.len)
+            .field("len", &self.len())
             .finish_non_exhaustive()
     }
 }
 
 /// An HTTP body that reads a blob. Its length is exact: a file that turns out shorter is an error, never an early end.
+/// So is a file that was changed before the last byte was read: that byte is then not given away.
 #[derive(Debug)]
 pub struct BlobBody {
     reader: PageReader,
     end: u64,
+    blob: Blob,
 }
 
 impl BlobBody {
@@ -126,6 +147,14 @@ impl http_body::Body for BlobBody {
             return Poll::Ready(None);
         }
         let read = ready!(this.reader.poll_read(cx, this.end));
+        // A blob that was deleted meanwhile is still right.
+        if this.remaining() == 0 && this.blob.condition() == Condition::Open {
+            let changed = "the file was changed by somebody else";
+            return Poll::Ready(Some(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                changed,
+            ))));
+        }
         Poll::Ready(Some(read.map(Frame::data)))
     }
 

@@ -15,7 +15,9 @@ use std::{fmt, fs::File, io, os::unix::fs::FileExt, sync::Arc};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{Blob, Store, StoreError, appender::Appender, claims::Claim, local::blocking, paths};
+use super::{
+    Blob, Placed, Store, StoreError, appender::Appender, claims::Claim, local::blocking, paths,
+};
 use crate::oci::{Digest, Hasher};
 
 /// What one read takes when what an earlier fill left is hashed again.
@@ -30,6 +32,8 @@ pub struct Spool {
     claim: Claim,
     appender: Appender,
     hasher: Hasher,
+    /// Bytes that were hashed: more than are in the file only after a failed write.
+    received: u64,
     written: watch::Sender<u64>,
 }
 
@@ -46,6 +50,7 @@ impl Spool {
             claim,
             appender: Appender::new(file, path),
             hasher,
+            received: written,
             written: watch::Sender::new(written),
         })
     }
@@ -61,6 +66,16 @@ impl Spool {
         self.written.subscribe()
     }
 
+    /// Bytes that came, in the file or not.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Over all `received` bytes.
+    pub fn hasher(&self) -> Hasher {
+        self.hasher.clone()
+    }
+
     /// The file itself, for readers that follow it; after `commit` it is the blob's.
     pub fn file(&self) -> Arc<File> {
         Arc::clone(self.appender.file())
@@ -68,35 +83,52 @@ impl Spool {
 
     /// Appends and hashes, side by side on blocking threads. If the future is dropped all of it is still written; after
     /// an error some of it may be. Either way the file stays, and the next spool of the digest begins with what is in it.
-    pub async fn append(self, chunks: Vec<Bytes>) -> Result<Self, StoreError> {
+    pub async fn append(self, chunks: Vec<Bytes>) -> Result<Self, AppendError> {
         let Self {
             store,
             claim,
             mut appender,
             hasher,
+            received,
             written,
         } = self;
+        let received = received + length(&chunks);
         let hashing = hash(hasher, chunks.clone());
         let writing = blocking(move || {
             let position = *written.borrow();
             let reached = |position| {
                 written.send_replace(position);
             };
-            appender.append(&chunks, position, reached).map_err(|e| {
+            let outcome = appender.append(&chunks, position, reached).map_err(|e| {
                 let key = paths::spool(claim.digest());
                 StoreError::io("write", &store.folder.path(&key), e)
-            })?;
-            Ok((store, claim, appender, written))
+            });
+            (store, claim, appender, written, outcome)
         });
         let (hasher, written_to) = tokio::join!(hashing, writing);
-        let (store, claim, appender, written) = written_to?;
-        Ok(Self {
+        let (store, claim, appender, written, outcome) = written_to;
+        let spool = Self {
             store,
             claim,
             appender,
             hasher,
+            received,
             written,
-        })
+        };
+        match outcome {
+            Ok(()) => Ok(spool),
+            Err(error) => Err(AppendError {
+                error,
+                spool: Box::new(spool),
+            }),
+        }
+    }
+
+    /// Hashes what will not be written: for those who go on without the file.
+    pub async fn take_in(mut self, chunks: Vec<Bytes>) -> Self {
+        self.received += length(&chunks);
+        self.hasher = hash(self.hasher, chunks).await;
+        self
     }
 
     /// Deletes the file, after a wrong start: the next spool of the digest begins at 0, in a new file. Readers of this
@@ -107,15 +139,16 @@ impl Spool {
 
     /// Compares the hash of all bytes with the digest. A mismatch deletes the file.
     pub async fn verify(self) -> Result<Verified, StoreError> {
+        debug_assert_eq!(self.received, self.written(), "not after a failed write");
         let actual = self.hasher.clone().finish();
         if actual != *self.claim.digest() {
             let expected = self.claim.digest().clone();
             self.discard().await?;
             return Err(StoreError::Mismatch { expected, actual });
         }
+        let seal = self.store.folder.seal(self.claim.digest(), self.written());
         Ok(Verified {
-            blob: Blob::new(self.file(), self.written()),
-            file: self.file(),
+            blob: Blob::new(self.file(), seal),
             went_direct: self.appender.went_direct(),
             store: self.store,
             claim: self.claim,
@@ -127,6 +160,15 @@ impl Spool {
     }
 }
 
+/// Bytes that could not be written. The spool has hashed them; some may be in its file.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct AppendError {
+    #[source]
+    pub error: StoreError,
+    pub spool: Box<Spool>,
+}
+
 impl fmt::Debug for Spool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spool")
@@ -134,6 +176,10 @@ impl fmt::Debug for Spool {
             .field("written", &self.written())
             .finish_non_exhaustive()
     }
+}
+
+fn length(chunks: &[Bytes]) -> u64 {
+    chunks.iter().map(|chunk| chunk.len() as u64).sum()
 }
 
 /// A little is hashed here; more on a blocking thread.
@@ -154,7 +200,7 @@ async fn hash(mut hasher: Hasher, chunks: Vec<Bytes>) -> Hasher {
 }
 
 /// Hashes a file from its beginning; how many bytes there were.
-fn rehash(file: &File, hasher: &mut Hasher) -> io::Result<u64> {
+pub(super) fn rehash(file: &File, hasher: &mut Hasher) -> io::Result<u64> {
     let left = file.metadata()?.len();
     if left == 0 {
         return Ok(0);
@@ -181,7 +227,6 @@ fn rehash(file: &File, hasher: &mut Hasher) -> io::Result<u64> {
 pub struct Verified {
     store: Store,
     claim: Claim,
-    file: Arc<File>,
     went_direct: bool,
     blob: Blob,
 }
@@ -196,26 +241,21 @@ impl Verified {
         self.blob.len()
     }
 
-    /// The content, which may be served already: `commit` changes only where it is kept.
-    pub fn blob(&self) -> Blob {
-        self.blob.clone()
-    }
-
     /// Syncs the file, renames it into place, syncs the folder. If the future is dropped all of it still happens.
-    pub async fn commit(self) -> Result<Blob, StoreError> {
+    pub async fn commit(self) -> Result<Placed, StoreError> {
         blocking(move || {
             let digest: &Digest = self.claim.digest();
             let epoch = self.store.open_files.epoch();
             self.store
                 .folder
-                .place(&self.file, &paths::spool(digest), digest)?;
+                .place(&self.blob, &paths::spool(digest), digest)?;
             self.store.open_files.placed(epoch, digest, &self.blob);
             if self.went_direct {
                 // Who asks next finds it in the page cache. Nobody waits for that.
                 let blob = self.blob.clone();
                 tokio::task::spawn_blocking(move || blob.warm());
             }
-            Ok(self.blob)
+            Ok(Placed::new(self.store, self.claim, self.blob))
         })
         .await
     }

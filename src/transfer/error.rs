@@ -16,6 +16,9 @@ pub enum FillError {
     /// This server could not keep the bytes.
     #[error("cannot store the blob: {0}")]
     Store(Arc<StoreError>),
+    /// Too much is fetched already, and it did not get its turn in time.
+    #[error("too many blobs are being fetched")]
+    Busy,
     /// The process is ending.
     #[error("shutting down")]
     Shutdown,

@@ -1,24 +1,29 @@
 //! The leader of a fill: one download of one blob, on behalf of everybody who waits for it.
 //!
 //! It is a task of its own: it outlives the client that asked, goes on over breaks of the remote at the byte where it
-//! stopped, and gives up when no byte has come for `retry_for`.
+//! stopped, and gives up when no byte has come for `retry_for`. Where there is no room it does not begin; where room ends
+//! on the way it hands over to its tails, each of which goes on by itself (`passing.rs`).
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     FillError, FillRequest, Tail,
-    inflight::{Permit, Phase},
+    inflight::Phase,
+    passing::Handover,
+    permit::Permit,
     progress::ProgressClock,
+    pump::{Pumped, pump},
+    source::Source,
+    space::Reservation,
     tail::End,
     window::Window,
 };
-use crate::{
-    client::{BlobStream, BlobStreamBody, ClientError, ErrorKind},
-    store::{Spool, StoreError},
-};
+use crate::store::{Placed, Spool, StoreError};
+
+/// Room that is reserved at a time for a blob of unknown length, in bytes.
+pub(super) const STEP_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Runs one fill to its end.
 pub(super) async fn run(permit: Permit, request: FillRequest) {
@@ -43,6 +48,16 @@ struct Leader {
     /// The remote's URL to be asked first: the one after that which broke, or sent wrong content before. One that begins
     /// each time and never ends must not be all there is.
     first_url: usize,
+    room: Option<Reservation>,
+}
+
+/// How a download ended, when it did not fail.
+enum Downloaded {
+    Whole(Spool),
+    /// There is no room for it, and nobody has got a byte yet.
+    NoRoom(Spool),
+    /// Room ended on the way.
+    Full(Spool),
 }
 
 impl Drop for Leader {
@@ -68,30 +83,35 @@ impl Leader {
             total,
             streaming: false,
             first_url: 0,
+            room: None,
         }
     }
 
     async fn lead(mut self) {
         let started = Instant::now();
+        let _turn = match self.permit.fills.fill_turn().await {
+            Ok(turn) => turn,
+            Err(error) => return self.fail(error),
+        };
         match self.is_stored().await {
             Ok(false) => {}
             Ok(true) => return self.step_aside(),
             Err(error) => return self.fail(error.into()),
         }
-        let spool = match self
-            .permit
-            .fills
-            .inner
-            .store
-            .spool(&self.request.digest)
-            .await
-        {
+        let store = &self.permit.fills.inner.store;
+        let spool = match store.spool(&self.request.digest).await {
             Ok(spool) => spool,
+            Err(StoreError::NoSpace { .. }) => return self.turn_away(),
             Err(error) => return self.fail(error.into()),
         };
         let tail = self.tail(&spool);
         match self.download(spool, &tail).await {
-            Ok(spool) => self.keep(spool, tail, started).await,
+            Ok(Downloaded::Whole(spool)) => self.keep(spool, tail, started).await,
+            Ok(Downloaded::NoRoom(spool)) => {
+                forget_empty(spool).await;
+                self.turn_away();
+            }
+            Ok(Downloaded::Full(spool)) => self.hand_over(spool).await,
             Err(error) => self.fail(error),
         }
     }
@@ -107,8 +127,18 @@ impl Leader {
         self.permit.phase.send_replace(Phase::Stored);
     }
 
-    /// Fetches until every byte is in the spool.
-    async fn download(&mut self, mut spool: Spool, tail: &Tail) -> Result<Spool, FillError> {
+    /// Nobody gets a byte from here: who waits asks for itself.
+    fn turn_away(mut self) {
+        tracing::info!(digest = %self.request.digest, repository = %self.request.repository, "there is no room for a blob; it is passed on");
+        self.permit.close();
+        self.permit.phase.send_replace(Phase::NoRoom);
+    }
+
+    /// Fetches until every byte has come.
+    async fn download(&mut self, mut spool: Spool, tail: &Tail) -> Result<Downloaded, FillError> {
+        if self.total.is_some() && !self.admit(&spool).await? {
+            return Ok(Downloaded::NoRoom(spool));
+        }
         let mut patience = ProgressClock::new(self.request.client.remote().retry_for);
         let wrong_before = self
             .permit
@@ -118,10 +148,10 @@ impl Leader {
             .get(&self.request.digest);
         self.first_url = wrong_before.await.unwrap_or(0);
         loop {
-            let before = spool.written();
+            let before = spool.received();
             if before > 0 && self.total == Some(before) {
                 // Whole, from a process that ended before its name was on disk: there is nothing to ask for.
-                return Ok(spool);
+                return Ok(Downloaded::Whole(spool));
             }
             let opened = self
                 .request
@@ -135,18 +165,36 @@ impl Leader {
                 .await;
             let broken = match opened {
                 Ok(stream) => {
-                    self.announce(tail, &stream);
+                    self.total = self
+                        .total
+                        .or(stream.total_bytes.filter(|_| !self.streaming));
+                    if self.room.is_none() && !self.admit(&spool).await? {
+                        return Ok(Downloaded::NoRoom(spool));
+                    }
+                    if !self.streaming {
+                        // The first answer of the remote has told the length; from now on clients are served.
+                        self.stream_from(tail);
+                    }
                     self.first_url = stream.url + 1;
                     let source = Source::new(stream, before, self.total, &self.request);
+                    let room = self.room.as_mut().expect("just admitted");
                     let pumped;
-                    (spool, pumped) = pump(spool, source, &tail.window).await?;
+                    (spool, pumped) = pump(spool, source, &tail.window, room).await?;
                     match pumped {
-                        Pumped::Complete => return Ok(spool),
+                        Pumped::Complete => return Ok(Downloaded::Whole(spool)),
+                        Pumped::Full { whole } => {
+                            if whole {
+                                self.total = Some(spool.received());
+                            }
+                            return Ok(Downloaded::Full(spool));
+                        }
                         Pumped::Broken(error) => error,
                     }
                 }
                 // All bytes that the remote has are here, whatever length was announced: the digest decides.
-                Err(error) if error.status == Some(416) && before > 0 => return Ok(spool),
+                Err(error) if error.status == Some(416) && before > 0 => {
+                    return Ok(Downloaded::Whole(spool));
+                }
                 Err(error) if !self.streaming => {
                     forget_empty(spool).await;
                     return Err(error.into());
@@ -154,18 +202,18 @@ impl Leader {
                 Err(error) => error,
             };
             patience
-                .wait_or_give_up(broken, spool.written() > before, &self.request)
+                .wait_or_give_up(broken, spool.received() > before, &self.request)
                 .await?;
         }
     }
 
-    /// The first answer of the remote tells the length; from now on clients are served.
-    fn announce(&mut self, tail: &Tail, stream: &BlobStream) {
-        if self.streaming {
-            return;
-        }
-        self.total = self.total.or(stream.total_bytes);
-        self.stream_from(tail);
+    /// Is there room for all of it or, without a length, for its beginning?
+    async fn admit(&mut self, spool: &Spool) -> Result<bool, FillError> {
+        let bytes = self.total.unwrap_or(spool.received() + STEP_BYTES);
+        let space = &self.permit.fills.inner.space;
+        let project = self.request.repository.first();
+        self.room = space.reserve(project, bytes, spool.received()).await?;
+        Ok(self.room.is_some())
     }
 
     /// What clients will read, once a length is known or it is known that none will be.
@@ -173,9 +221,10 @@ impl Leader {
         let budget = Arc::clone(&self.permit.fills.inner.window_budget);
         Tail {
             file: spool.file(),
-            window: Arc::new(Window::new(spool.written(), budget)),
+            window: Arc::new(Window::new(spool.received(), budget)),
             end: self.end.subscribe(),
             total: None,
+            clients: self.permit.clients.clone(),
         }
     }
 
@@ -211,19 +260,27 @@ impl Leader {
             // Everything was here from an earlier process, and nobody was told anything yet.
             self.stream_from(&tail);
         }
-        if let Err(error) = verified.commit().await {
-            tracing::error!(digest = %self.request.digest, %error, "cannot keep a blob that was fetched");
-            return;
+        match verified.commit().await {
+            Ok(placed) => self.make_visible(placed, started).await,
+            // Its clients have all of it.
+            Err(error) => {
+                tracing::error!(digest = %self.request.digest, %error, "cannot keep a blob that was fetched");
+                self.permit.fills.inner.space.press();
+            }
         }
-        self.make_visible(len, started).await;
     }
 
-    async fn make_visible(mut self, len: u64, started: Instant) {
+    async fn make_visible(mut self, placed: Placed, started: Instant) {
+        let len = placed.blob().len();
         let finished = self.permit.finish(len).await;
         let request = &self.request;
         if let Err(error) = finished {
             tracing::error!(digest = %request.digest, %error, "cannot write the rows of a blob that was fetched");
             return;
+        }
+        placed.settle().await;
+        if let Some(room) = self.room.take() {
+            room.keep(len);
         }
         tracing::info!(
             digest = %request.digest,
@@ -233,6 +290,27 @@ impl Leader {
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "filled a blob"
         );
+    }
+
+    /// What came is in the file or the window: the tails take that, and ask for the rest by themselves. The file loses
+    /// its name, and its room is free once they have read it.
+    async fn hand_over(mut self, spool: Spool) {
+        tracing::warn!(digest = %self.request.digest, repository = %self.request.repository, bytes = spool.received(), "room ended in the middle of a fill; each client goes on by itself");
+        self.permit.close();
+        let handover = Handover {
+            fills: self.permit.fills.clone(),
+            request: Arc::new(self.request.clone()),
+            received: spool.received(),
+            hasher: spool.hasher(),
+            total: self.total,
+        };
+        self.end.send_replace(End::HandedOver(Arc::new(handover)));
+        if let Err(error) = spool.discard().await {
+            tracing::warn!(%error, "cannot delete a spool");
+        }
+        if let Some(room) = self.room.take() {
+            room.discard();
+        }
     }
 
     fn fail(mut self, error: FillError) {
@@ -253,116 +331,9 @@ impl Leader {
 
 /// Any client can ask for any digest: what the remote does not have leaves no file behind.
 async fn forget_empty(spool: Spool) {
-    if spool.written() == 0
+    if spool.received() == 0
         && let Err(error) = spool.discard().await
     {
         tracing::warn!(%error, "cannot delete an empty spool");
-    }
-}
-
-/// How one connection to the remote ended.
-enum Pumped {
-    Complete,
-    Broken(ClientError),
-}
-
-/// Moves a body into the spool: one step is written and hashed on blocking threads while the next one is gathered.
-/// Readers that keep up have the bytes from the window as soon as they come.
-async fn pump(
-    spool: Spool,
-    mut source: Source,
-    window: &Window,
-) -> Result<(Spool, Pumped), FillError> {
-    let in_file = spool.progress();
-    let mut gathered = Vec::new();
-    let mut gathered_bytes = 0;
-    let mut ended = None;
-    let mut idle = Some(spool);
-    let mut writing = std::pin::pin!(None);
-    loop {
-        if !gathered.is_empty()
-            && let Some(spool) = idle.take()
-        {
-            gathered_bytes = 0;
-            writing.set(Some(spool.append(std::mem::take(&mut gathered))));
-        }
-        match (&ended, idle.take()) {
-            (Some(_), Some(spool)) => return Ok((spool, ended.expect("just seen to be there"))),
-            (_, spool) => idle = spool,
-        }
-        tokio::select! {
-            chunk = source.next(), if ended.is_none() && gathered_bytes < window.room() => match chunk {
-                Ok(Some(chunk)) => {
-                    gathered_bytes += chunk.len();
-                    window.push(chunk.clone(), *in_file.borrow());
-                    gathered.push(chunk);
-                }
-                Ok(None) => ended = Some(Pumped::Complete),
-                Err(error) => ended = Some(Pumped::Broken(error)),
-            },
-            written = async { writing.as_mut().as_pin_mut().expect("guarded by is_none").await },
-                if idle.is_none() =>
-            {
-                writing.set(None);
-                idle = Some(written?);
-            }
-        }
-    }
-}
-
-/// A remote's body from the spool's offset on, never beyond the announced length.
-struct Source {
-    body: BlobStreamBody,
-    /// Bytes that the spool has already, sent again by a remote that ignored the Range.
-    skip: u64,
-    /// Bytes still wanted; unknown without an announced length.
-    wanted: Option<u64>,
-    /// The remote's name, for errors.
-    remote: Arc<str>,
-}
-
-impl Source {
-    fn new(stream: BlobStream, written: u64, total: Option<u64>, request: &FillRequest) -> Self {
-        Self {
-            remote: request.client.remote().name.as_str().into(),
-            skip: written.saturating_sub(stream.offset),
-            wanted: total.map(|total| total.saturating_sub(written)),
-            body: stream.body,
-        }
-    }
-
-    /// `None` when every wanted byte has come.
-    async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
-        while self.wanted != Some(0) {
-            let Some(chunk) = self.body.next().await else {
-                return self.at_end();
-            };
-            let mut chunk = chunk?;
-            let skipped = self.skip.min(chunk.len() as u64);
-            self.skip -= skipped;
-            let _ = chunk.split_to(usize::try_from(skipped).expect("at most the chunk's length"));
-            if let Some(wanted) = &mut self.wanted {
-                chunk.truncate(usize::try_from(*wanted).unwrap_or(usize::MAX));
-                *wanted -= chunk.len() as u64;
-            }
-            if !chunk.is_empty() {
-                return Ok(Some(chunk));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The remote says that this was all.
-    fn at_end(&self) -> Result<Option<Bytes>, ClientError> {
-        match self.wanted {
-            None | Some(0) => Ok(None),
-            Some(missing) => Err(ClientError {
-                kind: ErrorKind::Unreachable,
-                remote: self.remote.clone(),
-                message: format!("the body ended {missing} bytes early"),
-                status: None,
-                retry_after: None,
-            }),
-        }
     }
 }

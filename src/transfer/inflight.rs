@@ -3,21 +3,23 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use moka::future::Cache;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    FillError, Tail, fill,
+    FillError, Passing, Space, Tail, fill,
+    passing::{MAX_PASSING, TURN_TIMEOUT},
+    permit::Permit,
     tail::{End, HOLD_BACK_BYTES},
     window::Budget,
 };
 use crate::{
     client::RegistryClient,
-    meta::{Meta, MetaError},
+    meta::Meta,
     oci::{Digest, Name},
     store::Store,
     telemetry::Metrics,
@@ -26,6 +28,9 @@ use crate::{
 /// How many digests that came wrong are remembered, and for how long.
 const WRONG_CONTENT_KEPT: u64 = 1000;
 const WRONG_CONTENT_KEPT_FOR: Duration = Duration::from_mins(10);
+
+/// Fills that run at the same time, at most; more wait for their turn, first come, first served.
+const MAX_FILLS: usize = 256;
 
 /// What is to be fetched, and for whom.
 #[derive(Clone)]
@@ -51,6 +56,24 @@ pub enum Joined {
     NeedsRight,
     /// Nothing is to be fetched: the blob came into the store after the caller had looked there.
     Stored,
+    /// It cannot be kept now: [`Fills::pass`] it on.
+    NoRoom,
+}
+
+/// A fill as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct RunningFill {
+    pub digest: Digest,
+    pub remote: String,
+    /// The repository that asked first.
+    pub repository: Name,
+    /// Received so far.
+    pub bytes: u64,
+    /// Size of the whole blob, if anybody said it.
+    pub total_bytes: Option<u64>,
+    /// Clients that read it or wait for its first byte.
+    pub waiters: usize,
+    pub started_at: SystemTime,
 }
 
 /// All running fills; cheap to clone.
@@ -68,17 +91,24 @@ pub(super) struct Inner {
     pub(super) wrong_content: Cache<Digest, usize>,
     /// What the windows of all fills keep in memory.
     pub(super) window_budget: Budget,
-    tasks: TaskTracker,
+    pub(super) space: Space,
+    pub(super) tasks: TaskTracker,
+    fill_turns: Arc<Semaphore>,
+    passing_turns: Arc<Semaphore>,
     running: Mutex<HashMap<Digest, Fill>>,
 }
 
 /// One running fill, as others see it.
-struct Fill {
+pub(super) struct Fill {
     phase: watch::Receiver<Phase>,
     /// Get a row each when the blob is in place.
-    repositories: BTreeSet<Name>,
+    pub(super) repositories: BTreeSet<Name>,
     /// The remote of the leader; a follower of another remote may try its own after a failure.
     leader: Name,
+    remote: String,
+    started_at: SystemTime,
+    /// Held by each client, too.
+    clients: Arc<()>,
 }
 
 /// Where a fill is, before its tails take over.
@@ -87,18 +117,33 @@ pub(super) enum Phase {
     Connecting,
     Streaming(Tail),
     Stored,
+    NoRoom,
     Failed(FillError),
 }
 
+/// What fills are made of.
+pub struct Parts {
+    pub store: Store,
+    pub meta: Meta,
+    pub metrics: Metrics,
+    /// What may be kept.
+    pub space: Space,
+    /// Ends the fills; what they fetched stays to be resumed.
+    pub shutdown: CancellationToken,
+    /// Holds the fills.
+    pub tasks: TaskTracker,
+}
+
 impl Fills {
-    /// `tasks` holds the fills, which end when `shutdown` is cancelled; what they fetched stays to be resumed.
-    pub fn new(
-        store: Store,
-        meta: Meta,
-        metrics: Metrics,
-        shutdown: CancellationToken,
-        tasks: TaskTracker,
-    ) -> Self {
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            store,
+            meta,
+            metrics,
+            space,
+            shutdown,
+            tasks,
+        } = parts;
         let running = Mutex::default();
         Self {
             inner: Arc::new(Inner {
@@ -111,7 +156,10 @@ impl Fills {
                     .time_to_live(WRONG_CONTENT_KEPT_FOR)
                     .build(),
                 window_budget: Budget::default(),
+                space,
                 tasks,
+                fill_turns: Arc::new(Semaphore::new(MAX_FILLS)),
+                passing_turns: Arc::new(Semaphore::new(MAX_PASSING)),
                 running,
             }),
         }
@@ -124,20 +172,56 @@ impl Fills {
     /// leaves the fill running.
     pub async fn join(&self, request: &FillRequest, has_right: bool) -> Result<Joined, FillError> {
         loop {
-            let (phase, led_by) = match self.enter(request, has_right) {
+            let (entered, led_by) = match self.enter(request, has_right) {
                 Entered::NeedsRight => return Ok(Joined::NeedsRight),
-                Entered::Leading(phase) => (phase, None),
-                Entered::Following(phase, leader) => (phase, Some(leader)),
+                Entered::Leading(entered) => (entered, None),
+                Entered::Following(entered, leader) => (entered, Some(leader)),
             };
-            match (first_bytes(phase).await, led_by) {
-                (Ok(None), _) => return Ok(Joined::Stored),
-                (Ok(Some(tail)), None) => return Ok(Joined::Leader(tail)),
-                (Ok(Some(tail)), Some(_)) => return Ok(Joined::Follower(tail)),
+            match (first_bytes(entered.phase).await, led_by) {
+                (Ok(First::Stored), _) => return Ok(Joined::Stored),
+                (Ok(First::NoRoom), _) => return Ok(Joined::NoRoom),
+                (Ok(First::Bytes(tail)), None) => return Ok(Joined::Leader(tail)),
+                (Ok(First::Bytes(tail)), Some(_)) => return Ok(Joined::Follower(tail)),
                 // Another repository's remote failed; ours may well have it.
                 (Err(_), Some(leader)) if leader != request.repository => {}
                 (Err(error), _) => return Err(error),
             }
         }
+    }
+
+    /// Gets a blob from the remote for one client without keeping it. The remote's answer proves the right to see it.
+    pub async fn pass(&self, request: &FillRequest) -> Result<Passing, FillError> {
+        Passing::open(self.clone(), request.clone()).await
+    }
+
+    /// All fills that run now, the oldest first.
+    pub fn running(&self) -> Vec<RunningFill> {
+        let running = self.lock();
+        let mut fills: Vec<_> = running
+            .iter()
+            .map(|(digest, fill)| fill.look(digest))
+            .collect();
+        drop(running);
+        fills.sort_by_key(|fill| fill.started_at);
+        fills
+    }
+
+    /// What is being filled now.
+    pub fn digests(&self) -> Vec<Digest> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// The ledger of what may be kept.
+    pub fn space(&self) -> &Space {
+        &self.inner.space
+    }
+
+    pub(super) async fn fill_turn(&self) -> Result<OwnedSemaphorePermit, FillError> {
+        turn(&self.inner.fill_turns).await
+    }
+
+    pub(super) async fn passing_turn(&self) -> Result<OwnedSemaphorePermit, FillError> {
+        turn(&self.inner.passing_turns).await
     }
 
     /// Is this digest being filled on behalf of this repository, too, and has the remote answered? That is a right to
@@ -163,26 +247,31 @@ impl Fills {
                 return Entered::NeedsRight;
             }
             fill.repositories.insert(request.repository.clone());
-            return Entered::Following(fill.phase.clone(), fill.leader.clone());
+            return Entered::Following(fill.enter(), fill.leader.clone());
         }
         let (sender, phase) = watch::channel(Phase::Connecting);
         let fill = Fill {
-            phase: phase.clone(),
+            phase,
             repositories: BTreeSet::from([request.repository.clone()]),
             leader: request.repository.clone(),
+            remote: request.client.remote().name.clone(),
+            started_at: SystemTime::now(),
+            clients: Arc::new(()),
         };
-        running.insert(request.digest.clone(), fill);
+        let entry = fill.enter();
         let permit = Permit {
             fills: self.clone(),
             digest: request.digest.clone(),
             phase: sender,
+            clients: Arc::downgrade(&fill.clients),
             open: true,
         };
+        running.insert(request.digest.clone(), fill);
         self.inner.tasks.spawn(fill::run(permit, request.clone()));
-        Entered::Leading(phase)
+        Entered::Leading(entry)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Fill>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Fill>> {
         // Nothing under this lock can leave the map half changed.
         self.inner
             .running
@@ -191,22 +280,68 @@ impl Fills {
     }
 }
 
+impl Fill {
+    fn enter(&self) -> Entry {
+        Entry {
+            phase: self.phase.clone(),
+            _client: Arc::clone(&self.clients),
+        }
+    }
+
+    fn look(&self, digest: &Digest) -> RunningFill {
+        let (bytes, total_bytes) = match &*self.phase.borrow() {
+            Phase::Streaming(tail) => (*tail.window.received().borrow(), tail.total),
+            _ => (0, None),
+        };
+        RunningFill {
+            digest: digest.clone(),
+            remote: self.remote.clone(),
+            repository: self.leader.clone(),
+            bytes,
+            total_bytes,
+            // One is the fill's own.
+            waiters: Arc::strong_count(&self.clients) - 1,
+            started_at: self.started_at,
+        }
+    }
+}
+
+/// A place among those who wait for the first bytes of a fill.
+struct Entry {
+    phase: watch::Receiver<Phase>,
+    _client: Arc<()>,
+}
+
 enum Entered {
-    Leading(watch::Receiver<Phase>),
-    Following(watch::Receiver<Phase>, Name),
+    Leading(Entry),
+    Following(Entry, Name),
     NeedsRight,
 }
 
-/// Waits for the first bytes; `None`: it is in the store. Of a blob so small that all of it is held back the end is
-/// awaited, so that a failure can still be told by a status.
-async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<Option<Tail>, FillError> {
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, FillError> {
+    let turn = tokio::time::timeout(TURN_TIMEOUT, Arc::clone(turns).acquire_owned()).await;
+    let turn = turn.map_err(|_elapsed| FillError::Busy)?;
+    Ok(turn.expect("the semaphore is never closed"))
+}
+
+/// What became of a fill at its beginning.
+enum First {
+    Bytes(Tail),
+    Stored,
+    NoRoom,
+}
+
+/// Waits for the first bytes. Of a blob so small that all of it is held back the end is awaited, so that a failure can
+/// still be told by a status.
+async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<First, FillError> {
     let tail = match phase
         .wait_for(|phase| !matches!(phase, Phase::Connecting))
         .await
         .as_deref()
     {
         Ok(Phase::Streaming(tail)) => tail.clone(),
-        Ok(Phase::Stored) => return Ok(None),
+        Ok(Phase::Stored) => return Ok(First::Stored),
+        Ok(Phase::NoRoom) => return Ok(First::NoRoom),
         Ok(Phase::Failed(error)) => return Err(error.clone()),
         Ok(Phase::Connecting) | Err(_) => return Err(FillError::Abandoned),
     };
@@ -215,109 +350,13 @@ async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<Option<Tail>, 
     let may_go_on = |end: &End| !all_held_back || !matches!(end, End::Running);
     match end.wait_for(may_go_on).await.as_deref() {
         Ok(End::Failed(error)) => Err(error.clone()),
-        Ok(End::Running | End::Verified { .. }) => Ok(Some(tail.settled())),
+        Ok(End::Running | End::Verified { .. } | End::HandedOver(_)) => {
+            Ok(First::Bytes(tail.settled()))
+        }
         Err(_) => Err(FillError::Abandoned),
     }
 }
 
-/// The right to fill one digest. Dropped, the digest is free for the next one; who still waits for first bytes is
-/// told that the fill was abandoned.
-pub(super) struct Permit {
-    pub(super) fills: Fills,
-    pub(super) digest: Digest,
-    pub(super) phase: watch::Sender<Phase>,
-    /// The digest is still taken in the list of running fills.
-    open: bool,
-}
-
-impl Permit {
-    /// Makes the blob visible in every repository that joined, and ends the fill. Who joins while the rows are being
-    /// written gets a row of its own.
-    pub(super) async fn finish(&mut self, size_bytes: u64) -> Result<(), MetaError> {
-        let mut linked = BTreeSet::new();
-        loop {
-            let waiting = self.waiting(&linked);
-            if waiting.is_empty() {
-                return Ok(());
-            }
-            self.fills
-                .inner
-                .meta
-                .blob_link(&waiting, &self.digest, size_bytes)
-                .await?;
-            linked.extend(waiting);
-        }
-    }
-
-    /// Repositories that joined and have no row yet; when there are none, the fill is closed under the same lock.
-    fn waiting(&mut self, linked: &BTreeSet<Name>) -> Vec<Name> {
-        let mut running = self.fills.lock();
-        let joined = running.get(&self.digest).map(|fill| &fill.repositories);
-        let waiting: Vec<Name> = joined
-            .into_iter()
-            .flatten()
-            .filter(|name| !linked.contains(*name))
-            .cloned()
-            .collect();
-        if waiting.is_empty() {
-            running.remove(&self.digest);
-            drop(running);
-            self.open = false;
-        }
-        waiting
-    }
-
-    /// Ends the fill: the next request for this digest starts a new one.
-    pub(super) fn close(&mut self) {
-        if std::mem::take(&mut self.open) {
-            self.fills.lock().remove(&self.digest);
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config;
-
-    /// Of a remote where nobody listens.
-    fn client(folder: &std::path::Path) -> RegistryClient {
-        let file = folder.join("entrepot.toml");
-        let text = "builtin = false\n[[remote]]\nname = \"r\"\nurls = [\"http://127.0.0.1:1\"]";
-        std::fs::write(&file, text).expect("a file");
-        let mut config = config::load(Some(&file), []).expect("a valid file");
-        RegistryClient::new(config.remotes.remove(0), Metrics::default()).expect("no files to read")
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_blob_that_came_into_the_store_meanwhile_is_not_fetched_again() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path()).await.expect("a store");
-        let meta = Meta::open(&config::Database::Sqlite(folder.path().join("entrepot.db")))
-            .await
-            .expect("a database");
-        let bytes = bytes::Bytes::from_static(b"content");
-        let digest = Digest::sha256(&bytes);
-        store.put(&digest, bytes).await.expect("room");
-        let request = FillRequest {
-            digest: digest.clone(),
-            repository: "r/app".parse().expect("a name"),
-            client: client(folder.path()),
-            remote_name: "app".parse().expect("a name"),
-            size_bytes: None,
-        };
-        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let fills = Fills::new(store, meta, Metrics::default(), shutdown, tasks);
-        for has_right in [false, true] {
-            let joined = fills.join(&request, has_right).await;
-            assert!(matches!(joined, Ok(Joined::Stored)), "{joined:?}");
-            assert!(!fills.is_filling_for(&digest, &request.repository));
-        }
-    }
-}
+#[path = "inflight_tests.rs"]
+mod tests;

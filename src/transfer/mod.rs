@@ -3,19 +3,35 @@
 //! ```text
 //! Fills::join ──first──► fill task ──► window ──append──► spool file ──verify──► blob in place, rows
 //!      │                                 ▲                  ▲ ▲ ▲
-//!      └──everybody──► Tail ── keeps up ─┘ ──── or reads ───┘ │ │   (slow, late and ranged readers)
+//!      ├──everybody──► Tail ── keeps up ─┘ ──── or reads ───┘ │ │   (slow, late and ranged readers)
+//!      └──no room────► Passing: a request of its own for each client, nothing is kept
 //! ```
+//!
+//! Here are also the ledger of what may be kept ([`Space`]), and the one place where the file of a blob is deleted because
+//! its rows are gone ([`Fills::reconcile`]).
 
 pub mod content;
 pub mod error;
 pub mod fill;
 pub mod inflight;
-mod progress;
+pub mod kept;
+pub mod passing;
+pub mod reconcile;
+pub mod space;
 pub mod tail;
 
+mod feed;
+mod permit;
+mod progress;
+mod pump;
+mod source;
 mod window;
 
 pub use content::{Content, ContentBody};
 pub use error::FillError;
-pub use inflight::{FillRequest, Fills, Joined};
+pub use inflight::{FillRequest, Fills, Joined, Parts, RunningFill};
+pub use kept::Kept;
+pub use passing::{Passing, PassingBody};
+pub use reconcile::{ReconcileError, Reconciled};
+pub use space::{Limits, Space, Standing};
 pub use tail::{Tail, TailBody};

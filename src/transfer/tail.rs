@@ -6,11 +6,12 @@
 //! ```
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io,
     ops::Range,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll, ready},
 };
 
@@ -19,7 +20,8 @@ use tokio::sync::watch;
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::{
-    FillError,
+    FillError, PassingBody,
+    passing::Handover,
     window::{Place, Window},
 };
 use crate::store::PageReader;
@@ -36,6 +38,8 @@ pub(super) enum End {
         len: u64,
     },
     Failed(FillError),
+    /// There is no room for more: each reader takes what came, and goes on by itself.
+    HandedOver(Arc<Handover>),
 }
 
 /// A running (or just finished) fill that can be read from any byte; cheap to clone.
@@ -46,6 +50,8 @@ pub struct Tail {
     pub(super) end: watch::Receiver<End>,
     /// Size that was announced: by a descriptor, else by the remote.
     pub(super) total: Option<u64>,
+    /// Held by each reader, so that they can be counted.
+    pub(super) clients: Weak<()>,
 }
 
 impl std::fmt::Debug for Tail {
@@ -81,6 +87,9 @@ impl Tail {
             window: Arc::clone(&self.window),
             end: self.end.clone(),
             change: None,
+            held: VecDeque::new(),
+            rest: None,
+            _client: self.clients.upgrade(),
         }
     }
 }
@@ -96,23 +105,44 @@ pub struct TailBody {
     end: watch::Receiver<End>,
     /// Completes when one of the two channels moved; made on the first wait.
     change: Option<ReusableBoxFuture<'static, ()>>,
+    /// Read, but not given away: of a fill that was handed over what waits for the digest.
+    held: VecDeque<Bytes>,
+    /// What comes after what a fill that was handed over had received.
+    rest: Option<PassingBody>,
+    _client: Option<Arc<()>>,
 }
 
 impl TailBody {
     /// Bytes still to come, if the length is known.
     pub(super) fn remaining(&self) -> Option<u64> {
+        if let Some(rest) = &self.rest {
+            return rest.remaining();
+        }
         let last = match (self.last, self.total) {
             (u64::MAX, None) => return None,
             (u64::MAX, Some(total)) => total,
             (last, _) => last,
         };
-        Some(last.saturating_sub(self.reader.position()))
+        let held: u64 = self.held.iter().map(|bytes| bytes.len() as u64).sum();
+        Some(last.saturating_sub(self.reader.position()) + held)
     }
 
     /// The next bytes; `None` at the end.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         loop {
+            if let Some(rest) = &mut self.rest {
+                return rest.poll_next(cx);
+            }
             match self.step() {
+                Step::Hold { end } => match ready!(self.poll_read(cx, end)) {
+                    Ok(bytes) => self.held.push_back(bytes),
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                },
+                Step::GoOn(handover) => {
+                    let from = self.reader.position().max(handover.received);
+                    let held = std::mem::take(&mut self.held);
+                    self.rest = Some(handover.body(from..self.last, held));
+                }
                 Step::Read { end } => return self.poll_read(cx, end).map(Some),
                 Step::Finished => return Poll::Ready(None),
                 Step::Cut(error) => return Poll::Ready(Some(Err(error))),
@@ -145,6 +175,7 @@ impl TailBody {
                 self.last.min(len)
             }
             End::Failed(_) | End::Running if position >= self.last => return Step::Finished,
+            End::HandedOver(handover) => return self.step_after(handover),
             End::Failed(error) => return Step::Cut(io::Error::other(error)),
             End::Running => self.released(received),
         };
@@ -152,6 +183,22 @@ impl TailBody {
             Step::Read { end: limit }
         } else {
             Step::Wait
+        }
+    }
+
+    /// What is left to do of a fill that was handed over.
+    fn step_after(&self, handover: Arc<Handover>) -> Step {
+        let position = self.reader.position();
+        let here = handover.received.min(self.last);
+        let limit = self.released(handover.received);
+        if position < limit {
+            Step::Read { end: limit }
+        } else if position < here {
+            Step::Hold { end: here }
+        } else if position >= self.last && self.held.is_empty() {
+            Step::Finished
+        } else {
+            Step::GoOn(handover)
         }
     }
 
@@ -192,7 +239,14 @@ impl TailBody {
 }
 
 enum Step {
-    Read { end: u64 },
+    Read {
+        end: u64,
+    },
+    /// Read, and keep it until the digest is known.
+    Hold {
+        end: u64,
+    },
+    GoOn(Arc<Handover>),
     Wait,
     Finished,
     Cut(io::Error),

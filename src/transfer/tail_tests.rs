@@ -39,6 +39,7 @@ async fn played(written: usize, total: Option<u64>) -> Played {
         window: Arc::new(Window::new(spool.written(), Budget::default())),
         end: end.subscribe(),
         total,
+        clients: Weak::new(),
     };
     Played {
         _folder: folder,

@@ -211,6 +211,7 @@ impl Project {
             keep_deleted: false,
             negative_ttl: DEFAULT_NEGATIVE_TTL,
             offline: false,
+            max_bytes: None,
             freshness: vec![Freshness::of_all_tags()],
         }
     }
@@ -224,6 +225,7 @@ impl Project {
             .take("negative_ttl", duration)?
             .unwrap_or(DEFAULT_NEGATIVE_TTL);
         self.offline = section.take("offline", boolean)?.unwrap_or(false);
+        self.max_bytes = section.take("max_bytes", size_or_unlimited)?.flatten();
         Ok(())
     }
 }
@@ -246,7 +248,6 @@ fn refuse_foreign_keys(section: &Section<'_>, kind: Kind) -> Result<(), ConfigEr
 }
 
 fn set_aside(section: &mut Section<'_>) -> Result<(), ConfigError> {
-    section.set_aside("max_bytes", size_or_unlimited)?;
     section.set_aside("quota", size)?;
     section.set_aside("verdict_ttl", duration)?;
     section.set_aside("verdict_if_error", duration)?;

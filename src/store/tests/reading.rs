@@ -8,10 +8,10 @@ use http_body_util::BodyExt;
 use proptest::prelude::*;
 use rustix::fs::Advice;
 
-use super::{content, fill, new_store, on_disk, read};
+use super::{content, fill, new_store, on_disk, place, read};
 use crate::{
     oci::Digest,
-    store::{Blob, PageReader, Store, paths},
+    store::{Blob, PageReader, Store, paths, seal::Seal},
 };
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn content_that_left_the_page_cache_is_read_all_the_same() {
     let spool = store.spool(&Digest::sha256(&bytes)).await.unwrap();
     let spool = spool.append(vec![bytes.clone()]).await.unwrap();
     let file = spool.file();
-    let blob = spool.verify().await.unwrap().commit().await.unwrap();
+    let blob = place(spool).await;
     rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
     assert!(read(&blob, 0..blob.len()).await.unwrap() == bytes);
 }
@@ -80,7 +80,7 @@ async fn a_reader_follows_a_growing_spool_through_its_rename() {
     }
     // The spool, and with it the sender of progress, lives until the follower has seen the end.
     assert!(follower.await.unwrap() == bytes);
-    spool.verify().await.unwrap().commit().await.unwrap();
+    place(spool).await;
     let mut reader = PageReader::new(late, len - 3);
     let tail = poll_fn(|cx| reader.poll_read(cx, len)).await.unwrap();
     assert_eq!(tail, bytes.slice(bytes.len() - 3..));
@@ -121,7 +121,9 @@ proptest! {
             let file = Arc::new(file.unwrap());
             file.write_all_at(&bytes, 0).unwrap();
             let range = a.min(b)..a.max(b);
-            let body = Blob::new(file, len as u64).body(range.start as u64..range.end as u64);
+            let seal = Seal::new(&Digest::sha256(&bytes), len as u64);
+            seal.put(&file).unwrap();
+            let body = Blob::new(file, seal).body(range.start as u64..range.end as u64);
             prop_assert_eq!(body.size_hint().exact(), Some(range.len() as u64));
             let read = body.collect().await.unwrap().to_bytes();
             prop_assert!(read == bytes.slice(range));

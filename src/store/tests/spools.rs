@@ -5,10 +5,10 @@ use std::{fs::File, future::poll_fn, io, os::unix::fs::symlink};
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::{content, fill, new_store, on_disk};
+use super::{content, fill, new_store, on_disk, place};
 use crate::{
     oci::Digest,
-    store::{PageReader, Store, StoreError, paths},
+    store::{AppendError, PageReader, Store, StoreError, paths},
 };
 
 #[tokio::test]
@@ -28,8 +28,7 @@ async fn a_dropped_spool_is_resumed() {
     let spool = spool.append(vec![bytes.slice(1_500_000..)]).await.unwrap();
     let verified = spool.verify().await.unwrap();
     assert_eq!(verified.len(), bytes.len() as u64);
-    assert!(verified.blob().read_all().await.unwrap() == bytes);
-    let blob = verified.commit().await.unwrap();
+    let blob = verified.commit().await.unwrap().settle().await;
     assert!(blob.read_all().await.unwrap() == bytes);
 }
 
@@ -51,7 +50,7 @@ async fn a_truncated_spool_goes_on_from_what_is_really_there() {
     let spool = store.spool(&digest).await.unwrap();
     assert_eq!(spool.written(), 1_000);
     let spool = spool.append(vec![bytes.slice(1_000..)]).await.unwrap();
-    let blob = spool.verify().await.unwrap().commit().await.unwrap();
+    let blob = place(spool).await;
     assert!(blob.read_all().await.unwrap() == bytes);
 }
 
@@ -139,6 +138,9 @@ async fn a_full_disk_is_told_apart() {
     let digest = Digest::sha256(b"abc");
     symlink("/dev/full", on_disk(&folder, &paths::spool(&digest))).unwrap();
     let spool = store.spool(&digest).await.unwrap();
-    let error = spool.append(vec![Bytes::from("abc")]).await.unwrap_err();
+    let AppendError { error, spool } = spool.append(vec![Bytes::from("abc")]).await.unwrap_err();
     assert!(matches!(error, StoreError::NoSpace { .. }), "{error}");
+    // Whoever goes on without the file has the hash of all that came.
+    let spool = spool.take_in(vec![Bytes::from("def")]).await;
+    assert_eq!(spool.hasher().finish(), Digest::sha256(b"abcdef"));
 }

@@ -1,0 +1,29 @@
+//! `[upkeep]`
+
+use std::time::Duration;
+
+use super::{
+    ConfigError,
+    section::Section,
+    value::{count, duration},
+};
+
+/// How long things are kept that nothing needs.
+#[derive(Debug, Clone)]
+pub struct Upkeep {
+    /// How long a blob that no manifest names stays, although room is wanted.
+    pub orphan_grace: Duration,
+}
+
+impl Upkeep {
+    pub(super) fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
+        let upkeep = Self {
+            orphan_grace: section
+                .take("orphan_grace", duration)?
+                .unwrap_or(Duration::from_hours(1)),
+        };
+        section.set_aside("keep_days", count)?;
+        section.finish()?;
+        Ok(upkeep)
+    }
+}

@@ -1,0 +1,70 @@
+//! One answer of a remote, as the bytes that are still wanted.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::FillRequest;
+use crate::client::{BlobStream, BlobStreamBody, ClientError, ErrorKind};
+
+/// A remote's body from an offset on, never beyond the announced length.
+pub(super) struct Source {
+    body: BlobStreamBody,
+    /// Bytes that are had already, sent again by a remote that ignored the Range.
+    skip: u64,
+    /// Bytes still wanted; unknown without an announced length.
+    wanted: Option<u64>,
+    /// The remote's name, for errors.
+    remote: Arc<str>,
+}
+
+impl Source {
+    pub(super) fn new(
+        stream: BlobStream,
+        written: u64,
+        total: Option<u64>,
+        request: &FillRequest,
+    ) -> Self {
+        Self {
+            remote: request.client.remote().name.as_str().into(),
+            skip: written.saturating_sub(stream.offset),
+            wanted: total.map(|total| total.saturating_sub(written)),
+            body: stream.body,
+        }
+    }
+
+    /// `None` when every wanted byte has come.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        while self.wanted != Some(0) {
+            let Some(chunk) = self.body.next().await else {
+                return self.at_end();
+            };
+            let mut chunk = chunk?;
+            let skipped = self.skip.min(chunk.len() as u64);
+            self.skip -= skipped;
+            let _ = chunk.split_to(usize::try_from(skipped).expect("at most the chunk's length"));
+            if let Some(wanted) = &mut self.wanted {
+                chunk.truncate(usize::try_from(*wanted).unwrap_or(usize::MAX));
+                *wanted -= chunk.len() as u64;
+            }
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The remote says that this was all.
+    fn at_end(&self) -> Result<Option<Bytes>, ClientError> {
+        match self.wanted {
+            None | Some(0) => Ok(None),
+            Some(missing) => Err(ClientError {
+                kind: ErrorKind::Unreachable,
+                remote: self.remote.clone(),
+                message: format!("the body ended {missing} bytes early"),
+                status: None,
+                retry_after: None,
+            }),
+        }
+    }
+}

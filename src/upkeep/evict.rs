@@ -1,0 +1,375 @@
+//! Eviction: whole images, the least recently used first, until budgets and free space are kept.
+//!
+//! Woken by fills (`transfer/space.rs`), and every minute. It works in small steps, one image each, and rests as long as
+//! each step took, so that pulls do not notice it. What is pinned, seeded, or waits for a running fill stays.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::leftovers::delete_gone;
+use crate::{
+    meta::{Meta, Removal, Removed, Root},
+    oci::Digest,
+    transfer::{Fills, ReconcileError, Space, Standing},
+};
+
+const EVERY: Duration = Duration::from_mins(1);
+/// Between two runs, however much room is wanted.
+const REST: Duration = Duration::from_millis(100);
+/// Between two sums of all rows.
+const SUM_EVERY: Duration = Duration::from_mins(10);
+/// After a run that found nothing more to evict, although room is wanted: what waits for a fill may go soon. Twice as
+/// long each time.
+const REST_IN_VAIN: Duration = Duration::from_secs(1);
+
+/// Candidates that are looked up at a time.
+const PAGE: u32 = 64;
+/// Images whose files are deleted together.
+const IMAGES_PER_DELETION: usize = 16;
+/// A budget is exceeded when it is full, and kept when so much of it is free again.
+const HEADROOM: u64 = 20;
+
+/// What one run has evicted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evicted {
+    pub images: u64,
+    pub blobs: u64,
+    pub bytes: u64,
+    /// Something is still exceeded, and nothing more may go.
+    pub in_vain: bool,
+}
+
+/// What an [`Evictor`] is made of.
+pub struct Parts {
+    pub meta: Meta,
+    pub fills: Fills,
+    /// Projects whose content is not cached but kept.
+    pub hosted: Vec<String>,
+    /// How long a blob that no manifest names is kept under pressure.
+    pub orphan_grace: Duration,
+}
+
+/// Keeps budgets and free space, never twice at once; cheap to clone.
+#[derive(Clone)]
+pub struct Evictor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    meta: Meta,
+    fills: Fills,
+    hosted: Vec<String>,
+    orphan_grace: Duration,
+    running: Mutex<()>,
+}
+
+/// Where room is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope<'p> {
+    Disk,
+    All,
+    Project(&'p str),
+}
+
+/// How much room one scope still wants.
+struct Demand<'p> {
+    scope: Scope<'p>,
+    bytes: u64,
+    evicted: Evicted,
+    /// Images whose files are still there.
+    undeleted: usize,
+}
+
+impl Evictor {
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            meta,
+            fills,
+            hosted,
+            orphan_grace,
+        } = parts;
+        Self {
+            inner: Arc::new(Inner {
+                meta,
+                fills,
+                hosted,
+                orphan_grace,
+                running: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Evicts until the shutdown.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut measured: Option<Instant> = None;
+        let mut in_vain: Option<Duration> = None;
+        let mut turn = async || {
+            // From the first sum on what fills add is counted; later ones see what other replicas added.
+            if measured.is_none_or(|then| then.elapsed() > SUM_EVERY) {
+                measured = Some(Instant::now());
+                self.inner.measure_all().await;
+            }
+            if self.run_once().await.in_vain {
+                if in_vain.is_none() {
+                    tracing::warn!("room is wanted, and nothing more may be evicted");
+                }
+                let rest = in_vain.map_or(REST_IN_VAIN, |last| last.saturating_mul(2).min(EVERY));
+                in_vain = Some(rest);
+                tokio::time::sleep(rest).await;
+            } else {
+                in_vain = None;
+                tokio::time::sleep(REST).await;
+                // Until room is wanted.
+                let _ = tokio::time::timeout(EVERY, self.inner.space().pressed()).await;
+            }
+        };
+        while shutdown.run_until_cancelled(turn()).await.is_some() {}
+    }
+
+    /// Evicts what is too much now; waits for a run that is under way. May be dropped: the next run does the rest.
+    pub async fn run_once(&self) -> Evicted {
+        let _alone = self.inner.running.lock().await;
+        let evicted = self.inner.evict().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot evict: {error}");
+            Evicted {
+                in_vain: true,
+                ..Evicted::default()
+            }
+        });
+        let Evicted {
+            images,
+            blobs,
+            bytes,
+            ..
+        } = evicted;
+        if images + blobs > 0 {
+            tracing::info!(images, blobs, bytes, "evicted {images} images");
+        }
+        evicted
+    }
+}
+
+impl Inner {
+    async fn evict(&self) -> Result<Evicted, ReconcileError> {
+        let mut evicted = Evicted::default();
+        for (project, _) in self.space().project_standings() {
+            evicted.add(self.keep_budget(Some(&project)).await?);
+        }
+        evicted.add(self.keep_budget(None).await?);
+        evicted.add(self.keep_floor().await?);
+        Ok(evicted)
+    }
+
+    /// Looks closer at a budget that may be exceeded, and makes room in it.
+    async fn keep_budget(&self, project: Option<&str>) -> Result<Evicted, ReconcileError> {
+        if !self.standing(project).is_exceeded() {
+            return Ok(Evicted::default());
+        }
+        self.measure(project).await?;
+        let Standing { limit, used } = self.standing(project);
+        let missing = used.saturating_sub(limit);
+        if missing == 0 {
+            self.space().set_stuck(project, false);
+            return Ok(Evicted::default());
+        }
+        let scope = project.map_or(Scope::All, Scope::Project);
+        let evicted = self.make_room(scope, missing + limit / HEADROOM).await?;
+        self.space().set_stuck(project, evicted.in_vain);
+        Ok(evicted)
+    }
+
+    async fn keep_floor(&self) -> Result<Evicted, ReconcileError> {
+        match self.space().missing_on_disk().await? {
+            0 => Ok(Evicted::default()),
+            missing => self.make_room(Scope::Disk, missing).await,
+        }
+    }
+
+    fn standing(&self, project: Option<&str>) -> Standing {
+        let Some(project) = project else {
+            return self.space().standing();
+        };
+        let mut standings = self.space().project_standings().into_iter();
+        let found = standings.find(|(name, _)| name == project);
+        found.expect("budgets never change").1
+    }
+
+    async fn measure_all(&self) {
+        let projects = self.space().project_standings();
+        let projects = projects.iter().map(|(project, _)| Some(project.as_str()));
+        for project in projects.chain([None]) {
+            if let Err(error) = self.measure(project).await {
+                tracing::warn!(%error, "cannot measure what is cached: {error}");
+            }
+        }
+    }
+
+    /// Reads the sizes of all rows that count in a budget.
+    async fn measure(&self, project: Option<&str>) -> Result<(), ReconcileError> {
+        let bytes = if let Some(project) = project {
+            self.meta.usage_of(&[project]).await?
+        } else {
+            let hosted: Vec<&str> = self.hosted.iter().map(String::as_str).collect();
+            self.meta.usage_without(&hosted).await?
+        };
+        self.space().measured(project, bytes);
+        Ok(())
+    }
+
+    async fn make_room(&self, scope: Scope<'_>, bytes: u64) -> Result<Evicted, ReconcileError> {
+        self.meta.flush_uses().await?;
+        self.meta.complete_uses().await?;
+        let mut demand = Demand {
+            scope,
+            bytes,
+            evicted: Evicted::default(),
+            undeleted: 0,
+        };
+        self.evict_loose_links(&mut demand).await?;
+        self.evict_images(&mut demand).await?;
+        delete_gone(&self.fills, &self.meta).await?;
+        demand.evicted.in_vain = demand.bytes > 0;
+        Ok(demand.evicted)
+    }
+
+    /// Blobs that no manifest of their repository names go before any image.
+    async fn evict_loose_links(&self, demand: &mut Demand<'_>) -> Result<(), ReconcileError> {
+        let Some(before) = SystemTime::now().checked_sub(self.orphan_grace) else {
+            return Ok(());
+        };
+        while demand.bytes > 0 {
+            let links = self
+                .meta
+                .loose_links(demand.project(), before, PAGE)
+                .await?;
+            let mut links = links
+                .into_iter()
+                .filter(|link| !self.is_hosted(&link.project))
+                .peekable();
+            if links.peek().is_none() {
+                return Ok(());
+            }
+            for link in links {
+                let started = Instant::now();
+                let removed = self.meta.loose_link_delete(&link, before).await?;
+                self.note(demand, &link.project, &removed);
+                self.delete_files(demand, 1).await?;
+                rest(started).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn evict_images(&self, demand: &mut Demand<'_>) -> Result<(), ReconcileError> {
+        let mut last: Option<Root> = None;
+        while demand.bytes > 0 {
+            let roots = self
+                .meta
+                .eviction_candidates(demand.project(), last.as_ref(), PAGE)
+                .await?;
+            if roots.is_empty() {
+                return Ok(());
+            }
+            for root in &roots {
+                if demand.bytes == 0 {
+                    break;
+                }
+                if !self.is_hosted(&root.project) {
+                    self.evict_image(demand, root).await?;
+                }
+            }
+            last = roots.into_iter().next_back();
+        }
+        Ok(())
+    }
+
+    async fn evict_image(
+        &self,
+        demand: &mut Demand<'_>,
+        root: &Root,
+    ) -> Result<(), ReconcileError> {
+        let started = Instant::now();
+        let filling: HashSet<Digest> = self.fills.digests().into_iter().collect();
+        let removal = Removal::Evict {
+            used_at: root.used_at,
+            filling: Arc::new(filling),
+        };
+        let removed = self
+            .meta
+            .image_delete(&root.repository, &root.digest, removal)
+            .await?;
+        let Some(removed) = removed else {
+            return Ok(());
+        };
+        tracing::debug!(repository = %root.repository, digest = %root.digest, bytes = removed.bytes, "evicted an image");
+        demand.evicted.images += 1;
+        self.note(demand, &root.project, &removed);
+        self.delete_files(demand, IMAGES_PER_DELETION).await?;
+        rest(started).await;
+        Ok(())
+    }
+
+    fn space(&self) -> &Space {
+        self.fills.space()
+    }
+
+    fn is_hosted(&self, project: &str) -> bool {
+        self.hosted.iter().any(|hosted| hosted == project)
+    }
+
+    /// Counts what went.
+    fn note(&self, demand: &mut Demand<'_>, project: &str, removed: &Removed) {
+        self.space().freed(None, removed.bytes);
+        self.space().freed(Some(project), removed.project_bytes);
+        let freed = match demand.scope {
+            Scope::Project(_) => removed.project_bytes,
+            Scope::All | Scope::Disk => removed.bytes,
+        };
+        demand.bytes = demand.bytes.saturating_sub(freed);
+        demand.evicted.blobs += removed.gone.len() as u64;
+        demand.evicted.bytes += removed.bytes;
+        demand.undeleted += 1;
+    }
+
+    /// Deletes files once so many images have gone.
+    async fn delete_files(
+        &self,
+        demand: &mut Demand<'_>,
+        images: usize,
+    ) -> Result<(), ReconcileError> {
+        if demand.undeleted < images {
+            return Ok(());
+        }
+        demand.undeleted = 0;
+        delete_gone(&self.fills, &self.meta).await
+    }
+}
+
+impl Demand<'_> {
+    fn project(&self) -> Option<&str> {
+        match self.scope {
+            Scope::Project(project) => Some(project),
+            Scope::All | Scope::Disk => None,
+        }
+    }
+}
+
+impl Evicted {
+    fn add(&mut self, other: Self) {
+        self.images += other.images;
+        self.blobs += other.blobs;
+        self.bytes += other.bytes;
+        self.in_vain |= other.in_vain;
+    }
+}
+
+/// As long as the step took: at least half of the time is for others.
+async fn rest(started: Instant) {
+    tokio::time::sleep(started.elapsed()).await;
+}

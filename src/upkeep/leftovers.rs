@@ -1,0 +1,90 @@
+//! What unfinished work left behind: spools that are too old, blobs whose rows were never written, files whose rows are
+//! gone. At start and then from time to time; looks at the spool folder and a short table, never at all blobs.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    meta::Meta,
+    store::Store,
+    transfer::{Fills, ReconcileError, Reconciled},
+};
+
+const EVERY: Duration = Duration::from_hours(1);
+
+/// How many files are looked into before their rows of `gone` go.
+const BATCH: u32 = 100;
+
+/// Clears leftovers away; cheap to clone.
+#[derive(Clone)]
+pub struct Leftovers {
+    pub store: Store,
+    pub meta: Meta,
+    pub fills: Fills,
+    /// How long an unfinished fill is kept to be resumed.
+    pub spool_max_age: Duration,
+}
+
+impl Leftovers {
+    /// Clears until the shutdown.
+    pub async fn run(self, shutdown: CancellationToken) {
+        loop {
+            if shutdown
+                .run_until_cancelled(self.run_once())
+                .await
+                .is_none()
+            {
+                return;
+            }
+            let pause = tokio::time::sleep(EVERY);
+            if shutdown.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Clears once. May be dropped: the next time does the rest.
+    pub async fn run_once(&self) {
+        match self.store.sweep(self.spool_max_age).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "deleted {count} leftovers of unfinished fills"),
+            Err(error) => tracing::warn!(%error, "cannot sweep the spool: {error}"),
+        }
+        match self.store.left_bytes().await {
+            Ok(bytes) => self.fills.space().measured_left(bytes),
+            Err(error) => tracing::warn!(%error, "cannot measure the spool: {error}"),
+        }
+        if let Err(error) = self.settle().await {
+            tracing::warn!(%error, "cannot make rows and files agree: {error}");
+        }
+    }
+
+    /// Blobs in place whose rows may be missing, and files whose rows are gone.
+    async fn settle(&self) -> Result<(), ReconcileError> {
+        for digest in self.store.unsettled().await? {
+            if self.fills.reconcile(&digest).await? == Reconciled::FileDeleted {
+                tracing::info!(%digest, "deleted a blob that no row told of");
+            }
+        }
+        delete_gone(&self.fills, &self.meta).await
+    }
+}
+
+/// Deletes the files of content that no row tells of any more.
+pub(super) async fn delete_gone(fills: &Fills, meta: &Meta) -> Result<(), ReconcileError> {
+    loop {
+        let gone = meta.gone(BATCH).await?;
+        let mut done = Vec::new();
+        for digest in gone {
+            if fills.reconcile(&digest).await? != Reconciled::Busy {
+                done.push(digest);
+            }
+        }
+        // What is busy is on its way back; it stays in the table until the next time.
+        if done.is_empty() {
+            return Ok(());
+        }
+        meta.gone_delete(done).await?;
+    }
+}

@@ -1,0 +1,12 @@
+//! Upkeep: what keeps the store within its bounds and true to its rows. Layer 3: called by `app` and `api`; uses
+//! `transfer`, `store` and `meta`; knows no sibling. Each part has a `run_once()`; those that work by themselves have a
+//! `run(shutdown)` around it.
+
+pub mod evict;
+pub mod leftovers;
+pub mod scrub;
+pub mod uses;
+
+pub use evict::{Evicted, Evictor};
+pub use leftovers::Leftovers;
+pub use scrub::{Scrubbed, Scrubber};
