@@ -105,11 +105,4 @@ impl MirrorError {
     pub(super) fn is_answer(&self) -> bool {
         matches!(self, Self::NotFound(_) | Self::Refused(_))
     }
-
-    pub(super) fn offline(what: &dyn std::fmt::Display) -> Self {
-        Self::Unavailable {
-            message: format!("{what} is not here, and this server is offline"),
-            retry_after: None,
-        }
-    }
 }
