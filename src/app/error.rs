@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use super::tls::TlsError;
-use crate::{client::SetupError, meta::MetaError, store::StoreError};
+use crate::{access::FirstAdminError, client::SetupError, meta::MetaError, store::StoreError};
 
 /// Why the process does not start.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("cannot open the database: {0}")]
     Meta(#[from] MetaError),
+    /// The file of the password that is made when the configuration names none.
+    #[error(transparent)]
+    FirstAdmin(#[from] FirstAdminError),
     #[error("cannot listen on {address}: {source}")]
     Bind {
         address: SocketAddr,

@@ -1,10 +1,14 @@
 //! Being let in: what to send up front, and what to answer to a 401.
 //!
 //! 1. The first request to a URL goes out bare.
-//! 2. 401 with `Basic`: our credentials, when there are any.
-//! 3. 401 with `Bearer`: a token from the realm, if the realm may be trusted.
-//! 4. The URL's scheme is remembered: later requests carry credentials or a token of their repository at once.
+//! 2. 401 with `Basic`: our name and password, when there are any.
+//! 3. 401 with `Bearer`: a token from the realm, if the realm may be trusted. The realm is shown our login.
+//! 4. The URL's scheme is remembered: later requests carry a login or a token of their repository at once.
 //! 5. A 401 to a token: it was revoked. It is dropped, and step 3 is done once more.
+//! 6. A 401 to a login, from the remote or from the realm: a newer one is tried, if there is one.
+//!
+//! What the remote itself refuses after all that is its answer. When already the realm refuses our login, nobody has judged
+//! what was asked for: that is an outage, of our own making (`ErrorKind::Credentials`).
 
 use std::sync::Arc;
 
@@ -12,8 +16,9 @@ use http::{HeaderMap, HeaderValue};
 use url::{Host, Url};
 
 use super::{
-    ClientError,
+    ClientError, ErrorKind,
     challenge::{self, Challenge},
+    credentials::{Credentials, Login},
     endpoint::{Endpoint, Wire},
     error::{Failure, clean},
     token::{self, Token, TokenKey, Tokens},
@@ -24,13 +29,19 @@ use crate::config;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scheme {
     Basic,
-    Bearer { realm: Url, service: Option<String> },
+    /// Our own token as it is.
+    Token,
+    Bearer {
+        realm: Url,
+        service: Option<String>,
+    },
 }
 
 /// What one request carries.
 pub(super) enum Carried {
     Nothing,
-    Password(HeaderValue),
+    /// A login, and the header made of it.
+    Login(Arc<Login>, HeaderValue),
     Token(TokenKey, Arc<Token>),
 }
 
@@ -38,7 +49,7 @@ impl Carried {
     pub(super) fn header(&self) -> Option<&HeaderValue> {
         match self {
             Self::Nothing => None,
-            Self::Password(value) => Some(value),
+            Self::Login(_, value) => Some(value),
             Self::Token(_, token) => Some(&token.authorization),
         }
     }
@@ -46,20 +57,19 @@ impl Carried {
 
 /// The credentials and tokens of one remote.
 pub(super) struct Authorizer {
-    credentials: Option<HeaderValue>,
+    credentials: Credentials,
     realms: Vec<String>,
     tokens: Tokens,
 }
 
 impl Authorizer {
-    pub(super) fn new(remote: &config::Remote) -> Self {
-        let username = remote.username.as_deref().unwrap_or_default();
-        let password = remote.password.as_ref();
-        Self {
-            credentials: password.map(|password| token::basic(username, password.expose())),
+    /// The error says what of the credentials cannot be set up.
+    pub(super) fn new(remote: &config::Remote) -> Result<Self, String> {
+        Ok(Self {
+            credentials: Credentials::for_remote(remote)?,
             realms: remote.realms.clone(),
             tokens: Tokens::new(),
-        }
+        })
     }
 
     /// What to send before being asked, from what the URL asked for last time.
@@ -70,9 +80,8 @@ impl Authorizer {
         scope: &str,
     ) -> Result<Carried, Failure> {
         let scheme = endpoint.scheme.load_full();
-        match (scheme.as_deref(), &self.credentials) {
-            (Some(Scheme::Basic), Some(password)) => Ok(Carried::Password(password.clone())),
-            (Some(Scheme::Bearer { realm, service }), _) => {
+        match scheme.as_deref() {
+            Some(Scheme::Bearer { realm, service }) => {
                 let key = TokenKey {
                     realm: realm.clone(),
                     service: service.clone(),
@@ -80,7 +89,11 @@ impl Authorizer {
                 };
                 self.token(wire, endpoint, key).await
             }
-            _ => Ok(Carried::Nothing),
+            Some(Scheme::Basic | Scheme::Token) => {
+                let login = self.login(endpoint, scope).await?;
+                Ok(login.map_or(Carried::Nothing, carried))
+            }
+            None => Ok(Carried::Nothing),
         }
     }
 
@@ -93,22 +106,12 @@ impl Authorizer {
         scope: &str,
         sent: Carried,
     ) -> Result<Carried, Failure> {
-        match (challenge::choose(headers), &self.credentials) {
-            (Some(Challenge::Basic), Some(password)) => {
-                endpoint.scheme.store(Some(Arc::new(Scheme::Basic)));
-                Ok(match sent {
-                    Carried::Password(_) => Carried::Nothing,
-                    _ => Carried::Password(password.clone()),
-                })
-            }
-            (
-                Some(Challenge::Bearer {
-                    realm,
-                    service,
-                    scope: asked,
-                }),
-                _,
-            ) => {
+        match challenge::choose(headers) {
+            Some(Challenge::Bearer {
+                realm,
+                service,
+                scope: asked,
+            }) => {
                 if let Carried::Token(key, token) = &sent {
                     self.tokens.drop_revoked(key, token).await;
                 }
@@ -125,8 +128,46 @@ impl Authorizer {
                 };
                 self.token(wire, endpoint, key).await
             }
-            _ => Ok(Carried::Nothing),
+            Some(asked @ (Challenge::Basic | Challenge::Token)) => {
+                self.answer_login(wire, endpoint, scope, &asked, sent).await
+            }
+            None => Ok(Carried::Nothing),
         }
+    }
+
+    async fn answer_login(
+        &self,
+        wire: &Wire,
+        endpoint: &Endpoint,
+        scope: &str,
+        asked: &Challenge,
+        sent: Carried,
+    ) -> Result<Carried, Failure> {
+        let login = match sent {
+            Carried::Login(refused, _) => {
+                let repository = repository(scope);
+                let renewed = self
+                    .credentials
+                    .renewed(&endpoint.url, repository, &refused);
+                renewed.await?
+            }
+            _ => self.login(endpoint, scope).await?,
+        };
+        let Some(login) = login else {
+            return Ok(Carried::Nothing);
+        };
+        let scheme = match (asked, login.as_ref()) {
+            (Challenge::Basic, Login::Password(_)) => Scheme::Basic,
+            (Challenge::Token, Login::Token(_)) => Scheme::Token,
+            (_, login) => return Err(mismatch(wire, login).into()),
+        };
+        endpoint.scheme.store(Some(Arc::new(scheme)));
+        Ok(carried(login))
+    }
+
+    async fn login(&self, endpoint: &Endpoint, scope: &str) -> Result<Option<Arc<Login>>, Failure> {
+        let login = self.credentials.get(&endpoint.url, repository(scope)).await;
+        Ok(login?)
     }
 
     async fn token(
@@ -135,9 +176,36 @@ impl Authorizer {
         endpoint: &Endpoint,
         key: TokenKey,
     ) -> Result<Carried, Failure> {
-        let fetch = token::fetch(wire, endpoint, &key, self.credentials.as_ref());
-        let token = self.tokens.get(&key, fetch).await?;
+        let token = self
+            .tokens
+            .get(&key, self.new_token(wire, endpoint, &key))
+            .await?;
         Ok(Carried::Token(key, token))
+    }
+
+    /// Asks the realm; once more when it refuses our login and there is a newer one.
+    async fn new_token(
+        &self,
+        wire: &Wire,
+        endpoint: &Endpoint,
+        key: &TokenKey,
+    ) -> Result<Token, Failure> {
+        let login = self.login(endpoint, &key.scope).await?;
+        let failure = match token::fetch(wire, endpoint, key, login.as_deref()).await {
+            Ok(token) => return Ok(token),
+            Err(failure) => failure,
+        };
+        let (ErrorKind::Credentials, Some(refused)) = (failure.error.kind, login) else {
+            return Err(failure);
+        };
+        let repository = repository(&key.scope);
+        let renewed = self
+            .credentials
+            .renewed(&endpoint.url, repository, &refused);
+        match renewed.await? {
+            Some(newer) => token::fetch(wire, endpoint, key, Some(&newer)).await,
+            None => Err(failure),
+        }
     }
 
     fn trusted_realm(&self, wire: &Wire, endpoint: &Endpoint, realm: &str) -> Result<Url, Failure> {
@@ -151,6 +219,36 @@ impl Authorizer {
                 ClientError::invalid(&wire.remote, message).into()
             })
     }
+}
+
+/// The repository in a scope such as `repository:library/nginx:pull`; empty if it is about something else.
+fn repository(scope: &str) -> &str {
+    let name = scope.strip_prefix("repository:");
+    let name = name.and_then(|name| name.rsplit_once(':'));
+    name.map_or("", |(name, _)| name)
+}
+
+fn carried(login: Arc<Login>) -> Carried {
+    let header = match login.as_ref() {
+        Login::Password(value) => Some(value.clone()),
+        Login::Token(token) => token::bearer(token.expose()),
+    };
+    match header {
+        Some(header) => Carried::Login(login, header),
+        None => Carried::Nothing,
+    }
+}
+
+fn mismatch(wire: &Wire, login: &Login) -> ClientError {
+    let message = match login {
+        Login::Token(_) => {
+            "asks for a user name and a password, and we have a token; `username` goes beside `token`"
+        }
+        Login::Password(_) => {
+            "asks for a token without saying where to get one, and we have a user name and a password"
+        }
+    };
+    ClientError::new(ErrorKind::Credentials, &wire.remote, message)
 }
 
 /// May this realm see our credentials? Within the remote's registrable domain, for addresses and single labels on the same
@@ -187,6 +285,55 @@ mod tests {
     fn trusted(realm: &str, remote: &str) -> bool {
         let realms = ["login.example.org".to_owned()];
         is_trusted(&realm.parse().unwrap(), &remote.parse().unwrap(), &realms)
+    }
+
+    #[test]
+    fn a_scope_tells_its_repository() {
+        assert_eq!(repository("repository:library/nginx:pull"), "library/nginx");
+        assert_eq!(repository("repository:a:pull,push"), "a");
+        assert_eq!(repository("registry:catalog:*"), "");
+        assert_eq!(repository(""), "");
+    }
+
+    /// Where the public registries send their clients, by their documentation.
+    #[test]
+    fn the_realms_of_the_known_registries_are_trusted() {
+        for (realm, remote) in [
+            (
+                "https://auth.docker.io/token",
+                "https://registry-1.docker.io/",
+            ),
+            ("https://ghcr.io/token", "https://ghcr.io/"),
+            ("https://quay.io/v2/auth", "https://quay.io/"),
+            (
+                "https://gitlab.com/jwt/auth",
+                "https://registry.gitlab.com/",
+            ),
+            ("https://gcr.io/v2/token", "https://eu.gcr.io/"),
+            (
+                "https://europe-docker.pkg.dev/v2/token",
+                "https://europe-docker.pkg.dev/",
+            ),
+            (
+                "https://mine.azurecr.io/oauth2/token",
+                "https://mine.azurecr.io/",
+            ),
+            ("https://public.ecr.aws/token/", "https://public.ecr.aws/"),
+            (
+                "https://dockerauth.cn-hangzhou.aliyuncs.com/auth",
+                "https://registry.cn-hangzhou.aliyuncs.com/",
+            ),
+            (
+                "https://dockerauth-ee.cn-hangzhou.aliyuncs.com/auth",
+                "https://mine-registry.cn-hangzhou.cr.aliyuncs.com/",
+            ),
+            (
+                "https://mine.tencentcloudcr.com/service/token",
+                "https://mine.tencentcloudcr.com/",
+            ),
+        ] {
+            assert!(trusted(realm, remote), "{realm} for {remote}");
+        }
     }
 
     #[test]

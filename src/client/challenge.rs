@@ -10,6 +10,8 @@ const MAX_LENGTH: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
     Basic,
+    /// A token that the remote does not say where to get.
+    Token,
     Bearer {
         realm: String,
         service: Option<String>,
@@ -26,10 +28,11 @@ pub(super) fn choose(headers: &HeaderMap) -> Option<Challenge> {
             continue;
         }
         for challenge in parse(text) {
-            if matches!(challenge, Challenge::Bearer { .. }) {
-                return Some(challenge);
+            match (&challenge, &chosen) {
+                (Challenge::Bearer { .. }, _) => return Some(challenge),
+                (Challenge::Basic, _) | (_, None) => chosen = Some(challenge),
+                (Challenge::Token, Some(_)) => {}
             }
-            chosen = Some(challenge);
         }
     }
     chosen
@@ -91,10 +94,13 @@ fn build(scheme: &str, params: impl IntoIterator<Item = (String, String)>) -> Op
             _ => {}
         }
     }
-    Some(Challenge::Bearer {
-        realm: realm?,
-        service,
-        scope,
+    Some(match realm {
+        Some(realm) => Challenge::Bearer {
+            realm,
+            service,
+            scope,
+        },
+        None => Challenge::Token,
     })
 }
 
@@ -149,9 +155,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_from_nowhere_comes_after_a_password() {
+        let basic = r#"Basic realm="r""#;
+        assert_eq!(chosen(&["Bearer", basic]), Some(Challenge::Basic));
+        assert_eq!(chosen(&[basic, "Bearer"]), Some(Challenge::Basic));
+        assert_eq!(chosen(&[r#"Bearer service="r""#]), Some(Challenge::Token));
+        assert_eq!(chosen(&["Bearer"]), Some(Challenge::Token));
+    }
+
+    #[test]
     fn what_nobody_knows_is_no_challenge() {
         assert_eq!(chosen(&[]), None);
-        assert_eq!(chosen(&["Bearer"]), None);
         assert_eq!(chosen(&["Negotiate", "Digest realm=\"x\""]), None);
         assert_eq!(
             chosen(&[&format!("Basic realm=\"{}\"", "x".repeat(5000))]),

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
@@ -59,6 +60,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) url: Url,
     pub(super) headers: &'a HeaderMap,
     pub(super) authorization: Option<&'a HeaderValue>,
+    /// Goes to the origin that is asked and to no other.
+    pub(super) body: Option<Bytes>,
 }
 
 /// An answer, after all redirects.
@@ -133,6 +136,10 @@ impl Endpoint {
                 let foreign = trail.left_origin();
                 return Ok(Incoming { response, foreign });
             }
+            if outgoing.body.is_some() && trail.left_origin() {
+                let message = "redirects a request that is for it alone to another server";
+                return Err(ClientError::invalid(&wire.remote, message).into());
+            }
         }
     }
 
@@ -174,6 +181,7 @@ impl Endpoint {
             url,
             headers: &HeaderMap::new(),
             authorization: None,
+            body: None,
         };
         let longest = wire.header_timeout.min(PROBE_TIMEOUT);
         match timeout(longest, self.exchange(wire, outgoing)).await {
@@ -192,6 +200,9 @@ impl Endpoint {
         let Outgoing { kind, method, .. } = outgoing;
         let mut request = reqwest::Request::new((*method).clone(), url.clone());
         request.headers_mut().clone_from(outgoing.headers);
+        if let Some(body) = &outgoing.body {
+            *request.body_mut() = Some(body.clone().into());
+        }
         if let Some(value) = authorization {
             request
                 .headers_mut()
@@ -221,10 +232,10 @@ impl Endpoint {
 
 /// As a label of metrics.
 pub(super) fn static_name(method: &Method) -> &'static str {
-    if *method == Method::HEAD {
-        "HEAD"
-    } else {
-        "GET"
+    match *method {
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "GET",
     }
 }
 

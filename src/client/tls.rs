@@ -24,6 +24,11 @@ static ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     Arc::new(roots)
 });
 
+/// Whom we trust when nothing else is said.
+pub fn default_roots() -> Arc<RootCertStore> {
+    Arc::clone(&ROOTS)
+}
+
 /// The TLS settings of a remote; the error names the file and what is wrong with it.
 pub(super) fn client_config(remote: &config::Remote) -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -51,6 +56,16 @@ pub(super) fn client_config(remote: &config::Remote) -> Result<ClientConfig, Str
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// For services that are not the remote itself: none of its settings apply.
+pub(super) fn public_config() -> Result<ClientConfig, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let builder = builder.with_root_certificates(roots(None)?);
+    Ok(builder.with_no_client_auth())
 }
 
 fn roots(extra: Option<&Path>) -> Result<Arc<RootCertStore>, String> {

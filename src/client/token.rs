@@ -1,19 +1,22 @@
 //! Bearer tokens (distribution, "Token Authentication Specification"): one cache by realm, service and scope; one request
 //! shared by all who wait; renewed before they expire.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, Method, header};
 use moka::future::Cache;
 use serde::Deserialize;
 use tokio::time::Instant;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use super::{
     ClientError, ErrorKind,
     body::read_bounded,
-    endpoint::{Endpoint, Outgoing, Wire},
+    credentials::Login,
+    endpoint::{Endpoint, Incoming, Outgoing, Wire},
     error::Failure,
     transport::refusal,
 };
@@ -23,6 +26,17 @@ const MAX_BODY_BYTES: u64 = 1024 * 1024;
 /// The specification's default when a server does not say.
 const DEFAULT_LIFETIME_SECONDS: u64 = 60;
 const MAX_LIFETIME: Duration = Duration::from_hours(12);
+
+static ACCEPT_JSON: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let json = HeaderValue::from_static("application/json");
+    HeaderMap::from_iter([(header::ACCEPT, json)])
+});
+static FORM: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+    let mut headers = ACCEPT_JSON.clone();
+    headers.insert(header::CONTENT_TYPE, form);
+    headers
+});
 
 /// What a token is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -87,38 +101,29 @@ struct TokenBody {
     expires_in: Option<serde_json::Value>,
 }
 
-/// Asks the realm: GET with our credentials, or anonymous.
+/// Asks the realm: with a name and a password, with an identity token (OAuth 2), or anonymously. `ErrorKind::Credentials`
+/// when it refuses the login itself.
 pub(super) async fn fetch(
     wire: &Wire,
     endpoint: &Endpoint,
     key: &TokenKey,
-    credentials: Option<&HeaderValue>,
+    login: Option<&Login>,
 ) -> Result<Token, Failure> {
-    let mut url = key.realm.clone();
-    {
-        let mut query = url.query_pairs_mut();
-        if let Some(service) = &key.service {
-            query.append_pair("service", service);
-        }
-        for scope in key.scope.split_whitespace() {
-            query.append_pair("scope", scope);
-        }
-    }
-    let outgoing = Outgoing {
-        kind: "token",
-        method: &Method::GET,
-        url,
-        headers: &HeaderMap::from_iter([(
-            header::ACCEPT,
-            HeaderValue::from_static("application/json"),
-        )]),
-        authorization: credentials,
+    let outgoing = match login {
+        None => question(key, None),
+        Some(Login::Password(basic)) => question(key, Some(basic)),
+        Some(Login::Token(token)) => exchange(key, token.expose()),
     };
     let asked = Instant::now();
     let exchange = async {
         let incoming = endpoint.exchange(wire, outgoing).await?;
         if !incoming.response.status().is_success() {
-            return Err(refusal(wire, incoming).await);
+            let refused = login.is_some_and(|login| is_refusal(login, &incoming));
+            let failure = refusal(wire, incoming).await;
+            return Err(match refused {
+                true => our_fault(wire, failure),
+                false => failure,
+            });
         }
         read_bounded(&wire.remote, incoming.response, MAX_BODY_BYTES).await
     };
@@ -135,6 +140,69 @@ pub(super) async fn fetch(
     })
 }
 
+/// GET, as the specification has it.
+fn question<'a>(key: &TokenKey, authorization: Option<&'a HeaderValue>) -> Outgoing<'a> {
+    let mut url = key.realm.clone();
+    {
+        let mut query = url.query_pairs_mut();
+        if let Some(service) = &key.service {
+            query.append_pair("service", service);
+        }
+        for scope in key.scope.split_whitespace() {
+            query.append_pair("scope", scope);
+        }
+    }
+    Outgoing {
+        kind: "token",
+        method: &Method::GET,
+        url,
+        headers: &ACCEPT_JSON,
+        authorization,
+        body: None,
+    }
+}
+
+/// POST, as its OAuth 2 variant has it: an identity token is never part of a URL.
+fn exchange(key: &TokenKey, token: &str) -> Outgoing<'static> {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "refresh_token");
+    form.append_pair("client_id", "entrepot");
+    if let Some(service) = &key.service {
+        form.append_pair("service", service);
+    }
+    form.append_pair("scope", &key.scope);
+    form.append_pair("refresh_token", token);
+    Outgoing {
+        kind: "token",
+        method: &Method::POST,
+        url: key.realm.clone(),
+        headers: &FORM,
+        authorization: None,
+        body: Some(form.finish().into()),
+    }
+}
+
+/// Does the token server say no to who we are? Its 403 is about the repository; OAuth 2 says 400 to a bad token (RFC 6749,
+/// 5.2), and a server without OAuth 2 has no such path.
+fn is_refusal(login: &Login, incoming: &Incoming) -> bool {
+    match (login, incoming.response.status().as_u16()) {
+        _ if incoming.foreign => false,
+        (_, 401) | (Login::Token(_), 400 | 404 | 405) => true,
+        _ => false,
+    }
+}
+
+fn our_fault(wire: &Wire, failure: Failure) -> Failure {
+    let told = failure.error.message;
+    let said = told
+        .split_once(": ")
+        .map_or(told.as_str(), |(_, said)| said);
+    let message = format!("its token server refuses our credentials ({said})");
+    let mut error = ClientError::new(ErrorKind::Credentials, &wire.remote, message);
+    error.status = failure.error.status;
+    error.into()
+}
+
 fn read(body: &[u8], asked: Instant) -> Option<Token> {
     let body: TokenBody = serde_json::from_slice(body).ok()?;
     let usable = |token: &String| !token.is_empty();
@@ -142,8 +210,7 @@ fn read(body: &[u8], asked: Instant) -> Option<Token> {
         .token
         .filter(usable)
         .or(body.access_token.filter(usable))?;
-    let mut authorization = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
-    authorization.set_sensitive(true);
+    let authorization = bearer(&token)?;
     let seconds = body.expires_in.and_then(|value| match value {
         serde_json::Value::String(text) => text.parse().ok(),
         other => other.as_u64(),
@@ -162,13 +229,11 @@ fn freshness(expires_in_seconds: Option<u64>) -> Duration {
     lifetime.saturating_sub(MARGIN.min(lifetime / 4))
 }
 
-/// `Authorization: Basic …`.
-pub(super) fn basic(username: &str, password: &str) -> HeaderValue {
-    let encoded = BASE64_STANDARD.encode(format!("{username}:{password}"));
-    let mut value = HeaderValue::try_from(format!("Basic {encoded}"))
-        .expect("base64 is made of header characters");
+/// `Authorization: Bearer …`; `None` for what cannot stand in a header.
+pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
-    value
+    Some(value)
 }
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ impl Transport {
         Ok(Self {
             wire,
             endpoints,
-            authorizer: Authorizer::new(remote),
+            authorizer: Authorizer::new(remote).map_err(failed)?,
             limits,
             body,
             _watches: stop.drop_guard(),
@@ -233,6 +233,7 @@ impl Transport {
             url: url.clone(),
             headers: &call.headers,
             authorization: carried.header(),
+            body: None,
         };
         endpoint.exchange(&self.wire, outgoing).await
     }

@@ -3,6 +3,8 @@
 
 pub mod access;
 mod builtin;
+pub mod cloud;
+pub mod credentials;
 pub mod database;
 pub mod error;
 mod later;
@@ -20,6 +22,7 @@ pub mod upkeep;
 mod value;
 
 pub use access::{Access, Challenge};
+pub use credentials::{AccessKey, Cloud, Credentials, DockerConfig, Variables};
 pub use database::{Database, PostgresUrl};
 pub use error::ConfigError;
 pub use load::load;

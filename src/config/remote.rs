@@ -5,8 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use url::Url;
 
 use super::{
-    ConfigError, Secret,
+    ConfigError, Credentials,
     builtin::{self, BuiltIn},
+    cloud::Place,
+    credentials,
     error::Problem,
     section::Section,
     tree::Node,
@@ -41,8 +43,7 @@ pub struct Remote {
     pub provider: Provider,
     /// Tried in order; at least one; `http` or `https`; the path ends with `/`.
     pub urls: Vec<Url>,
-    pub username: Option<String>,
-    pub password: Option<Secret>,
+    pub credentials: Credentials,
     /// False: certificates that nobody signed are accepted.
     pub verify_tls: bool,
     /// Further trusted certificates, PEM.
@@ -70,7 +71,7 @@ pub struct Remote {
 impl Remote {
     /// True when requests carry no credentials of ours.
     pub fn is_anonymous(&self) -> bool {
-        self.password.is_none()
+        matches!(self.credentials, Credentials::None)
     }
 }
 
@@ -137,27 +138,16 @@ impl Remotes {
         }
         let registry = builtin::named(&name);
         let provider = section.take("provider", choice(PROVIDERS))?;
-        let urls = match section.take_list("urls", remote_url)? {
-            Some(urls) if urls.is_empty() => {
-                return Err(missing(&section, "urls", "expected at least one URL"));
-            }
-            Some(urls) => urls,
-            None => vec![registry.map(BuiltIn::parsed_url).ok_or_else(|| {
-                missing(
-                    &section,
-                    "urls",
-                    "missing; expected a list such as [\"https://registry.example.com\"]",
-                )
-            })?],
-        };
         let provider = provider.or(registry.map(|registry| registry.provider));
-        let mut remote =
-            Remote::with_defaults(name, provider.unwrap_or(Provider::DockerRegistry), urls);
-        let has_credentials = remote.read_credentials(&mut section)?;
+        let provider = provider.unwrap_or(Provider::DockerRegistry);
+        let place = Place::read(&mut section, provider)?;
+        let urls = read_urls(&mut section, provider, registry, &place)?;
+        let mut remote = Remote::with_defaults(name, provider, urls);
+        remote.credentials = credentials::read(&mut section, provider, place, &remote.urls)?;
         remote.read_tls(&mut section)?;
         remote.read_limits(&mut section)?;
         section.finish()?;
-        if has_credentials {
+        if !remote.is_anonymous() || remote.client_cert.is_some() {
             self.with_credentials.push(remote.name.clone());
         }
         self.list.push(remote);
@@ -179,8 +169,7 @@ impl Remote {
             name,
             provider,
             urls,
-            username: None,
-            password: None,
+            credentials: Credentials::None,
             verify_tls: true,
             ca: None,
             client_cert: None,
@@ -195,37 +184,6 @@ impl Remote {
             bandwidth: None,
             rate_reserve: 10,
         }
-    }
-
-    /// Gives whether there are any, those without effect included: what they open must not become public by mistake.
-    fn read_credentials(&mut self, section: &mut Section<'_>) -> Result<bool, ConfigError> {
-        self.username = section.take("username", text)?;
-        self.password = section.secret("password")?;
-        let token = section.set_aside_secret("token")?.is_some();
-        let helper = section.set_aside("credential_helper", text)?.is_some();
-        let docker_config = section
-            .set_aside("docker_config", boolean)?
-            .unwrap_or(false);
-        match (&self.username, &self.password) {
-            (Some(_), None) if !token => {
-                return Err(section.error(
-                    "username",
-                    Problem::new("set without `password`; the two go together"),
-                ));
-            }
-            (None, Some(_)) => {
-                return Err(section.error(
-                    "password",
-                    Problem::new("set without `username`; the two go together"),
-                ));
-            }
-            _ => {}
-        }
-        Ok(self.password.is_some()
-            || token
-            || helper
-            || docker_config
-            || section.has("client_cert"))
     }
 
     fn read_tls(&mut self, section: &mut Section<'_>) -> Result<(), ConfigError> {
@@ -268,6 +226,23 @@ impl Remote {
         self.rate_reserve = reserve.unwrap_or(self.rate_reserve);
         section.set_aside("allowed_hours", hours)?;
         Ok(())
+    }
+}
+
+fn read_urls(
+    section: &mut Section<'_>,
+    provider: Provider,
+    registry: Option<&BuiltIn>,
+    place: &Place,
+) -> Result<Vec<Url>, ConfigError> {
+    let wrong = |section: &Section<'_>, text| Err(section.error("urls", Problem::new(text)));
+    match section.take_list("urls", remote_url)? {
+        Some(urls) if urls.is_empty() => wrong(section, "expected at least one URL"),
+        Some(urls) => Ok(urls),
+        None => match place.url(provider).or(registry.map(BuiltIn::parsed_url)) {
+            Some(url) => Ok(vec![url]),
+            None => wrong(section, Place::hint(provider)),
+        },
     }
 }
 

@@ -207,6 +207,11 @@ impl<'c> Section<'c> {
         }
     }
 
+    /// The process's variables.
+    pub(super) fn environment(&self) -> &'c BTreeMap<String, String> {
+        &self.context.environment
+    }
+
     pub(super) fn folder(&self) -> &'c Path {
         &self.context.folder
     }

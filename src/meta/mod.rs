@@ -35,11 +35,13 @@
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod blob;
+pub mod entry;
 pub mod error;
 pub mod evict;
 pub mod image;
 pub mod list;
 pub mod manifest;
+pub mod pin;
 pub mod presence;
 pub mod repository;
 pub mod tag;
@@ -59,6 +61,7 @@ mod statement;
 mod tests;
 mod writer;
 
+pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;
 pub use evict::{LooseLink, Root};
 pub use handle::Meta;

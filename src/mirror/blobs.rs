@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 
-use super::{Answer, Mirror, MirrorError, Outcome, Repository, flight::Seat};
+use super::{Answer, Mirror, MirrorError, Outcome, Repository, absent::Thing, flight::Seat};
 use crate::{
     client::Patience,
     meta::Referenced,
@@ -113,17 +113,19 @@ impl Mirror {
         digest: &Digest,
         right: &mut Right,
     ) -> Result<Option<Answer<Content>>, MirrorError> {
+        let thing = thing(repository, digest);
         let request = FillRequest {
             digest: digest.clone(),
             repository: repository.name.clone(),
-            client: self.client_for(repository, digest)?,
+            client: self.client_for(repository, &thing).await?,
             remote_name: repository.remote_name.clone(),
             size_bytes: right.size_bytes(),
         };
-        let mut joined = self.inner.fills.join(&request, right.is_known()).await?;
+        self.inner.absences.check(&thing).await?;
+        let mut joined = self.join_fill(repository, &request, right).await?;
         if matches!(joined, Joined::NeedsRight) {
             self.ask_for_right(repository, digest, right).await?;
-            joined = self.inner.fills.join(&request, true).await?;
+            joined = self.join_fill(repository, &request, right).await?;
         }
         let (content, outcome) = match joined {
             Joined::Leader(tail) => (Content::Filling(tail), Outcome::Miss),
@@ -140,6 +142,18 @@ impl Mirror {
             outcome,
             age: None,
         }))
+    }
+
+    async fn join_fill(
+        &self,
+        repository: &Repository,
+        request: &FillRequest,
+        right: &Right,
+    ) -> Result<Joined, MirrorError> {
+        let join = async { Ok(self.inner.fills.join(request, right.is_known()).await?) };
+        let ttl = repository.project.negative_ttl;
+        let thing = thing(repository, &request.digest);
+        self.inner.absences.learn(thing, ttl, join.boxed()).await
     }
 
     /// Answers `HEAD blobs/<digest>`: the size in bytes. Nothing is downloaded.
@@ -225,13 +239,23 @@ impl Mirror {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<(Option<u64>, Seat), MirrorError> {
-        let client = self.client_for(repository, digest)?;
+        let thing = thing(repository, digest);
+        let client = self.client_for(repository, &thing).await?;
+        self.inner.absences.check(&thing).await?;
         let key = (repository.name.clone(), digest.clone());
         let (name, digest) = (repository.remote_name.clone(), digest.clone());
-        let ask = async move { Ok(client.blob_head(&name, &digest, Patience::Full).await?) };
+        let (mirror, ttl) = (self.clone(), repository.project.negative_ttl);
+        let ask = async move {
+            let head = async { Ok(client.blob_head(&name, &digest, Patience::Full).await?) };
+            mirror.inner.absences.learn(thing, ttl, head.boxed()).await
+        };
         let (result, seat) = self.inner.blob_heads.run(key, ask.boxed()).await;
         Ok((result?, seat))
     }
+}
+
+fn thing(repository: &Repository, digest: &Digest) -> Thing {
+    Thing::Blob(repository.name.clone(), digest.clone())
 }
 
 fn hit<T>(content: T) -> Answer<T> {

@@ -54,7 +54,9 @@ impl From<ClientError> for MirrorError {
                     retry_after: error.retry_after,
                 }
             }
-            ErrorKind::Unreachable | ErrorKind::Invalid => Self::BadGateway { message },
+            ErrorKind::Unreachable | ErrorKind::Invalid | ErrorKind::Credentials => {
+                Self::BadGateway { message }
+            }
             ErrorKind::TimedOut => Self::TimedOut { message },
         }
     }
@@ -102,12 +104,5 @@ impl MirrorError {
     /// True when the remote gave an answer about the thing that was asked: not an outage.
     pub(super) fn is_answer(&self) -> bool {
         matches!(self, Self::NotFound(_) | Self::Refused(_))
-    }
-
-    pub(super) fn offline(what: &dyn std::fmt::Display) -> Self {
-        Self::Unavailable {
-            message: format!("{what} is not here, and this server is offline"),
-            retry_after: None,
-        }
     }
 }

@@ -1,6 +1,12 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
+mod absence;
+mod api;
+mod api_cache;
+mod api_status;
 mod blobs_ranges;
+mod cache_command;
+mod cache_entries;
 mod damage;
 mod errors;
 mod eviction;
@@ -21,6 +27,7 @@ mod layering;
 mod listeners;
 mod lists;
 mod manifests;
+mod offline;
 mod operators;
 mod outage;
 mod postgres;
@@ -28,6 +35,7 @@ mod postgres;
 mod postgres_server;
 mod private_projects;
 mod process;
+mod questions;
 mod rate_limit;
 mod redirects;
 mod referrers;
@@ -36,7 +44,9 @@ mod remote_limits;
 mod remote_proxy;
 mod remote_tls;
 mod restart;
+mod revalidation;
 mod routing;
+mod scarcity;
 mod server;
 mod sharing;
 mod shutdown;

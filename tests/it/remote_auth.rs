@@ -1,7 +1,7 @@
 //! Logging in at remotes: anonymous, basic, bearer; tokens shared, renewed, and where they are fetched.
 
 use crate::{
-    harness::{FakeRegistry, Fault, Image, ImageBuilder, On, basic, get},
+    harness::{Auth, FakeRegistry, Fault, Image, ImageBuilder, On, basic, get},
     server::{Setup, TestServer},
 };
 
@@ -74,34 +74,104 @@ async fn basic_credentials_are_sent_once_asked_for() {
 }
 
 #[tokio::test]
-async fn wrong_or_missing_credentials_are_a_404_that_says_so() {
-    for keys in ["", "username = \"robot\"\npassword = \"guess\""] {
-        let image = image();
-        for remote in [
-            FakeRegistry::builder()
-                .basic("robot", "s3cret")
-                .start()
-                .await,
-            FakeRegistry::builder()
-                .bearer_account("robot", "s3cret")
-                .start()
-                .await,
-        ] {
-            remote.put_image("app", "1", &image);
-            let server = server_for(&remote, keys).await;
-            let answer = get(&server.manifest_url("r.io/app", "1")).await;
-            assert_eq!(
-                (answer.status, answer.error_code().as_str()),
-                (404, "MANIFEST_UNKNOWN"),
-                "{keys}"
-            );
-            let message = answer.json()["errors"][0]["message"].to_string();
-            assert!(message.contains("refuses"), "{message}");
-            assert!(
-                !message.contains("guess") && !message.contains("robot"),
-                "{message}"
-            );
-        }
+async fn what_the_remote_refuses_is_a_404_that_says_so() {
+    let account = || FakeRegistry::builder().bearer_account("robot", "s3cret");
+    let login = || FakeRegistry::builder().basic("robot", "s3cret");
+    for (remote, keys) in [
+        (login(), ""),
+        (login(), "username = \"robot\"\npassword = \"guess\""),
+        (account(), ""),
+    ] {
+        let (remote, image) = (remote.start().await, image());
+        remote.put_image("app", "1", &image);
+        let server = server_for(&remote, keys).await;
+        let answer = get(&server.manifest_url("r.io/app", "1")).await;
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (404, "MANIFEST_UNKNOWN"),
+            "{keys}"
+        );
+        let message = answer.json()["errors"][0]["message"].to_string();
+        assert!(message.contains("refuses"), "{message}");
+        assert_no_secret(&message);
+    }
+}
+
+fn assert_no_secret(message: &str) {
+    let told = ["guess", "robot", "s3cret"]
+        .iter()
+        .find(|word| message.contains(*word));
+    assert_eq!(told, None, "{message}");
+}
+
+#[tokio::test]
+async fn a_login_that_the_token_server_refuses_is_no_404() {
+    let remote = FakeRegistry::builder()
+        .bearer_account("robot", "guess")
+        .start()
+        .await;
+    let image = image();
+    remote.put_image("app", "1", &image);
+    let keys = "username = \"robot\"\npassword = \"guess\"";
+    let server = Setup::empty()
+        .mirror_with("r.io", &remote, keys)
+        .freshness("tags = \"**\"\nmode = \"always\"")
+        .start()
+        .await;
+    pull(&server, "r.io/app", &image).await;
+    // Somebody changes the password there.
+    remote.configure(|options| {
+        options.auth = Auth::Bearer {
+            account: Some(("robot".to_owned(), "s3cret".to_owned())),
+        };
+    });
+    remote.revoke_tokens();
+    let answer = get(&server.manifest_url("r.io/app", "1")).await;
+    assert_eq!((answer.status, answer.header("x-cache")), (200, "stale"));
+    let answer = get(&server.manifest_url("r.io/other", "1")).await;
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (502, "UNAVAILABLE")
+    );
+    let message = answer.json()["errors"][0]["message"].to_string();
+    let expected = "remote r.io: its token server refuses our credentials";
+    assert!(message.contains(expected), "{message}");
+    assert_no_secret(&message);
+}
+
+#[tokio::test]
+async fn logins_come_from_the_files_of_docker_and_from_helpers() {
+    let image = image();
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let remote = FakeRegistry::builder()
+        .bearer_account("robot", "s3cret")
+        .start()
+        .await;
+    remote.put_image("team/app", "1", &image);
+    let host = remote.url().replace("http://", "");
+    let programs = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs");
+    let login = basic("robot", "s3cret").replace("Basic ", "");
+    for (keys, file) in [
+        ("credential_helper = \"sample\"", String::new()),
+        (
+            "docker_config = true",
+            r#"{"credsStore":"sample"}"#.to_owned(),
+        ),
+        (
+            "docker_config = true",
+            format!(
+                r#"{{"auths":{{"{host}":{{"auth":"bm86bm8="}},"{host}/team":{{"auth":"{login}"}}}}}}"#
+            ),
+        ),
+    ] {
+        std::fs::write(folder.path().join("config.json"), &file).expect("a file");
+        let server = Setup::empty()
+            .mirror_with("r.io", &remote, keys)
+            .variable("PATH", programs)
+            .variable("DOCKER_CONFIG", &folder.path().display().to_string())
+            .start()
+            .await;
+        pull(&server, "r.io/team/app", &image).await;
     }
 }
 
@@ -214,7 +284,10 @@ async fn a_token_about_to_expire_is_renewed_before_it_is_used() {
         .await;
     let image = image();
     remote.put_image("app", "1", &image);
-    let server = server_for(&remote, "").await;
+    let server = Setup::empty()
+        .mirror("r.io", &remote, "negative_ttl = \"0s\"")
+        .start()
+        .await;
     // Tokens of no lifetime are refused by the remote: the truth is a 404 that says so, and no endless loop.
     let answer = get(&server.manifest_url("r.io/app", "1")).await;
     assert_eq!(answer.status, 404);

@@ -35,7 +35,7 @@ impl Teams {
         let setup = Setup::empty()
             .section("[access]\nadmin_password = \"pw\"\nchallenge = \"never\"")
             .mirror("team-a", &a, keys_a)
-            .mirror("team-b", &b, "");
+            .mirror("team-b", &b, "negative_ttl = \"0s\"");
         Self {
             server: setup.start().await,
             a,

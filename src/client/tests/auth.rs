@@ -14,9 +14,10 @@ use super::{
     *,
 };
 
-const DENIED: &str = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication\nrequired"}]}"#;
+pub(super) const DENIED: &str =
+    r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication\nrequired"}]}"#;
 
-fn challenge(seen: &Seen) -> Reply {
+pub(super) fn challenge(seen: &Seen) -> Reply {
     let host = seen.header("host");
     let scope = "repository:library/nginx:pull";
     let text = format!(r#"Bearer realm="http://{host}/token",service="fake",scope="{scope}""#);
@@ -24,7 +25,7 @@ fn challenge(seen: &Seen) -> Reply {
 }
 
 /// Gives tokens `t1`, `t2`, …; only the one that `valid` says is good.
-async fn token_server(valid: Arc<AtomicUsize>, expires_in: u32) -> FakeServer {
+pub(super) async fn token_server(valid: Arc<AtomicUsize>, expires_in: u32) -> FakeServer {
     let given = AtomicUsize::new(0);
     FakeServer::start(move |seen| {
         if seen.target.starts_with("/token") {
@@ -42,7 +43,7 @@ async fn token_server(valid: Arc<AtomicUsize>, expires_in: u32) -> FakeServer {
     .await
 }
 
-async fn get(client: &RegistryClient) -> Result<(), ClientError> {
+pub(super) async fn get(client: &RegistryClient) -> Result<(), ClientError> {
     client
         .manifest_get(&name(), &tag(), Patience::Full)
         .await

@@ -6,9 +6,10 @@ mod documents;
 mod failover;
 mod limits;
 mod lists;
+mod logins;
 mod redirects;
 mod retries;
-mod server;
+pub(super) mod server;
 mod tls;
 
 use std::time::Duration;
@@ -18,19 +19,18 @@ use url::Url;
 
 use super::{ClientError, RegistryClient};
 use crate::{
-    config::{Provider, Remote, Secret},
+    config::{Credentials, Provider, Remote, Secret},
     oci::{Digest, Name, Reference},
     telemetry::Metrics,
 };
 
 /// A remote with no credentials and timeouts that fit a test.
-fn remote(url: Url) -> Remote {
+pub(super) fn remote(url: Url) -> Remote {
     Remote {
         name: "fake".to_owned(),
         provider: Provider::DockerRegistry,
         urls: vec![url],
-        username: None,
-        password: None,
+        credentials: Credentials::None,
         verify_tls: true,
         ca: None,
         client_cert: None,
@@ -48,8 +48,10 @@ fn remote(url: Url) -> Remote {
 }
 
 fn with_password(mut remote: Remote) -> Remote {
-    remote.username = Some("u".to_owned());
-    remote.password = Some(Secret::new("p".to_owned()));
+    remote.credentials = Credentials::Password {
+        username: "u".to_owned(),
+        password: Secret::new("p".to_owned()),
+    };
     remote
 }
 

@@ -92,6 +92,7 @@ async fn a_name_that_leads_into_our_network_is_refused_before_anything_is_dialed
         url: inside.localhost(),
         headers: &HeaderMap::new(),
         authorization: None,
+        body: None,
     };
     let failure = endpoint.exchange(&wire, outgoing).await.unwrap_err();
     assert_eq!(failure.error.kind, ErrorKind::Invalid);

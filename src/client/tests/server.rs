@@ -28,15 +28,16 @@ use url::Url;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) method: Method,
+pub(in crate::client) struct Seen {
+    pub(in crate::client) method: Method,
     /// Path and query; the whole URI when a proxy was asked.
-    pub(super) target: String,
-    pub(super) headers: HeaderMap,
+    pub(in crate::client) target: String,
+    pub(in crate::client) headers: HeaderMap,
+    pub(in crate::client) body: Bytes,
 }
 
 impl Seen {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(in crate::client) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
@@ -52,7 +53,7 @@ enum Content {
 }
 
 /// What the script answers.
-pub(super) struct Reply {
+pub(in crate::client) struct Reply {
     status: u16,
     headers: Vec<(&'static str, String)>,
     content: Content,
@@ -60,7 +61,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    pub(super) fn new(status: u16, body: impl Into<Bytes>) -> Self {
+    pub(in crate::client) fn new(status: u16, body: impl Into<Bytes>) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -69,30 +70,30 @@ impl Reply {
         }
     }
 
-    pub(super) fn redirect(location: impl Into<String>) -> Self {
+    pub(in crate::client) fn redirect(location: impl Into<String>) -> Self {
         Self::new(307, "").with("location", location)
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(in crate::client) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    pub(super) fn after(mut self, delay: Duration) -> Self {
+    pub(in crate::client) fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
     /// Never answers.
-    pub(super) fn never() -> Self {
+    pub(in crate::client) fn never() -> Self {
         Self::new(200, "").after(Duration::from_hours(1))
     }
 
-    pub(super) fn stalling(self) -> Self {
+    pub(in crate::client) fn stalling(self) -> Self {
         self.turned(Content::Stall)
     }
 
-    pub(super) fn breaking(self) -> Self {
+    pub(in crate::client) fn breaking(self) -> Self {
         self.turned(Content::Break)
     }
 
@@ -131,7 +132,7 @@ impl Reply {
 type Script = dyn Fn(&Seen) -> Reply + Send + Sync;
 
 /// The server; ends with the test.
-pub(super) struct FakeServer {
+pub(in crate::client) struct FakeServer {
     address: SocketAddr,
     scheme: &'static str,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -145,11 +146,13 @@ impl Drop for FakeServer {
 }
 
 impl FakeServer {
-    pub(super) async fn start(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(in crate::client) async fn start(
+        script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         Self::start_with(None, script).await
     }
 
-    pub(super) async fn start_with(
+    pub(in crate::client) async fn start_with(
         tls: Option<TlsAcceptor>,
         script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -183,25 +186,25 @@ impl FakeServer {
         }
     }
 
-    pub(super) fn url(&self) -> Url {
+    pub(in crate::client) fn url(&self) -> Url {
         format!("{}://{}/", self.scheme, self.address)
             .parse()
             .unwrap()
     }
 
     /// The same server under the name that also means this machine.
-    pub(super) fn localhost(&self) -> Url {
+    pub(in crate::client) fn localhost(&self) -> Url {
         let mut url = self.url();
         url.set_host(Some("localhost")).unwrap();
         url
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(in crate::client) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
     /// How many requests had this in their target.
-    pub(super) fn count(&self, part: &str) -> usize {
+    pub(in crate::client) fn count(&self, part: &str) -> usize {
         self.seen()
             .iter()
             .filter(|seen| seen.target.contains(part))
@@ -215,14 +218,17 @@ async fn serve(
     log: Arc<Mutex<Vec<Seen>>>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let seen = Seen {
-            method: request.method().clone(),
-            target: request.uri().to_string(),
-            headers: request.headers().clone(),
-        };
-        log.lock().unwrap().push(seen.clone());
-        let reply = script(&seen);
+        let (script, log) = (Arc::clone(&script), Arc::clone(&log));
         async move {
+            let (head, body) = request.into_parts();
+            let seen = Seen {
+                method: head.method,
+                target: head.uri.to_string(),
+                headers: head.headers,
+                body: body.collect().await.unwrap().to_bytes(),
+            };
+            log.lock().unwrap().push(seen.clone());
+            let reply = script(&seen);
             tokio::time::sleep(reply.delay).await;
             Ok::<_, Infallible>(reply.into_response())
         }

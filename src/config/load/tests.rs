@@ -140,11 +140,15 @@ fn every_commented_key_of_the_example_file_is_valid() {
         "client.pem",
         "client.key",
         "users.htpasswd",
+        "docker-credential-gcloud",
     ] {
         fs::write(folder.path().join(name), "").unwrap();
     }
     let environment = variables([
         ("HUB_TOKEN", "a"),
+        ("QUAY_TOKEN", "f"),
+        ("HOME", "/home/me"),
+        ("PATH", folder.path().to_str().unwrap()),
         ("ENTREPOT_CLUSTER_SECRET", "b"),
         ("ENTREPOT_SECRETS_KEY", "c"),
         ("ENTREPOT_ADMIN_PASSWORD", "d"),
@@ -181,10 +185,11 @@ fn a_remote_of_a_built_in_name_needs_to_say_only_what_differs() {
 fn credentials_of_every_kind_close_a_mirror_that_does_not_say_it_is_public() {
     for credentials in [
         "token = \"t\"",
-        "credential_helper = \"ecr-login\"",
         "docker_config = true",
+        "provider = \"google\"\ncredentials = \"environment\"",
     ] {
-        let config = loaded(&format!("[[remote]]\nname = \"quay.io\"\n{credentials}\n"));
+        let (_folder, file) = folder(&format!("[[remote]]\nname = \"quay.io\"\n{credentials}\n"));
+        let config = load(Some(&file), variables([("HOME", "/home/me")])).unwrap();
         assert_eq!(
             project(&config, "quay.io").visibility,
             Visibility::Private,

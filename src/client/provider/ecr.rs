@@ -1,0 +1,224 @@
+//! Amazon ECR: `GetAuthorizationToken`, signed with an access key or with what AWS' own tools find (environment, web identity,
+//! container and instance roles; by `object_store`). The login is a name and a password that last for twelve hours.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
+use http::{Method, header};
+use object_store::{
+    BackoffConfig, RetryConfig, StaticCredentialProvider,
+    aws::{
+        AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredential, AwsCredentialProvider,
+    },
+    client::HttpRequestBody,
+};
+use serde::Deserialize;
+use url::Url;
+
+use super::{CredentialError, api::Api, known};
+use crate::{
+    client::{
+        credentials::{Grant, Login, Source},
+        error::clean,
+    },
+    config::{self, cloud::amazon_domain},
+};
+
+/// The variables that say who we are at AWS; others are for its storage.
+const VARIABLES: [(&str, AmazonS3ConfigKey); 10] = [
+    ("AWS_ACCESS_KEY_ID", AmazonS3ConfigKey::AccessKeyId),
+    ("AWS_SECRET_ACCESS_KEY", AmazonS3ConfigKey::SecretAccessKey),
+    ("AWS_SESSION_TOKEN", AmazonS3ConfigKey::Token),
+    (
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        AmazonS3ConfigKey::WebIdentityTokenFile,
+    ),
+    ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),
+    ("AWS_ROLE_SESSION_NAME", AmazonS3ConfigKey::RoleSessionName),
+    ("AWS_ENDPOINT_URL_STS", AmazonS3ConfigKey::StsEndpoint),
+    (
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
+    ),
+    (
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        AmazonS3ConfigKey::ContainerCredentialsFullUri,
+    ),
+    (
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        AmazonS3ConfigKey::ContainerAuthorizationTokenFile,
+    ),
+];
+/// `Renewal` decides when to ask again.
+const RETRIES: RetryConfig = RetryConfig {
+    backoff: BackoffConfig {
+        init_backoff: Duration::from_millis(200),
+        max_backoff: Duration::from_secs(1),
+        base: 2.0,
+    },
+    max_retries: 2,
+    retry_timeout: Duration::from_secs(20),
+};
+
+/// The token service of one region, or of the public gallery.
+pub(super) struct Ecr {
+    api: Api,
+    endpoint: Url,
+    region: String,
+    /// (name for the signature, operation)
+    service: (&'static str, &'static str),
+    key: AwsCredentialProvider,
+}
+
+const PRIVATE: (&str, &str) = (
+    "ecr",
+    "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken",
+);
+const PUBLIC: (&str, &str) = ("ecr-public", "SpencerFrontendService.GetAuthorizationToken");
+
+impl Ecr {
+    pub(super) fn new(
+        api: &Api,
+        cloud: &config::Cloud,
+        registry: &Url,
+        region: String,
+    ) -> Result<Self, String> {
+        let public = registry.host_str() == Some("public.ecr.aws");
+        let endpoint = match public {
+            true => known("https://api.ecr-public.us-east-1.amazonaws.com/"),
+            false => Url::parse(&format!(
+                "https://api.ecr.{region}.{}/",
+                amazon_domain(&region)
+            ))
+            .map_err(|error| format!("`region`: {error}"))?,
+        };
+        Ok(Self {
+            api: api.clone(),
+            endpoint,
+            key: key(api, cloud, &region)?,
+            region,
+            service: if public { PUBLIC } else { PRIVATE },
+        })
+    }
+
+    async fn ask(&self) -> Result<Grant, CredentialError> {
+        let key = self.key.get_credential().await.map_err(|error| {
+            let what = "AWS gives this machine no credentials";
+            CredentialError::new(what, clean(&error.to_string(), 300))
+        })?;
+        let reply = self.api.send(self.signed(&key)?).await?;
+        let body: Body = reply.json()?;
+        let data = match body.authorization_data {
+            Data::List(list) => list.into_iter().next(),
+            Data::One(one) => Some(one),
+        };
+        data.and_then(Authorization::grant)
+            .ok_or_else(|| reply.unusable())
+    }
+
+    fn signed(&self, key: &AwsCredential) -> Result<reqwest::Request, CredentialError> {
+        let failed =
+            |detail: String| CredentialError::new("the request to AWS cannot be signed", detail);
+        let (service, operation) = self.service;
+        let body = Bytes::from_static(b"{}");
+        let mut request = http::Request::builder()
+            .method(Method::POST)
+            .uri(self.endpoint.as_str())
+            .header(header::CONTENT_TYPE, "application/x-amz-json-1.1")
+            .header("x-amz-target", operation)
+            .body(HttpRequestBody::from(body.clone()))
+            .map_err(|error| failed(error.to_string()))?;
+        AwsAuthorizer::new(key, service, &self.region)
+            .try_authorize(&mut request, None)
+            .map_err(|error| failed(error.to_string()))?;
+        let mut signed = reqwest::Request::new(Method::POST, self.endpoint.clone());
+        *signed.headers_mut() = request.into_parts().0.headers;
+        *signed.body_mut() = Some(body.into());
+        Ok(signed)
+    }
+}
+
+impl Source for Ecr {
+    fn fetch(&self) -> BoxFuture<'_, Result<Grant, CredentialError>> {
+        self.ask().boxed()
+    }
+}
+
+/// The configured key, else what AWS' own tools find.
+fn key(api: &Api, cloud: &config::Cloud, region: &str) -> Result<AwsCredentialProvider, String> {
+    if let Some(key) = &cloud.key {
+        let credential = AwsCredential {
+            key_id: key.id.clone(),
+            secret_key: key.secret.expose().to_owned(),
+            token: None,
+        };
+        return Ok(Arc::new(StaticCredentialProvider::new(credential)));
+    }
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name("none")
+        .with_region(region)
+        .with_retry(RETRIES)
+        .with_http_connector(api.clone());
+    for (variable, key) in VARIABLES {
+        if let Some(value) = cloud.environment.get(variable) {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let built = builder
+        .build()
+        .map_err(|error| clean(&error.to_string(), 300))?;
+    Ok(Arc::clone(built.credentials()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    authorization_data: Data,
+}
+
+/// A list of one from private registries, the thing itself from the public gallery.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Data {
+    List(Vec<Authorization>),
+    One(Authorization),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Authorization {
+    authorization_token: String,
+    /// Seconds since 1970.
+    expires_at: f64,
+}
+
+impl Authorization {
+    fn grant(self) -> Option<Grant> {
+        let decoded = BASE64_STANDARD.decode(self.authorization_token).ok()?;
+        let decoded = String::from_utf8(decoded).ok()?;
+        let (username, password) = decoded.split_once(':')?;
+        let end = Duration::try_from_secs_f64(self.expires_at).ok()?;
+        let end = SystemTime::UNIX_EPOCH.checked_add(end)?;
+        Some(Grant {
+            login: Some(Login::password(username, password)),
+            lifetime: end.duration_since(SystemTime::now()).unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+impl Ecr {
+    pub(super) fn at(mut self, endpoint: Url) -> Self {
+        self.endpoint = endpoint;
+        self
+    }
+
+    pub(super) fn endpoint(&self) -> &Url {
+        &self.endpoint
+    }
+}
