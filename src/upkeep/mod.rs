@@ -2,11 +2,16 @@
 //! `transfer`, `store` and `meta`; knows no sibling. Each part has a `run_once()`; those that work by themselves have a
 //! `run(shutdown)` around it.
 
+pub mod demand;
 pub mod evict;
 pub mod leftovers;
 pub mod scrub;
 pub mod uses;
 
-pub use evict::{Evicted, Evictor};
+pub use demand::Evicted;
+pub use evict::Evictor;
 pub use leftovers::Leftovers;
 pub use scrub::{Scrubbed, Scrubber};
+
+#[cfg(test)]
+mod tests;

@@ -297,9 +297,9 @@ async fn a_blob_without_a_length_that_does_not_fit_comes_whole() {
     assert!(!scene.is_stored(&digest));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_found_no_room_wakes_eviction_and_is_kept_the_next_time() {
-    let scene = Scene::new(24, NO_FLOOR).await;
+/// Three images of 6 MiB that are in the store, and one that is not.
+async fn three_images(mebibytes: u64) -> (Scene, Vec<Image>) {
+    let scene = Scene::new(mebibytes, NO_FLOOR).await;
     let images: Vec<_> = (0..4)
         .map(|seed| ImageBuilder::new(seed).layer(6 * MIB).build())
         .collect();
@@ -310,10 +310,27 @@ async fn what_found_no_room_wakes_eviction_and_is_kept_the_next_time() {
         scene.pull(tag, image).await;
         until_hit(&scene.blob(&image.layers()[0])).await;
     }
+    (scene, images)
+}
+
+async fn assert_the_oldest_makes_room(scene: &Scene, images: &[Image]) {
     assert_eq!(scene.pull("v3", &images[3]).await[1], "bypass");
     let oldest = images[0].layers().remove(0);
     until("the oldest image is evicted", || !scene.is_stored(&oldest)).await;
     scene.pull("v3", &images[3]).await;
     until_hit(&scene.blob(&images[3].layers()[0])).await;
     assert!(scene.is_stored(&images[2].layers()[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_found_no_room_wakes_eviction_and_is_kept_the_next_time() {
+    let (scene, images) = three_images(26).await;
+    assert_the_oldest_makes_room(&scene, &images).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eviction_works_when_there_is_no_byte_left_to_write_rows() {
+    let (scene, images) = three_images(40).await;
+    scene.disk.fill_up(0);
+    assert_the_oldest_makes_room(&scene, &images).await;
 }
