@@ -80,10 +80,7 @@ impl TierUpkeep {
         let (tier, storage) = (fills.tier()?, config.storage.objects.as_ref()?);
         let (store, meta) = (store.clone(), meta.clone());
         Some(Self {
-            uploader: Uploader {
-                tier: tier.clone(),
-                meta: meta.clone(),
-            },
+            uploader: Uploader::new(tier.clone(), meta.clone()),
             collector: Collector {
                 objects: tier.objects().clone(),
                 meta: meta.clone(),
