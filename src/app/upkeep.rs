@@ -55,6 +55,10 @@ impl Upkeep {
         }
     }
 
+    pub(super) fn evictor(&self) -> Evictor {
+        self.evictor.clone()
+    }
+
     /// Each part is a task that ends with the shutdown.
     pub(super) fn start(self, tasks: &TaskTracker, shutdown: &CancellationToken) {
         tasks.spawn(self.leftovers.run(shutdown.clone()));

@@ -1,7 +1,11 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
 mod absence;
+mod api;
+mod api_cache;
+mod api_status;
 mod blobs_ranges;
+mod cache_command;
 mod cache_entries;
 mod damage;
 mod errors;
