@@ -3,7 +3,12 @@
 use std::{io, net::SocketAddr};
 
 use super::tls::TlsError;
-use crate::{access::FirstAdminError, client::SetupError, meta::MetaError, store::StoreError};
+use crate::{
+    access::FirstAdminError,
+    client::SetupError,
+    meta::MetaError,
+    store::{ObjectSetupError, StoreError},
+};
 
 /// Why the process does not start.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +19,9 @@ pub enum StartError {
     /// The files of `server.tls`.
     #[error("`server.tls`: {0}")]
     Tls(#[from] TlsError),
+    /// `storage.url` and `[storage.options]`.
+    #[error(transparent)]
+    Objects(#[from] ObjectSetupError),
     #[error("cannot open the store: {0}")]
     Store(#[from] StoreError),
     #[error("cannot open the database: {0}")]
@@ -32,6 +40,6 @@ pub enum StartError {
 impl StartError {
     /// True when the configuration is to be changed, and nothing was bound or written.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Client(_) | Self::Tls(_))
+        matches!(self, Self::Client(_) | Self::Tls(_) | Self::Objects(_))
     }
 }

@@ -38,9 +38,9 @@ use crate::{
     config::{Config, Secret},
     meta::Meta,
     mirror::{self, Mirror, Projects},
-    store::Store,
+    store::{Objects, Store},
     telemetry::Metrics,
-    transfer::{self, Fills, Space},
+    transfer::{self, Fills, Space, Tier},
     upkeep::{Evictor, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
@@ -79,6 +79,7 @@ impl App {
     pub fn check(config: &Config) -> Result<(), StartError> {
         clients(config, &Metrics::default())?;
         certificates(config)?;
+        objects(config, &TaskTracker::new())?;
         Ok(())
     }
 
@@ -89,14 +90,21 @@ impl App {
         let clients = clients(&config, &metrics)?;
         let certificates = certificates(&config)?;
         info!(remotes = clients.len(), "clients of remotes are ready");
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let objects = objects(&config, &tasks)?;
 
         let store = Store::open(&config.storage.path).await?;
+        let store = match &objects {
+            Some(_) => store.noting_uses(),
+            None => store,
+        };
         info!(path = %config.storage.path.display(), "store is open");
         let new_password = first_admin(&mut config)?;
         let meta = Meta::open(&config.database).await?;
         info!(database = %config.database, "database is open");
 
-        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let tier =
+            objects.map(|objects| Tier::new(objects, store.clone(), meta.clone(), metrics.clone()));
         let projects = Arc::new(Projects::new(config.projects.clone(), &config.remotes));
         let space = Space::new(store.clone(), upkeep::limits(&config));
         let fills = Fills::new(transfer::Parts {
@@ -104,6 +112,7 @@ impl App {
             meta: meta.clone(),
             metrics: metrics.clone(),
             space,
+            tier,
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
@@ -262,6 +271,12 @@ fn clients(
         clients.insert(remote.name.clone(), client);
     }
     Ok(clients)
+}
+
+fn objects(config: &Config, tasks: &TaskTracker) -> Result<Option<Objects>, StartError> {
+    let objects = config.storage.objects.as_ref();
+    let objects = objects.map(|storage| Objects::new(storage, tasks.clone()));
+    Ok(objects.transpose()?)
 }
 
 /// Sees to it that the user `admin` has a password; gives it when it is new.

@@ -115,12 +115,19 @@ impl Mirror {
         &self.inner.projects
     }
 
-    /// The bytes of a manifest, if they are here.
+    /// The bytes of a manifest, if they are here, or in object storage.
     pub(super) async fn manifest_bytes(
         &self,
         digest: &Digest,
     ) -> Result<Option<Bytes>, MirrorError> {
-        Ok(self.inner.store.read(digest).await?)
+        let here = self.inner.store.read(digest).await?;
+        let Some(tier) = self.inner.fills.tier().filter(|_| here.is_none()) else {
+            return Ok(here);
+        };
+        Ok(tier.read(digest).await.unwrap_or_else(|error| {
+            tracing::warn!(%digest, %error, "a manifest's object cannot be had; its remote is asked");
+            None
+        }))
     }
 }
 

@@ -77,6 +77,10 @@ impl From<FillError> for MirrorError {
                 message: error.to_string(),
                 retry_after: Some(BUSY_RETRY_AFTER),
             },
+            FillError::Object(_) => Self::Unavailable {
+                message: "object storage does not give this content now".to_owned(),
+                retry_after: None,
+            },
             FillError::Store(_) | FillError::Abandoned => Self::internal("fill", &error),
         }
     }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
+    client::RegistryClient,
     config,
-    transfer::{Limits, Reconciled},
+    transfer::{Limits, Reconciled, RemoteBlob},
 };
 
 /// Of a remote where nobody listens.
@@ -31,6 +32,7 @@ impl Scene {
             store: store.clone(),
             meta,
             metrics: Metrics::default(),
+            tier: None,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -45,8 +47,14 @@ impl Scene {
         FillRequest {
             digest: digest.clone(),
             repository: "r/app".parse().expect("a name"),
-            client: client(self.folder.path()),
-            remote_name: "app".parse().expect("a name"),
+            origin: Origin::new(
+                None,
+                Some(RemoteBlob {
+                    client: client(self.folder.path()),
+                    name: "app".parse().expect("a name"),
+                }),
+            )
+            .expect("a remote"),
             size_bytes: Some(7),
         }
     }

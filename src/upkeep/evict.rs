@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    LocalTier,
     demand::{Demand, Evicted, Scope},
     leftovers::delete_gone,
 };
@@ -46,6 +47,8 @@ pub struct Parts {
     pub hosted: Vec<String>,
     /// How long a blob that no manifest names is kept under pressure.
     pub orphan_grace: Duration,
+    /// With object storage: what makes room on the disk, where images need not go for that.
+    pub local: Option<LocalTier>,
 }
 
 /// Keeps budgets and free space, never twice at once; cheap to clone.
@@ -60,6 +63,7 @@ struct Inner {
     hosted: Vec<String>,
     orphan_grace: Duration,
     running: Mutex<()>,
+    local: Option<LocalTier>,
 }
 
 impl Evictor {
@@ -69,6 +73,7 @@ impl Evictor {
             fills,
             hosted,
             orphan_grace,
+            local,
         } = parts;
         Self {
             inner: Arc::new(Inner {
@@ -76,6 +81,7 @@ impl Evictor {
                 fills,
                 hosted,
                 orphan_grace,
+                local,
                 running: Mutex::default(),
             }),
         }
@@ -185,9 +191,14 @@ impl Inner {
     }
 
     async fn keep_floor(&self) -> Result<Evicted, ReconcileError> {
-        let evicted = match self.space().missing_on_disk().await? {
-            0 => Evicted::default(),
-            missing => self.make_room(Scope::Disk, missing).await?,
+        let missing = self.space().missing_on_disk().await?;
+        let evicted = match &self.local {
+            _ if missing == 0 => Evicted::default(),
+            None => self.make_room(Scope::Disk, missing).await?,
+            Some(local) => Evicted {
+                in_vain: local.make_room(missing).await? < missing,
+                ..Evicted::default()
+            },
         };
         self.space().forget_wanted();
         Ok(evicted)

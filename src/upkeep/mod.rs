@@ -4,14 +4,22 @@
 
 pub mod demand;
 pub mod evict;
+pub mod garbage;
 pub mod leftovers;
+pub mod local;
 pub mod scrub;
+pub mod upload;
 pub mod uses;
 
 pub use demand::Evicted;
 pub use evict::Evictor;
+pub use garbage::Collector;
 pub use leftovers::Leftovers;
+pub use local::LocalTier;
 pub use scrub::{Scrubbed, Scrubber};
+pub use upload::{Uploader, Uploads};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tier_tests;

@@ -38,6 +38,7 @@ impl Scene {
             meta: meta.clone(),
             metrics: Metrics::default(),
             space: Space::new(store.clone(), limits),
+            tier: None,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -55,6 +56,7 @@ impl Scene {
             fills: self.fills.clone(),
             hosted: hosted.iter().map(|&project| project.to_owned()).collect(),
             orphan_grace: Duration::from_hours(1),
+            local: None,
         })
     }
 

@@ -66,6 +66,7 @@ impl Scene {
             meta: meta.clone(),
             metrics: Metrics::default(),
             space,
+            tier: None,
             shutdown: CancellationToken::new(),
             tasks: tasks.clone(),
         });

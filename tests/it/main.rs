@@ -27,6 +27,7 @@ mod layering;
 mod listeners;
 mod lists;
 mod manifests;
+mod object_storage;
 mod offline;
 mod operators;
 mod outage;

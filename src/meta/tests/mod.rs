@@ -24,6 +24,7 @@ mod entry;
 mod evict;
 mod hot;
 mod manifest;
+mod object;
 mod open;
 mod pin;
 mod plan;

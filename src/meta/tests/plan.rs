@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    blob, entry, evict, image, list, manifest, pin, presence, repository, tag, uses,
+    blob, entry, evict, image, list, manifest, object, pin, presence, repository, tag, uses,
 };
 
 const STATEMENTS: &[&str] = &[
@@ -45,6 +45,17 @@ const STATEMENTS: &[&str] = &[
     manifest::SQL_REFERENCED,
     manifest::SQL_KNOWN,
     manifest::SQL_REFERRERS,
+    object::SQL_GET,
+    object::SQL_LOCAL,
+    object::SQL_KNOWN,
+    object::SQL_STORED,
+    object::SQL_PUT,
+    object::SQL_ALIVE,
+    object::SQL_TAKE,
+    object::SQL_NAME,
+    object::SQL_LOSE,
+    object::SQL_DUE,
+    object::SQL_FORGET,
     presence::SQL_USAGE,
     presence::SQL_USAGE_OF,
     presence::SQL_GONE,
@@ -164,6 +175,7 @@ fn every_statement_is_in_the_list() {
         include_str!("../image.rs"),
         include_str!("../list.rs"),
         include_str!("../manifest.rs"),
+        include_str!("../object.rs"),
         include_str!("../pin.rs"),
         include_str!("../presence.rs"),
         include_str!("../repository.rs"),
