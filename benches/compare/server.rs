@@ -28,7 +28,15 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) daemon: Daemon,
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+impl Server {
+    /// Ends it, and leaves what it stored.
+    pub(crate) fn stop(self) -> TempDir {
+        drop(self.daemon);
+        self.folder
+    }
 }
 
 impl Mirror {
@@ -52,10 +60,19 @@ impl Mirror {
 
     /// Starts it with an empty store, as a mirror of `remote`.
     pub(crate) fn start(self, bench: &Bench, remote: SocketAddr) -> Result<Server> {
-        let folder = bench.new_folder()?;
+        self.start_in(bench.new_folder()?, bench, remote)
+    }
+
+    /// Starts it with what is in the folder.
+    pub(crate) fn start_in(
+        self,
+        folder: TempDir,
+        bench: &Bench,
+        remote: SocketAddr,
+    ) -> Result<Server> {
         let program = self.program(&bench.tools);
         let (address, daemon) = match self {
-            Self::Entrepot => start_entrepot(program, folder.path(), remote),
+            Self::Entrepot => start_entrepot(program, folder.path(), remote, None),
             Self::Distribution => {
                 let config = include_str!("config/distribution.yml");
                 start_registry(program, folder.path(), config, Some(remote))
@@ -69,9 +86,26 @@ impl Mirror {
             name: self.name(),
             address,
             daemon,
-            _folder: folder,
+            folder,
         })
     }
+}
+
+/// Starts Entrepot with what is in the folder, and a budget for it in bytes.
+pub(crate) fn start_with_budget(
+    folder: TempDir,
+    bench: &Bench,
+    remote: SocketAddr,
+    budget: u64,
+) -> Result<Server> {
+    let program = &bench.tools.entrepot;
+    let (address, daemon) = start_entrepot(program, folder.path(), remote, Some(budget))?;
+    Ok(Server {
+        name: Mirror::Entrepot.name(),
+        address,
+        daemon,
+        folder,
+    })
 }
 
 impl Bench {
@@ -104,16 +138,21 @@ pub(crate) fn start_registry(
     Ok((address, daemon))
 }
 
+/// Starts Entrepot, perhaps with a budget for what it caches, in bytes.
 fn start_entrepot(
     program: &Path,
     folder: &Path,
     remote: SocketAddr,
+    budget: Option<u64>,
 ) -> Result<(SocketAddr, Daemon)> {
     let address = free_address()?;
     let config = include_str!("config/entrepot.toml");
     let config = write_config(folder, "entrepot.toml", config, address, Some(remote))?;
     let mut serve = command(program, folder);
     serve.arg("serve").arg("--config").arg(config);
+    if let Some(budget) = budget {
+        serve.env("ENTREPOT__STORAGE__MAX_BYTES", budget.to_string());
+    }
     let daemon = Daemon::start(&mut serve, &folder.join("log"), address, BASE_PATH)?;
     Ok((address, daemon))
 }
@@ -143,7 +182,7 @@ pub(crate) fn start_nginx(bench: &Bench, files: &[(&str, &[u8])]) -> Result<Serv
         name: NGINX,
         address,
         daemon,
-        _folder: folder,
+        folder,
     })
 }
 
