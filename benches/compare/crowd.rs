@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::cold::DIRECT;
 use crate::content::Content;
 use crate::link::{Link, Shape};
-use crate::plan::{KIB, Plan};
+use crate::plan::KIB;
 use crate::pull::pull;
 use crate::remote::Remote;
 use crate::samples::{Samples, median, shuffled};
@@ -27,7 +27,8 @@ pub(crate) struct Setting {
     pub(crate) name: &'static str,
     clients: usize,
     remote: Shape,
-    rounds: usize,
+    /// They download once per client, which takes a minute or more: they run in the first round only.
+    peers: &'static [Mirror],
     /// The most that the slowest client may take, as a multiple of a direct pull.
     pub(crate) max_slowest: f64,
     /// The most that half of the clients may wait for their first byte.
@@ -53,17 +54,17 @@ pub(crate) struct Waits {
 }
 
 /// One for each setting, without samples yet.
-pub(crate) fn to_measure(plan: &Plan) -> Vec<Crowd> {
+pub(crate) fn to_measure() -> Vec<Crowd> {
     let crowd = |setting| Crowd {
         setting,
         seconds: Samples::default(),
         first_byte_ms: Samples::default(),
         downloads: Samples::default(),
     };
-    settings(plan).map(crowd).into()
+    settings().map(crowd).into()
 }
 
-fn settings(plan: &Plan) -> [Setting; 2] {
+fn settings() -> [Setting; 2] {
     let remote = |bytes_per_second| Shape {
         bytes_per_second,
         round_trip: Duration::ZERO,
@@ -73,7 +74,7 @@ fn settings(plan: &Plan) -> [Setting; 2] {
             name: "50 clients, remote 200 MB/s",
             clients: 50,
             remote: remote(200_000_000),
-            rounds: plan.crowd_rounds,
+            peers: &[Mirror::Distribution, Mirror::DockerRegistry],
             max_slowest: 4.0,
             max_first_byte_ms: None,
         },
@@ -81,7 +82,7 @@ fn settings(plan: &Plan) -> [Setting; 2] {
             name: "20 clients, remote 50 MB/s",
             clients: 20,
             remote: remote(50_000_000),
-            rounds: plan.crowd_rounds,
+            peers: &[Mirror::Distribution],
             max_slowest: 1.1,
             max_first_byte_ms: Some(300.0),
         },
@@ -92,7 +93,7 @@ pub(crate) fn measure(bench: &mut Bench, crowd: &mut Crowd) -> Result<()> {
     let remote = Remote::start(bench)?;
     let link = Link::start(remote.address(), crowd.setting.remote)?;
     let mirrors = bench.start_mirrors(link.address())?;
-    let blobs = remote.push_blobs(crowd.setting.rounds, bench.plan.crowd_bytes)?;
+    let blobs = remote.push_blobs(bench.plan.crowd_rounds, bench.plan.crowd_bytes)?;
 
     for (round, blob) in blobs.iter().enumerate() {
         progress(&format!(
@@ -100,11 +101,13 @@ pub(crate) fn measure(bench: &mut Bench, crowd: &mut Crowd) -> Result<()> {
             crowd.setting.name,
             round + 1
         ));
-        let has_peers = round < bench.plan.crowd_peer_rounds;
+        let peers = if round == 0 { crowd.setting.peers } else { &[] };
+        let runs =
+            |name| name == Mirror::Entrepot.name() || peers.iter().any(|peer| peer.name() == name);
         let clients = crowd.setting.clients;
         let entrants = mirrors
             .iter()
-            .filter(|mirror| has_peers || mirror.name == Mirror::Entrepot.name())
+            .filter(|mirror| runs(mirror.name))
             .map(|mirror| (mirror.name, mirror.address, clients));
         for (name, address, clients) in shuffled(entrants.chain([(DIRECT, link.address(), 1)])) {
             crowd.visit(name, &vec![address; clients], blob, &link)?;

@@ -12,8 +12,6 @@ pub(crate) struct Plan {
     pub(crate) cold_rounds: ColdRounds,
     pub(crate) crowd_bytes: usize,
     pub(crate) crowd_rounds: usize,
-    /// The peers download once per client: about a minute each, so they run in the first rounds only.
-    pub(crate) crowd_peer_rounds: usize,
     pub(crate) hit_bytes: Vec<usize>,
     pub(crate) hit_rounds: usize,
     /// How long one visit of one server for one object is timed.
@@ -41,22 +39,21 @@ impl Plan {
             is_quick: false,
             cold_bytes: 256 * MIB,
             cold_rounds: ColdRounds {
-                unlimited: 7,
-                slow: 3,
-                distant: 5,
+                unlimited: 5,
+                slow: 2,
+                distant: 3,
             },
             crowd_bytes: 200 * MIB,
             crowd_rounds: 3,
-            crowd_peer_rounds: 1,
             hit_bytes: vec![16 * KIB, 64 * KIB, MIB, 16 * MIB, 256 * MIB],
-            hit_rounds: 7,
+            hit_rounds: 4,
             hit_window: Duration::from_millis(600),
             slow_bytes: 100 * MIB,
-            slow_window: Duration::from_secs(20),
+            slow_window: Duration::from_secs(12),
             rows: 1_000_000,
             rows_evicted: 10_000,
             rows_starts: 5,
-            rows_window: Duration::from_secs(15),
+            rows_window: Duration::from_secs(10),
         }
     }
 

@@ -4,16 +4,18 @@
 //! The rows are written by SQL into a database that the server itself has made, as whole images.
 //! Only the images that are to go have files: the others are never asked for.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use crate::content::Content;
 use crate::pull::{pull, verify};
 use crate::remote::Remote;
 use crate::samples::{Samples, shuffled};
-use crate::server::{Mirror, Server, start_with_budget};
+use crate::server::{Mirror, start_entrepot};
 use crate::steady::p99_ms;
 use crate::store_rows::{Made, StoreRows};
 use crate::warm_tag::Image;
@@ -72,27 +74,26 @@ pub(crate) fn measure(bench: &Bench) -> Result<Rows> {
 
     progress(&format!("{} rows: evicting", bench.plan.rows));
     let budget = made.bytes + ROOM_BYTES;
-    let server = start_with_budget(full, bench, remote.address(), budget)?;
+    let settings = |_| {
+        vec![(
+            "ENTREPOT__STORAGE__MAX_BYTES".to_owned(),
+            budget.to_string(),
+        )]
+    };
+    let server = start_entrepot(full, bench, remote.address(), &settings)?;
     verify(server.address, &image.by_tag)?;
     std::thread::sleep(SETTLE);
-    let quiet = || {
-        std::thread::sleep(bench.plan.rows_window);
-        Ok(())
-    };
-    let warm_up = || {
-        std::thread::sleep(WARM_UP);
-        Ok(())
-    };
-    p99_ms(server.address, &image.by_tag, warm_up)?;
-    let p99 = p99_ms(server.address, &image.by_tag, quiet)?;
-    rows.p99_ms.add(QUIET, p99);
-    let p99 = p99_ms(server.address, &image.by_tag, || {
-        pull(server.address, &straw, &mut vec![1; LAST_STRAW_BYTES])?;
-        rows.eviction_seconds = Some(wait_until_gone(&made.last_file)?);
-        Ok(())
-    })?;
-    rows.p99_ms.add(EVICTING, p99);
-    rows.count_evicted(&store, &made, server)
+    rows.evict(bench, server.address, &image.by_tag, &straw, &made)?;
+
+    let _full = server.stop();
+    // The blob that woke eviction has come meanwhile.
+    rows.evicted = (made.rows + 1).saturating_sub(store.count()?);
+    ensure!(
+        rows.evicted >= bench.plan.rows_evicted as u64,
+        "only {} rows were evicted",
+        rows.evicted
+    );
+    Ok(rows)
 }
 
 impl Rows {
@@ -113,16 +114,31 @@ impl Rows {
         full.context("a store is in one place")
     }
 
-    fn count_evicted(mut self, store: &StoreRows, made: &Made, server: Server) -> Result<Self> {
-        let folder = server.stop();
-        let left = store.count()?;
-        drop(folder);
-        // The image that was pulled, and the blob that woke eviction.
-        self.evicted = (made.rows + 1).saturating_sub(left);
-        let wanted = store.evicted as u64;
-        ensure!(self.evicted >= wanted, "{} rows were evicted", self.evicted);
-        Ok(self)
+    fn evict(
+        &mut self,
+        bench: &Bench,
+        address: SocketAddr,
+        manifest: &Content,
+        straw: &Content,
+        made: &Made,
+    ) -> Result<()> {
+        p99_ms(address, manifest, || pause(WARM_UP))?;
+        let quiet = p99_ms(address, manifest, || pause(bench.plan.rows_window))?;
+        let evicting = p99_ms(address, manifest, || {
+            pull(address, straw, &mut vec![1; straw.bytes])?;
+            self.eviction_seconds = Some(wait_until_gone(&made.last_file)?);
+            Ok(())
+        })?;
+        self.p99_ms.add(QUIET, quiet);
+        self.p99_ms.add(EVICTING, evicting);
+        Ok(())
     }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as what may fail has it")]
+fn pause(time: Duration) -> Result<()> {
+    std::thread::sleep(time);
+    Ok(())
 }
 
 fn wait_until_gone(file: &Path) -> Result<f64> {

@@ -55,7 +55,7 @@ impl Figures {
         let mut figures = Self {
             idle: Samples::default(),
             cold: cold::to_measure(&bench.plan),
-            crowds: crowd::to_measure(&bench.plan),
+            crowds: crowd::to_measure(),
             hits: Vec::new(),
             slow_readers: SlowReaders::default(),
             warm_tag: Samples::default(),

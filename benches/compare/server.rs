@@ -71,17 +71,12 @@ impl Mirror {
         remote: SocketAddr,
     ) -> Result<Server> {
         let program = self.program(&bench.tools);
-        let (address, daemon) = match self {
-            Self::Entrepot => start_entrepot(program, folder.path(), remote, None),
-            Self::Distribution => {
-                let config = include_str!("config/distribution.yml");
-                start_registry(program, folder.path(), config, Some(remote))
-            }
-            Self::DockerRegistry => {
-                let config = include_str!("config/docker-registry.yml");
-                start_registry(program, folder.path(), config, Some(remote))
-            }
-        }?;
+        let config = match self {
+            Self::Entrepot => return start_entrepot(folder, bench, remote, &|_| Vec::new()),
+            Self::Distribution => include_str!("config/distribution.yml"),
+            Self::DockerRegistry => include_str!("config/docker-registry.yml"),
+        };
+        let (address, daemon) = start_registry(program, folder.path(), config, Some(remote))?;
         Ok(Server {
             name: self.name(),
             address,
@@ -89,23 +84,6 @@ impl Mirror {
             folder,
         })
     }
-}
-
-/// Starts Entrepot with what is in the folder, and a budget for it in bytes.
-pub(crate) fn start_with_budget(
-    folder: TempDir,
-    bench: &Bench,
-    remote: SocketAddr,
-    budget: u64,
-) -> Result<Server> {
-    let program = &bench.tools.entrepot;
-    let (address, daemon) = start_entrepot(program, folder.path(), remote, Some(budget))?;
-    Ok(Server {
-        name: Mirror::Entrepot.name(),
-        address,
-        daemon,
-        folder,
-    })
 }
 
 impl Bench {
@@ -138,23 +116,33 @@ pub(crate) fn start_registry(
     Ok((address, daemon))
 }
 
-/// Starts Entrepot, perhaps with a budget for what it caches, in bytes.
-fn start_entrepot(
-    program: &Path,
-    folder: &Path,
+/// Starts Entrepot with what is in the folder, and with further settings for its address, as
+/// variables of the environment.
+pub(crate) fn start_entrepot(
+    folder: TempDir,
+    bench: &Bench,
     remote: SocketAddr,
-    budget: Option<u64>,
-) -> Result<(SocketAddr, Daemon)> {
+    settings: &dyn Fn(SocketAddr) -> Vec<(String, String)>,
+) -> Result<Server> {
     let address = free_address()?;
     let config = include_str!("config/entrepot.toml");
-    let config = write_config(folder, "entrepot.toml", config, address, Some(remote))?;
-    let mut serve = command(program, folder);
+    let config = write_config(
+        folder.path(),
+        "entrepot.toml",
+        config,
+        address,
+        Some(remote),
+    )?;
+    let mut serve = command(&bench.tools.entrepot, folder.path());
     serve.arg("serve").arg("--config").arg(config);
-    if let Some(budget) = budget {
-        serve.env("ENTREPOT__STORAGE__MAX_BYTES", budget.to_string());
-    }
-    let daemon = Daemon::start(&mut serve, &folder.join("log"), address, BASE_PATH)?;
-    Ok((address, daemon))
+    serve.envs(settings(address));
+    let daemon = Daemon::start(&mut serve, &folder.path().join("log"), address, BASE_PATH)?;
+    Ok(Server {
+        name: Mirror::Entrepot.name(),
+        address,
+        daemon,
+        folder,
+    })
 }
 
 /// Starts nginx with `files`, each a path of a request and the bytes to answer it with.
