@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
+use crate::tools::block_on;
+
 const ROWS_OF_IMAGE: usize = 10;
 /// Of each blob that is to go. Eviction frees a twentieth of the budget, so the others are as small
 /// as makes all of those a twentieth.
@@ -70,7 +72,7 @@ impl StoreRows {
             std::fs::create_dir_all(parent).context("make a folder for blobs")?;
             std::fs::write(&file, vec![0; EVICTED_BYTES]).context("write a blob")?;
         }
-        let (rows, bytes) = run(self.insert()).context("make rows")?;
+        let (rows, bytes) = block_on(self.insert())?.context("make rows")?;
         rustix::fs::sync();
         Ok(Made {
             rows: rows.try_into()?,
@@ -81,7 +83,8 @@ impl StoreRows {
 
     /// Rows of blobs.
     pub(crate) fn count(&self) -> Result<u64> {
-        let (rows, _) = run(async { totals(&mut self.open().await?).await }).context("count")?;
+        let (rows, _) =
+            block_on(async { totals(&mut self.open().await?).await })?.context("count")?;
         Ok(rows.try_into()?)
     }
 
@@ -130,10 +133,4 @@ async fn totals(connection: &mut SqliteConnection) -> sqlx::Result<(i64, i64)> {
     sqlx::query_as("SELECT COUNT(*), SUM(size_bytes) FROM blob")
         .fetch_one(connection)
         .await
-}
-
-fn run<T>(work: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().build().context("make a runtime")?;
-    Ok(runtime.block_on(work)?)
 }
