@@ -136,6 +136,24 @@ async fn wrong_content_is_not_passed_on_as_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_not_passed_on_as_a_blob() {
+    let scene = Scene::new(8, NO_FLOOR).await;
+    let digest = scene.remote.put_blob("app", random_bytes(7, 1000));
+    let empty = scene.remote.put_blob("app", "");
+    scene.disk.fill_up(0);
+    let answer = get(&scene.blob(&empty)).await;
+    assert_eq!((answer.status, answer.complete), (200, true));
+    scene
+        .remote
+        .fault_always(On::blob().get(), Fault::EmptyBody);
+    let answer = get(&scene.blob(&digest)).await;
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (502, "UNAVAILABLE")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_blob_that_is_passed_on_goes_on_over_breaks() {
     let scene = Scene::new(8, NO_FLOOR).await;
     let digest = scene.remote.put_blob("app", random_bytes(7, MIB));
