@@ -126,7 +126,7 @@ fn store(parts: &Parts) -> StoreStatus {
     let mut projects: Vec<_> = projects
         .map(|(project, standing)| ProjectBudget {
             project,
-            used_bytes: standing.used,
+            used_bytes: standing.used(),
             max_bytes: standing.limit,
         })
         .collect();
@@ -134,7 +134,7 @@ fn store(parts: &Parts) -> StoreStatus {
     StoreStatus {
         kind: "local".to_owned(),
         path: parts.storage.path.display().to_string(),
-        used_bytes: space.standing().used,
+        used_bytes: space.standing().used(),
         max_bytes: parts.storage.max_bytes,
         projects,
     }

@@ -40,6 +40,13 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// All that counts, what is on its way too.
+    pub fn used(self) -> u64 {
+        self.cached
+            .saturating_add(self.left)
+            .saturating_add(self.reserved)
+    }
+
     /// By what is here. What is on its way counts once it is: eviction makes room behind it.
     pub fn is_exceeded(self) -> bool {
         self.cached.saturating_add(self.left) > self.limit
