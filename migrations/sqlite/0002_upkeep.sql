@@ -33,6 +33,5 @@ CREATE INDEX repository_project ON repository (project);
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('manifest', 'manifest_used', '1000000 10 1 1'),
     ('link', 'link_touched', '10000 10'),
-    ('pin', 'pin', '1000 10 1'),
-    ('repository', 'repository_project', '10000 1000');
+    ('pin', 'pin', '1000 10 1');
 ANALYZE sqlite_schema;

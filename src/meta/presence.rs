@@ -8,12 +8,13 @@ use crate::oci::{Digest, Name};
 
 pub(super) const SQL_USAGE: &str = "SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM blob";
 
-/// $1 lists projects: `/a/b/`. (A name has no slash.) Each blob counts once.
+/// $1 lists projects: `/a/b/`. (A name has no slash.) Each blob counts once. Blobs and links are read in the same order:
+/// several times faster than to gather the links of the projects first.
 pub(super) const SQL_USAGE_OF: &str = "SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM blob \
-     WHERE digest IN (SELECT link.digest FROM repository CROSS JOIN link \
-     WHERE link.repository_id = repository.id AND replace($1, '/' || project || '/', '') <> $1 \
-     UNION SELECT manifest.digest FROM repository CROSS JOIN manifest \
-     WHERE manifest.repository_id = repository.id AND replace($1, '/' || project || '/', '') <> $1)";
+     WHERE EXISTS (SELECT 1 FROM link CROSS JOIN repository WHERE link.digest = blob.digest \
+     AND repository.id = link.repository_id AND replace($1, '/' || project || '/', '') <> $1) \
+     OR EXISTS (SELECT 1 FROM manifest CROSS JOIN repository WHERE manifest.digest = blob.digest \
+     AND repository.id = manifest.repository_id AND replace($1, '/' || project || '/', '') <> $1)";
 
 pub(super) const SQL_GONE: &str = "SELECT digest FROM gone ORDER BY digest LIMIT $1";
 
@@ -34,7 +35,7 @@ impl Meta {
         Ok(all.saturating_sub(self.usage_of(projects).await?))
     }
 
-    /// Bytes of the content that these projects have. Reads all of their rows.
+    /// Bytes of the content that these projects have. Reads every row.
     pub async fn usage_of(&self, projects: &[&str]) -> Result<u64, MetaError> {
         let list = format!("/{}/", projects.join("/"));
         self.sum(Statement::new(SQL_USAGE_OF).bind(list)).await

@@ -1,14 +1,14 @@
 //! What clients got lately. Noted in memory on every hit, written in batches: eviction goes by it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
 use super::{
-    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
-    statement::Statement,
+    Meta, MetaError, changes::Changes, column, connection::Connection, image::SQL_INDEXES,
+    operation::Operation, statement::Statement,
 };
 use crate::oci::{Digest, Name};
 
@@ -20,17 +20,12 @@ const BATCH: usize = 64;
 
 pub(super) const SQL_REPOSITORY: &str = "SELECT id FROM repository WHERE name = $1";
 
-/// The manifest itself, or the one image that names the blob, and every index above. A blob that several images name
-/// (a base layer) does not tell which of them is used.
-pub(super) const SQL_TOUCH: &str = "WITH RECURSIVE used (digest) AS ( \
-     SELECT digest FROM manifest WHERE repository_id = $1 AND digest = $2 \
-     UNION SELECT parent FROM reference WHERE repository_id = $1 AND child = $2 AND kind = 'blob' \
-     AND NOT EXISTS (SELECT 1 FROM reference AS other WHERE other.repository_id = $1 AND other.child = $2 \
-     AND other.kind = 'blob' AND other.parent <> reference.parent) \
-     UNION SELECT above.parent FROM used CROSS JOIN reference AS above \
-     WHERE above.repository_id = $1 AND above.child = used.digest AND above.kind = 'manifest') \
-     UPDATE manifest SET used_at = $3 \
-     WHERE repository_id = $1 AND digest IN (SELECT digest FROM used) AND used_at < $3";
+/// Images that name a blob. Of a blob that several name (a base layer) none can be told to be in use.
+pub(super) const SQL_IMAGES: &str = "SELECT parent FROM reference \
+     WHERE repository_id = $1 AND child = $2 AND kind = 'blob' LIMIT 2";
+
+pub(super) const SQL_TOUCH: &str =
+    "UPDATE manifest SET used_at = $3 WHERE repository_id = $1 AND digest = $2 AND +used_at < $3";
 
 /// Of a blob that no manifest names.
 pub(super) const SQL_TOUCH_LINK: &str =
@@ -115,16 +110,42 @@ impl Operation for Touch {
             else {
                 continue;
             };
-            for sql in [SQL_TOUCH, SQL_TOUCH_LINK] {
-                let touch = Statement::new(sql)
-                    .bind(repository_id)
-                    .bind(digest)
-                    .bind(column::milliseconds(*at));
-                touch.execute(connection).await?;
-            }
+            touch(connection, repository_id, digest, *at).await?;
         }
         Ok(())
     }
+}
+
+/// The manifest or loose link itself, the one image that names the blob, and every index above.
+///
+/// Step by step: for one recursive statement SQLite reads the whole table to build a filter.
+async fn touch(
+    connection: &mut Connection,
+    repository_id: i64,
+    digest: &Digest,
+    at: SystemTime,
+) -> Result<(), MetaError> {
+    let run = |sql, digest: &str| Statement::new(sql).bind(repository_id).bind(digest);
+    let at = column::milliseconds(at);
+    let digest = digest.to_string();
+    let link = run(SQL_TOUCH_LINK, &digest).bind(at);
+    link.execute(connection).await?;
+    let images: Vec<(String,)> = run(SQL_IMAGES, &digest).fetch_all(connection).await?;
+    let mut queue = vec![digest];
+    if let [(image,)] = &images[..] {
+        queue.push(image.clone());
+    }
+    let mut known = HashSet::new();
+    while let Some(digest) = queue.pop() {
+        if known.contains(&digest) {
+            continue;
+        }
+        run(SQL_TOUCH, &digest).bind(at).execute(connection).await?;
+        let indexes: Vec<(String,)> = run(SQL_INDEXES, &digest).fetch_all(connection).await?;
+        queue.extend(indexes.into_iter().map(|(index,)| index));
+        known.insert(digest);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

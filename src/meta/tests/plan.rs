@@ -76,6 +76,7 @@ const STATEMENTS: &[&str] = &[
     tag::SQL_ARRIVED,
     tag::SQL_DELETE,
     uses::SQL_REPOSITORY,
+    uses::SQL_IMAGES,
     uses::SQL_TOUCH,
     uses::SQL_TOUCH_LINK,
 ];
@@ -86,7 +87,6 @@ const WHOLE: &[&str] = &[
     presence::SQL_USAGE,
     presence::SQL_USAGE_OF,
     presence::SQL_GONE,
-    uses::SQL_TOUCH,
 ];
 
 async fn plan(meta: &Meta, sql: &str) -> Vec<String> {
