@@ -83,7 +83,7 @@ soak: ## The long form of the soak test (SOAK_SECONDS=600)
 	ENTREPOT_SOAK_SECONDS=$(or $(SOAK_SECONDS),600) $(CARGO) test --locked --test it -- --nocapture soak::
 
 .PHONY: bench
-bench: tools ## Side by side with other servers, on this machine (about 10 minutes; BENCH_ARGS=--quick: 2)
+bench: tools ## Side by side with other servers, on this machine (about 11 minutes; BENCH_ARGS=--quick: 3)
 	$(CARGO) bench --locked --bench compare -- $(BENCH_ARGS)
 
 .PHONY: bench-docs

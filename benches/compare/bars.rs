@@ -1,10 +1,12 @@
 //! What the figures have to reach.
 
-use crate::cold::{Cold, DIRECT};
+use crate::cold::DIRECT;
 use crate::crowd::Crowd;
-use crate::hits::Hits;
-use crate::samples::Samples;
+use crate::rows::{EVICTING, FULL, QUIET};
+use crate::section::Figures;
 use crate::server::Mirror;
+use crate::slow_readers::READERS;
+use crate::warm_tag::PULLS;
 
 pub(crate) struct Bar {
     pub(crate) name: String,
@@ -23,8 +25,11 @@ pub(crate) enum Limit {
 /// Heads of answers and requests for the size are no download.
 const ONE_DOWNLOAD: f64 = 1.01;
 const MAX_FIRST_BYTE_MS: f64 = 20.0;
-const MAX_SLOWEST: f64 = 4.0;
 const MAX_IDLE_MIB: f64 = 40.0;
+const MAX_SLOW_READERS_MIB: f64 = 128.0;
+const MAX_START_SECONDS: f64 = 1.0;
+/// Of the p99 while images are evicted.
+const MAX_EVICTING: f64 = 2.0;
 
 impl Bar {
     fn at_most(name: &str, limit: f64, unit: &'static str, measured: Option<f64>) -> Self {
@@ -44,47 +49,95 @@ impl Bar {
     }
 }
 
-pub(crate) fn judge(idle: &Samples, cold: &[Cold], crowd: &Crowd, hits: &[Hits]) -> Vec<Bar> {
+pub(crate) fn judge(figures: &Figures) -> Vec<Bar> {
+    let mut bars: Vec<Bar> = figures.crowds.iter().flat_map(judge_crowd).collect();
+    bars.extend(judge_cold(figures));
+    bars.extend(judge_caches(figures));
+    bars.extend(judge_hits(figures));
+    bars
+}
+
+fn judge_crowd(crowd: &Crowd) -> Vec<Bar> {
     let name = Mirror::Entrepot.name();
-    let downloads = crowd.downloads.median(name);
-    let mut bars = vec![Bar::at_most(
-        "downloads for the crowd",
-        ONE_DOWNLOAD,
-        "×",
-        downloads,
-    )];
-    for cold in cold {
-        let Some(limit) = cold.setting.bar else {
-            continue;
-        };
-        let what = format!("cold pull ÷ direct, remote {}", cold.setting.name);
-        bars.push(Bar::at_most(
-            &what,
-            limit,
+    let what = |what| format!("{}: {what}", crowd.setting.name);
+    let mut bars = vec![
+        Bar::at_most(
+            &what("downloads"),
+            ONE_DOWNLOAD,
             "×",
-            cold.seconds.ratio(name, DIRECT),
-        ));
-    }
-    let slowest = crowd.seconds.ratio(name, DIRECT);
-    bars.push(Bar::at_most(
-        "slowest of the crowd ÷ direct",
-        MAX_SLOWEST,
-        "×",
-        slowest,
-    ));
-    for cold in cold {
+            crowd.downloads.median(name),
+        ),
+        Bar::at_most(
+            &what("slowest ÷ direct"),
+            crowd.setting.max_slowest,
+            "×",
+            crowd.seconds.ratio(name, DIRECT),
+        ),
+    ];
+    bars.extend(crowd.setting.max_first_byte_ms.map(|limit| {
+        let measured = crowd.first_byte_ms.median(name);
+        Bar::at_most(&what("median first byte"), limit, " ms", measured)
+    }));
+    bars
+}
+
+fn judge_cold(figures: &Figures) -> Vec<Bar> {
+    let name = Mirror::Entrepot.name();
+    let ratios = figures.cold.iter().filter_map(|cold| {
+        let what = format!("cold pull ÷ direct, remote {}", cold.setting.name);
+        let ratio = cold.seconds.ratio(name, DIRECT);
+        Some(Bar::at_most(&what, cold.setting.bar?, "×", ratio))
+    });
+    let first_bytes = figures.cold.iter().map(|cold| {
         let what = format!("first byte − direct, remote {}", cold.setting.name);
         let later = cold.first_byte_ms.difference(name, DIRECT);
-        bars.push(Bar::at_most(&what, MAX_FIRST_BYTE_MS, " ms", later));
-    }
-    bars.push(Bar::at_most(
-        "idle memory",
-        MAX_IDLE_MIB,
-        " MiB",
-        idle.median(name),
-    ));
+        Bar::at_most(&what, MAX_FIRST_BYTE_MS, " ms", later)
+    });
+    ratios.chain(first_bytes).collect()
+}
+
+fn judge_caches(figures: &Figures) -> [Bar; 5] {
+    let name = Mirror::Entrepot.name();
+    let rows = &figures.rows;
+    [
+        Bar::at_most(
+            "idle memory",
+            MAX_IDLE_MIB,
+            " MiB",
+            figures.idle.median(name),
+        ),
+        Bar::at_most(
+            &format!("peak memory, {READERS} slow readers"),
+            MAX_SLOW_READERS_MIB,
+            " MiB",
+            figures.slow_readers.peak_mib.median(name),
+        ),
+        Bar::at_most(
+            &format!("requests to the remote, {PULLS} pulls of a warm tag"),
+            0.0,
+            "",
+            figures.warm_tag.median(name),
+        ),
+        Bar::at_most(
+            "start of a large store",
+            MAX_START_SECONDS,
+            " s",
+            rows.start_seconds.median(FULL),
+        ),
+        Bar::at_most(
+            "p99 of a cached manifest, evicting ÷ quiet",
+            MAX_EVICTING,
+            "×",
+            rows.p99_ms.ratio(EVICTING, QUIET),
+        ),
+    ]
+}
+
+fn judge_hits(figures: &Figures) -> Vec<Bar> {
+    let name = Mirror::Entrepot.name();
+    let mut bars = Vec::new();
     for peer in [Mirror::Distribution, Mirror::DockerRegistry] {
-        bars.extend(hits.iter().map(|hits| Bar {
+        bars.extend(figures.hits.iter().map(|hits| Bar {
             name: format!("{} ÷ {}", hits.name, peer.name()),
             limit: Limit::MoreThan(1.0),
             measured: hits.rate.ratio(name, peer.name()),

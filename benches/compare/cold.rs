@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::content::Content;
 use crate::link::{Link, Shape};
+use crate::plan::Plan;
 use crate::pull::pull;
 use crate::remote::Remote;
 use crate::samples::{Samples, shuffled};
@@ -32,15 +33,18 @@ pub(crate) struct Cold {
     pub(crate) first_byte_ms: Samples,
 }
 
-pub(crate) fn measure(bench: &mut Bench) -> Result<Vec<Cold>> {
-    settings(bench)
-        .into_iter()
-        .map(|setting| measure_one(bench, setting))
-        .collect()
+/// One for each setting, without samples yet.
+pub(crate) fn to_measure(plan: &Plan) -> Vec<Cold> {
+    let cold = |setting| Cold {
+        setting,
+        seconds: Samples::default(),
+        first_byte_ms: Samples::default(),
+    };
+    settings(plan).map(cold).into()
 }
 
-fn settings(bench: &Bench) -> [Setting; 3] {
-    let rounds = &bench.plan.cold_rounds;
+fn settings(plan: &Plan) -> [Setting; 3] {
+    let rounds = &plan.cold_rounds;
     let slow = Shape {
         bytes_per_second: 50_000_000,
         round_trip: Duration::ZERO,
@@ -71,7 +75,8 @@ fn settings(bench: &Bench) -> [Setting; 3] {
     ]
 }
 
-fn measure_one(bench: &mut Bench, setting: Setting) -> Result<Cold> {
+pub(crate) fn measure(bench: &mut Bench, cold: &mut Cold) -> Result<()> {
+    let setting = &cold.setting;
     progress(&format!("cold pulls, remote {}", setting.name));
     let remote = Remote::start(bench)?;
     let link = setting
@@ -83,11 +88,6 @@ fn measure_one(bench: &mut Bench, setting: Setting) -> Result<Cold> {
     let mirrors = bench.start_mirrors(source)?;
     let blobs = remote.push_blobs(setting.rounds, bench.plan.cold_bytes)?;
 
-    let mut cold = Cold {
-        setting,
-        seconds: Samples::default(),
-        first_byte_ms: Samples::default(),
-    };
     // Not zero: zeroed pages would be made on first use, within somebody's time.
     let mut buffer = vec![1; bench.plan.cold_bytes];
     for blob in &blobs {
@@ -101,7 +101,7 @@ fn measure_one(bench: &mut Bench, setting: Setting) -> Result<Cold> {
             .memory
             .note(mirror.name, PHASE, mirror.daemon.memory()?);
     }
-    Ok(cold)
+    Ok(())
 }
 
 impl Cold {

@@ -12,48 +12,105 @@ use crate::link::{Link, Shape};
 use crate::plan::KIB;
 use crate::pull::pull;
 use crate::remote::Remote;
-use crate::samples::{Samples, shuffled};
+use crate::samples::{Samples, median, shuffled};
 use crate::server::Mirror;
 use crate::{Bench, progress};
 
 pub(crate) const PHASE: &str = "crowd";
-const REMOTE: Shape = Shape {
-    bytes_per_second: 200_000_000,
-    round_trip: Duration::ZERO,
-};
 /// Small, so that the buffers of all clients together stay in the processor's cache.
 const CLIENT_BUFFER_BYTES: usize = 128 * KIB;
 /// How long a mirror may go on asking the remote after its last client is served.
 const SETTLE: Duration = Duration::from_millis(300);
 
-#[derive(Default)]
+/// How many ask, and how fast the remote is.
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    clients: usize,
+    remote: Shape,
+    /// They download once per client, which takes a minute or more: they run in the first round only.
+    peers: &'static [Mirror],
+    /// The most that the slowest client may take, as a multiple of a direct pull.
+    pub(crate) max_slowest: f64,
+    /// The most that half of the clients may wait for their first byte.
+    pub(crate) max_first_byte_ms: Option<f64>,
+}
+
 pub(crate) struct Crowd {
+    pub(crate) setting: Setting,
     /// Of the slowest client; of the only one for the direct pull.
     pub(crate) seconds: Samples,
+    /// Of the median client.
+    pub(crate) first_byte_ms: Samples,
     /// Bytes from the remote ÷ bytes of the blob.
     pub(crate) downloads: Samples,
 }
 
-pub(crate) fn measure(bench: &mut Bench) -> Result<Crowd> {
+/// What a crowd waited.
+pub(crate) struct Waits {
+    /// Until the last client had everything.
+    pub(crate) slowest: Duration,
+    /// Of the median client.
+    pub(crate) first_byte_ms: f64,
+}
+
+/// One for each setting, without samples yet.
+pub(crate) fn to_measure() -> Vec<Crowd> {
+    let crowd = |setting| Crowd {
+        setting,
+        seconds: Samples::default(),
+        first_byte_ms: Samples::default(),
+        downloads: Samples::default(),
+    };
+    settings().map(crowd).into()
+}
+
+fn settings() -> [Setting; 2] {
+    let remote = |bytes_per_second| Shape {
+        bytes_per_second,
+        round_trip: Duration::ZERO,
+    };
+    [
+        Setting {
+            name: "50 clients, remote 200 MB/s",
+            clients: 50,
+            remote: remote(200_000_000),
+            peers: &[Mirror::Distribution, Mirror::DockerRegistry],
+            max_slowest: 4.0,
+            max_first_byte_ms: None,
+        },
+        Setting {
+            name: "20 clients, remote 50 MB/s",
+            clients: 20,
+            remote: remote(50_000_000),
+            peers: &[Mirror::Distribution],
+            max_slowest: 1.1,
+            max_first_byte_ms: Some(300.0),
+        },
+    ]
+}
+
+pub(crate) fn measure(bench: &mut Bench, crowd: &mut Crowd) -> Result<()> {
     let remote = Remote::start(bench)?;
-    let link = Link::start(remote.address(), REMOTE)?;
+    let link = Link::start(remote.address(), crowd.setting.remote)?;
     let mirrors = bench.start_mirrors(link.address())?;
     let blobs = remote.push_blobs(bench.plan.crowd_rounds, bench.plan.crowd_bytes)?;
 
-    let mut crowd = Crowd::default();
     for (round, blob) in blobs.iter().enumerate() {
         progress(&format!(
-            "{} clients on one cold blob, round {}",
-            bench.plan.crowd_clients,
+            "one cold blob, {}, round {}",
+            crowd.setting.name,
             round + 1
         ));
-        let has_peers = round < bench.plan.crowd_peer_rounds;
+        let peers = if round == 0 { crowd.setting.peers } else { &[] };
+        let runs =
+            |name| name == Mirror::Entrepot.name() || peers.iter().any(|peer| peer.name() == name);
+        let clients = crowd.setting.clients;
         let entrants = mirrors
             .iter()
-            .filter(|mirror| has_peers || mirror.name == Mirror::Entrepot.name())
-            .map(|mirror| (mirror.name, mirror.address, bench.plan.crowd_clients));
-        for entrant in shuffled(entrants.chain([(DIRECT, link.address(), 1)])) {
-            crowd.visit(entrant, blob, &link)?;
+            .filter(|mirror| runs(mirror.name))
+            .map(|mirror| (mirror.name, mirror.address, clients));
+        for (name, address, clients) in shuffled(entrants.chain([(DIRECT, link.address(), 1)])) {
+            crowd.visit(name, &vec![address; clients], blob, &link)?;
         }
     }
     for mirror in &mirrors {
@@ -61,22 +118,25 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Crowd> {
             .memory
             .note(mirror.name, PHASE, mirror.daemon.memory()?);
     }
-    Ok(crowd)
+    Ok(())
 }
 
 impl Crowd {
-    fn visit(
+    /// One client for each of `addresses`.
+    pub(crate) fn visit(
         &mut self,
-        (name, address, clients): (&'static str, SocketAddr, usize),
+        name: &'static str,
+        addresses: &[SocketAddr],
         blob: &Content,
         link: &Link,
     ) -> Result<()> {
         let before = link.bytes_from_remote();
-        let slowest = pull_at_once(address, clients, blob)
-            .with_context(|| format!("{clients} clients at once, {name}"))?;
+        let waits = pull_at_once(addresses, blob)
+            .with_context(|| format!("{} clients at once, {name}", addresses.len()))?;
         std::thread::sleep(SETTLE);
         let from_remote = link.bytes_from_remote() - before;
-        self.seconds.add(name, slowest.as_secs_f64());
+        self.seconds.add(name, waits.slowest.as_secs_f64());
+        self.first_byte_ms.add(name, waits.first_byte_ms);
         self.downloads
             .add(name, from_remote as f64 / blob.bytes as f64);
         rustix::fs::sync();
@@ -84,37 +144,38 @@ impl Crowd {
     }
 }
 
-/// The time until the last client has everything. The first one keeps the body, which is checked
-/// after the clock has stopped; the others count their bytes.
-fn pull_at_once(address: SocketAddr, clients: usize, blob: &Content) -> Result<Duration> {
+/// One client for each address. The first one keeps the body, which is checked after the clock has
+/// stopped; the others count their bytes.
+fn pull_at_once(addresses: &[SocketAddr], blob: &Content) -> Result<Waits> {
+    let (first, others) = addresses.split_first().context("no clients")?;
     // Not zero: zeroed pages would be made on first use, within the time.
     let mut kept = vec![1; blob.bytes];
-    let ready = Barrier::new(clients);
-    let client = |buffer: &mut [u8]| {
+    let ready = Barrier::new(addresses.len());
+    let client = |address, buffer: &mut [u8]| {
         ready.wait();
         let begin = Instant::now();
-        pull(address, blob, buffer)?;
-        anyhow::Ok((begin, Instant::now()))
+        let pull = pull(address, blob, buffer)?;
+        anyhow::Ok((begin, Instant::now(), pull.first_byte))
     };
-    let spans = std::thread::scope(|scope| {
-        let keeper = scope.spawn(|| client(&mut kept));
-        let counters: Vec<_> = (1..clients)
-            .map(|_| scope.spawn(|| client(&mut vec![1; CLIENT_BUFFER_BYTES])))
+    let client = &client;
+    let pulls = std::thread::scope(|scope| {
+        let keeper = scope.spawn(|| client(*first, &mut kept));
+        let counters: Vec<_> = others
+            .iter()
+            .map(|address| scope.spawn(|| client(*address, &mut vec![1; CLIENT_BUFFER_BYTES])))
             .collect();
         let all = counters.into_iter().chain([keeper]);
         all.map(|thread| thread.join().expect("a client does not panic"))
             .collect::<Result<Vec<_>>>()
     })?;
     blob.check(&kept)?;
-    let begin = spans
+    let begin = pulls.iter().map(|(begin, _, _)| *begin).min();
+    let end = pulls.iter().map(|(_, end, _)| *end).max();
+    let first_bytes = pulls
         .iter()
-        .map(|(begin, _)| *begin)
-        .min()
-        .context("no clients")?;
-    let end = spans
-        .iter()
-        .map(|(_, end)| *end)
-        .max()
-        .context("no clients")?;
-    Ok(end - begin)
+        .map(|(_, _, first_byte)| first_byte.as_secs_f64() * 1000.0);
+    Ok(Waits {
+        slowest: end.context("no clients")? - begin.context("no clients")?,
+        first_byte_ms: median(first_bytes.collect()).context("no clients")?,
+    })
 }

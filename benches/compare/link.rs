@@ -40,6 +40,7 @@ struct Traffic {
     /// When the next chunk from the remote may pass.
     next_slot: Mutex<Instant>,
     bytes_from_remote: AtomicU64,
+    requests: AtomicU64,
     is_closed: AtomicBool,
 }
 
@@ -52,6 +53,7 @@ impl Link {
             shape,
             next_slot: Mutex::new(Instant::now()),
             bytes_from_remote: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&traffic);
@@ -70,6 +72,11 @@ impl Link {
     /// How many bytes the remote has sent so far, heads of answers included.
     pub(crate) fn bytes_from_remote(&self) -> u64 {
         self.traffic.bytes_from_remote.load(Ordering::Relaxed)
+    }
+
+    /// How often the remote was sent something: once for each request, as none here has a body.
+    pub(crate) fn requests(&self) -> u64 {
+        self.traffic.requests.load(Ordering::Relaxed)
     }
 }
 
@@ -110,7 +117,10 @@ fn connect(client: TcpStream, traffic: &Arc<Traffic>) -> std::io::Result<()> {
         // A handshake over the distance would have cost one round trip before the first byte.
         let handshake = Instant::now() + up.shape.round_trip;
         let one_way = up.shape.round_trip / 2;
-        carry(from_client, to_remote, one_way, |_| handshake);
+        carry(from_client, to_remote, one_way, |_| {
+            up.requests.fetch_add(1, Ordering::Relaxed);
+            handshake
+        });
     });
     let down = Arc::clone(traffic);
     std::thread::spawn(move || {

@@ -1,5 +1,5 @@
 //! Entrepot beside other servers, in one run on one machine: cold pulls, a crowd on one cold blob,
-//! cache hits, memory. `make bench` runs it, docs/benchmarks.md explains it and keeps its figures.
+//! cache hits, slow readers, a large store, memory. `make bench` runs it, docs/benchmarks.md explains it and keeps its figures.
 //!
 //! All of it runs on loopback: a remote (distribution v3 with content of its own), mirrors filled
 //! from it, straight or through a `link` that limits it, and nginx with the same bytes as files.
@@ -30,9 +30,15 @@ mod plan;
 mod pull;
 mod remote;
 mod report;
+mod rows;
 mod samples;
+mod section;
 mod server;
+mod slow_readers;
+mod steady;
+mod store_rows;
 mod tools;
+mod warm_tag;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +49,7 @@ use clap::Parser;
 use memory::MemoryTable;
 use plan::Plan;
 use report::Report;
+use section::{Figures, Section};
 use server::Mirror;
 use tools::Tools;
 
@@ -55,6 +62,14 @@ struct Arguments {
     /// Put the figures between the marks of this file too
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Only these parts; the bars of the others are not measured
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "PART,…",
+        conflicts_with = "write"
+    )]
+    only: Option<Vec<Section>>,
     /// Only these mirrors
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     mirrors: Option<Vec<Mirror>>,
@@ -106,33 +121,22 @@ fn run(arguments: Arguments) -> Result<bool> {
         folder: folder.path().to_owned(),
         memory: MemoryTable::default(),
     };
-    let report = bench.run()?;
+    let machine = machine::describe(&bench.tools, &bench.folder)?;
+    let sections = arguments.only.unwrap_or_else(|| Section::ALL.to_vec());
+    let figures = Figures::measure(&mut bench, sections)?;
+    let report = Report {
+        bars: bars::judge(&figures),
+        is_quick: bench.plan.is_quick,
+        memory: bench.memory,
+        machine,
+        figures,
+    };
 
     println!("{}", report.text());
     if let Some(file) = &arguments.write {
         write_figures(&report.text(), file)?;
     }
     Ok(report.all_bars_hold())
-}
-
-impl Bench {
-    fn run(&mut self) -> Result<Report> {
-        let machine = machine::describe(&self.tools, &self.folder)?;
-        let idle = idle::measure(self)?;
-        let cold = cold::measure(self)?;
-        let crowd = crowd::measure(self)?;
-        let hits = hits::measure(self)?;
-        Ok(Report {
-            bars: bars::judge(&idle, &cold, &crowd, &hits),
-            is_quick: self.plan.is_quick,
-            memory: std::mem::take(&mut self.memory),
-            machine,
-            idle,
-            cold,
-            crowd,
-            hits,
-        })
-    }
 }
 
 fn write_figures(figures: &str, file: &Path) -> Result<()> {

@@ -11,14 +11,20 @@ pub(crate) struct Plan {
     /// Rounds with the remote unlimited, and behind each of the two links.
     pub(crate) cold_rounds: ColdRounds,
     pub(crate) crowd_bytes: usize,
-    pub(crate) crowd_clients: usize,
     pub(crate) crowd_rounds: usize,
-    /// The peers download once per client: about a minute each, so they run in the first rounds only.
-    pub(crate) crowd_peer_rounds: usize,
     pub(crate) hit_bytes: Vec<usize>,
     pub(crate) hit_rounds: usize,
     /// How long one visit of one server for one object is timed.
     pub(crate) hit_window: Duration,
+    pub(crate) slow_bytes: usize,
+    /// How long the slow readers of one server read.
+    pub(crate) slow_window: Duration,
+    /// Rows of blobs in a large store, and how many of them are evicted.
+    pub(crate) rows: usize,
+    pub(crate) rows_evicted: usize,
+    pub(crate) rows_starts: usize,
+    /// How long the steady load on a large store runs while nothing else goes on.
+    pub(crate) rows_window: Duration,
 }
 
 pub(crate) struct ColdRounds {
@@ -33,17 +39,21 @@ impl Plan {
             is_quick: false,
             cold_bytes: 256 * MIB,
             cold_rounds: ColdRounds {
-                unlimited: 7,
-                slow: 3,
-                distant: 5,
+                unlimited: 5,
+                slow: 2,
+                distant: 3,
             },
             crowd_bytes: 200 * MIB,
-            crowd_clients: 50,
             crowd_rounds: 3,
-            crowd_peer_rounds: 1,
             hit_bytes: vec![16 * KIB, 64 * KIB, MIB, 16 * MIB, 256 * MIB],
-            hit_rounds: 7,
+            hit_rounds: 4,
             hit_window: Duration::from_millis(600),
+            slow_bytes: 100 * MIB,
+            slow_window: Duration::from_secs(12),
+            rows: 1_000_000,
+            rows_evicted: 10_000,
+            rows_starts: 5,
+            rows_window: Duration::from_secs(10),
         }
     }
 
@@ -60,6 +70,12 @@ impl Plan {
             crowd_rounds: 1,
             hit_rounds: 3,
             hit_window: Duration::from_millis(200),
+            slow_bytes: 16 * MIB,
+            slow_window: Duration::from_secs(4),
+            rows: 100_000,
+            rows_evicted: 1_000,
+            rows_starts: 1,
+            rows_window: Duration::from_secs(3),
             ..Self::full()
         }
     }

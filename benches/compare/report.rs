@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 
 use crate::bars::{Bar, Limit};
-use crate::cold::{self, Cold, DIRECT};
-use crate::crowd::{self, Crowd};
+use crate::cold::{self, DIRECT};
+use crate::crowd;
 use crate::hits::{self, Hits};
 use crate::memory::MemoryTable;
 use crate::plan::KIB;
-use crate::samples::Samples;
+use crate::rows;
+use crate::section::{Figures, Section};
 use crate::server::{Mirror, NGINX};
+use crate::slow_readers;
+use crate::warm_tag;
 
 const BEGIN_MARK: &str = "<!-- figures: written by `make bench-docs` -->";
 const END_MARK: &str = "<!-- end of the figures -->";
@@ -18,10 +21,7 @@ pub(crate) struct Report {
     pub(crate) is_quick: bool,
     pub(crate) machine: Vec<(&'static str, String)>,
     pub(crate) bars: Vec<Bar>,
-    pub(crate) idle: Samples,
-    pub(crate) cold: Vec<Cold>,
-    pub(crate) crowd: Crowd,
-    pub(crate) hits: Vec<Hits>,
+    pub(crate) figures: Figures,
     pub(crate) memory: MemoryTable,
 }
 
@@ -46,17 +46,36 @@ impl Report {
         } else {
             ""
         };
-        let sections = [
-            ("Machine", self.machine_table()),
-            ("Bars", self.bar_table()),
-            ("Cold pull: seconds", self.cold_table()),
-            ("Cold pull: first byte", self.first_byte_table()),
-            ("A crowd on one cold blob", self.crowd_table()),
-            ("Hits", self.hit_table()),
-            ("Memory", self.memory_table()),
+        let mut text = format!("{quick}### Machine\n\n{}", self.machine_table());
+        let tables = [
+            (None, "Bars", self.bar_table()),
+            (Some(Section::Cold), "Cold pull: seconds", self.cold_table()),
+            (
+                Some(Section::Cold),
+                "Cold pull: first byte",
+                self.first_byte_table(),
+            ),
+            (
+                Some(Section::Crowd),
+                "A crowd on one cold blob",
+                self.crowd_table(),
+            ),
+            (Some(Section::Hits), "Hits", self.hit_table()),
+            (
+                Some(Section::SlowReaders),
+                "Slow readers",
+                self.slow_reader_table(),
+            ),
+            (Some(Section::WarmTag), "A warm tag", self.warm_tag_table()),
+            (Some(Section::Rows), "A large store", self.rows_table()),
+            (None, "Memory", self.memory_table()),
         ];
-        let sections = sections.map(|(title, table)| format!("### {title}\n\n{table}"));
-        format!("{quick}{}", sections.join("\n"))
+        for (section, title, table) in tables {
+            if section.is_none_or(|section| self.figures.has(section)) {
+                write!(text, "\n### {title}\n\n{table}").expect("writing to a string");
+            }
+        }
+        text
     }
 
     fn machine_table(&self) -> String {
@@ -89,7 +108,7 @@ impl Report {
     }
 
     fn cold_table(&self) -> String {
-        let rows = self.cold.iter().map(|cold| {
+        let rows = self.figures.cold.iter().map(|cold| {
             let direct = figure(cold.seconds.median(DIRECT), " s");
             let ratio = |mirror| figure(cold.seconds.ratio(mirror, DIRECT), "×");
             row(cold.setting.name, direct, ratio)
@@ -98,7 +117,7 @@ impl Report {
     }
 
     fn first_byte_table(&self) -> String {
-        let rows = self.cold.iter().map(|cold| {
+        let rows = self.figures.cold.iter().map(|cold| {
             let direct = figure(cold.first_byte_ms.median(DIRECT), " ms");
             let later = |mirror| signed(cold.first_byte_ms.difference(mirror, DIRECT), " ms");
             row(cold.setting.name, direct, later)
@@ -107,25 +126,31 @@ impl Report {
     }
 
     fn crowd_table(&self) -> String {
-        let Crowd { seconds, downloads } = &self.crowd;
-        let slowest = row(
-            "slowest client ÷ one direct pull",
-            figure(seconds.median(DIRECT), " s"),
-            |mirror| figure(seconds.ratio(mirror, DIRECT), "×"),
-        );
-        let downloads = row(
-            "bytes from the remote ÷ bytes of the blob",
-            figure(downloads.median(DIRECT), "×"),
-            |mirror| figure(downloads.median(mirror), "×"),
-        );
-        table(
-            &mirror_header("what", "direct, one client"),
-            [slowest, downloads],
-        )
+        let rows = self.figures.crowds.iter().flat_map(|crowd| {
+            let (seconds, waits) = (&crowd.seconds, &crowd.first_byte_ms);
+            let name = |what| format!("{}: {what}", crowd.setting.name);
+            let slowest = row(
+                &name("slowest ÷ one direct pull"),
+                figure(seconds.median(DIRECT), " s"),
+                |mirror| figure(seconds.ratio(mirror, DIRECT), "×"),
+            );
+            let first_byte = row(
+                &name("median first byte"),
+                figure(waits.median(DIRECT), " ms"),
+                |mirror| figure(waits.median(mirror), " ms"),
+            );
+            let downloads = row(
+                &name("bytes from the remote ÷ bytes of the blob"),
+                figure(crowd.downloads.median(DIRECT), "×"),
+                |mirror| figure(crowd.downloads.median(mirror), "×"),
+            );
+            [slowest, first_byte, downloads]
+        });
+        table(&mirror_header("what", "direct, one client"), rows)
     }
 
     fn hit_table(&self) -> String {
-        let rows = self.hits.iter().map(|hits| {
+        let rows = self.figures.hits.iter().map(|hits| {
             let nginx = hits
                 .rate
                 .median(NGINX)
@@ -137,25 +162,81 @@ impl Report {
         table(&mirror_header("object", NGINX), rows)
     }
 
+    fn slow_reader_table(&self) -> String {
+        let measured = &self.figures.slow_readers;
+        let rows = [
+            peers("peak memory", |mirror| {
+                figure(measured.peak_mib.median(mirror), " MiB")
+            }),
+            peers("received ÷ wanted", |mirror| {
+                figure(measured.pace.median(mirror), "×")
+            }),
+        ];
+        table(&peers_header("what"), rows)
+    }
+
+    fn warm_tag_table(&self) -> String {
+        let what = format!("requests to the remote in {} pulls", warm_tag::PULLS);
+        let requests = &self.figures.warm_tag;
+        let row = peers(&what, |mirror| figure(requests.median(mirror), ""));
+        table(&peers_header("what"), [row])
+    }
+
+    fn rows_table(&self) -> String {
+        let rows = &self.figures.rows;
+        let line = |what: String, value| vec![what, value];
+        let lines = [
+            line(
+                "start, empty store".to_owned(),
+                figure(rows.start_seconds.median(rows::EMPTY), " s"),
+            ),
+            line(
+                format!("start, {} rows of blobs", rows.count),
+                figure(rows.start_seconds.median(rows::FULL), " s"),
+            ),
+            line(
+                "p99 of a cached manifest".to_owned(),
+                figure(rows.p99_ms.median(rows::QUIET), " ms"),
+            ),
+            line(
+                format!("the same while {} rows are evicted", rows.evicted),
+                figure(rows.p99_ms.median(rows::EVICTING), " ms"),
+            ),
+            line(
+                "evicting them".to_owned(),
+                figure(rows.eviction_seconds, " s"),
+            ),
+        ];
+        table(&["what", "entrepot"], lines)
+    }
+
     fn memory_table(&self) -> String {
+        let phases = [cold::PHASE, crowd::PHASE, hits::PHASE, slow_readers::PHASE];
         let names = [NGINX].into_iter().chain(Mirror::ALL.map(Mirror::name));
         let rows = names.map(|name| {
-            let mut row = vec![name.to_owned(), figure(self.idle.median(name), " MiB")];
-            let phases = [cold::PHASE, crowd::PHASE, hits::PHASE];
-            row.extend(phases.map(|phase| figure(self.memory.peak_mib(name, phase), " MiB")));
-            row
+            let idle = figure(self.figures.idle.median(name), " MiB");
+            let peaks = phases.map(|phase| figure(self.memory.peak_mib(name, phase), " MiB"));
+            [name.to_owned(), idle].into_iter().chain(peaks).collect()
         });
-        table(
-            &[
-                "server",
-                "idle",
-                "peak, cold pulls",
-                "peak, crowd",
-                "peak, hits",
-            ],
-            rows,
-        )
+        let header = phases.map(|phase| format!("peak, {phase}"));
+        let header = ["server", "idle"]
+            .into_iter()
+            .chain(header.iter().map(String::as_str));
+        table(&header.collect::<Vec<_>>(), rows)
     }
+}
+
+/// Without a reference.
+fn peers_header(what: &str) -> Vec<&str> {
+    [what]
+        .into_iter()
+        .chain(Mirror::ALL.map(Mirror::name))
+        .collect()
+}
+
+fn peers(name: &str, of: impl Fn(&'static str) -> String) -> Vec<String> {
+    let mirrors = Mirror::ALL.map(|mirror| of(mirror.name()));
+    [name.to_owned()].into_iter().chain(mirrors).collect()
 }
 
 fn mirror_header<'a>(what: &'a str, reference: &'a str) -> Vec<&'a str> {
@@ -203,7 +284,7 @@ fn missing() -> String {
 /// Three figures: more would be noise.
 fn rounded(value: f64) -> String {
     match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
+        size if size == 0.0 || size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 0.1 => format!("{value:.2}"),
         _ => format!("{value:.3}"),

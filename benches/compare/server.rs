@@ -28,7 +28,15 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) daemon: Daemon,
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+impl Server {
+    /// Ends it, and leaves what it stored.
+    pub(crate) fn stop(self) -> TempDir {
+        drop(self.daemon);
+        self.folder
+    }
 }
 
 impl Mirror {
@@ -52,24 +60,28 @@ impl Mirror {
 
     /// Starts it with an empty store, as a mirror of `remote`.
     pub(crate) fn start(self, bench: &Bench, remote: SocketAddr) -> Result<Server> {
-        let folder = bench.new_folder()?;
+        self.start_in(bench.new_folder()?, bench, remote)
+    }
+
+    /// Starts it with what is in the folder.
+    pub(crate) fn start_in(
+        self,
+        folder: TempDir,
+        bench: &Bench,
+        remote: SocketAddr,
+    ) -> Result<Server> {
         let program = self.program(&bench.tools);
-        let (address, daemon) = match self {
-            Self::Entrepot => start_entrepot(program, folder.path(), remote),
-            Self::Distribution => {
-                let config = include_str!("config/distribution.yml");
-                start_registry(program, folder.path(), config, Some(remote))
-            }
-            Self::DockerRegistry => {
-                let config = include_str!("config/docker-registry.yml");
-                start_registry(program, folder.path(), config, Some(remote))
-            }
-        }?;
+        let config = match self {
+            Self::Entrepot => return start_entrepot(folder, bench, remote, &|_| Vec::new()),
+            Self::Distribution => include_str!("config/distribution.yml"),
+            Self::DockerRegistry => include_str!("config/docker-registry.yml"),
+        };
+        let (address, daemon) = start_registry(program, folder.path(), config, Some(remote))?;
         Ok(Server {
             name: self.name(),
             address,
             daemon,
-            _folder: folder,
+            folder,
         })
     }
 }
@@ -104,18 +116,33 @@ pub(crate) fn start_registry(
     Ok((address, daemon))
 }
 
-fn start_entrepot(
-    program: &Path,
-    folder: &Path,
+/// Starts Entrepot with what is in the folder, and with further settings for its address, as
+/// variables of the environment.
+pub(crate) fn start_entrepot(
+    folder: TempDir,
+    bench: &Bench,
     remote: SocketAddr,
-) -> Result<(SocketAddr, Daemon)> {
+    settings: &dyn Fn(SocketAddr) -> Vec<(String, String)>,
+) -> Result<Server> {
     let address = free_address()?;
     let config = include_str!("config/entrepot.toml");
-    let config = write_config(folder, "entrepot.toml", config, address, Some(remote))?;
-    let mut serve = command(program, folder);
+    let config = write_config(
+        folder.path(),
+        "entrepot.toml",
+        config,
+        address,
+        Some(remote),
+    )?;
+    let mut serve = command(&bench.tools.entrepot, folder.path());
     serve.arg("serve").arg("--config").arg(config);
-    let daemon = Daemon::start(&mut serve, &folder.join("log"), address, BASE_PATH)?;
-    Ok((address, daemon))
+    serve.envs(settings(address));
+    let daemon = Daemon::start(&mut serve, &folder.path().join("log"), address, BASE_PATH)?;
+    Ok(Server {
+        name: Mirror::Entrepot.name(),
+        address,
+        daemon,
+        folder,
+    })
 }
 
 /// Starts nginx with `files`, each a path of a request and the bytes to answer it with.
@@ -143,7 +170,7 @@ pub(crate) fn start_nginx(bench: &Bench, files: &[(&str, &[u8])]) -> Result<Serv
         name: NGINX,
         address,
         daemon,
-        _folder: folder,
+        folder,
     })
 }
 

@@ -46,6 +46,13 @@ pub(crate) fn command(program: &Path, home: &Path) -> Command {
     command
 }
 
+/// Waits for what is only there for programs with a runtime.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().context("make a runtime")?;
+    Ok(runtime.block_on(work))
+}
+
 /// The binary that cargo built beside this benchmark, or the one that `ENTREPOT_BIN` names.
 fn entrepot() -> Result<PathBuf> {
     let path = std::env::var_os("ENTREPOT_BIN").map_or_else(

@@ -126,15 +126,19 @@ fn store(parts: &Parts) -> StoreStatus {
     let mut projects: Vec<_> = projects
         .map(|(project, standing)| ProjectBudget {
             project,
-            used_bytes: standing.used,
+            used_bytes: standing.used(),
             max_bytes: standing.limit,
         })
         .collect();
     projects.sort_unstable_by(|one, other| one.project.cmp(&other.project));
     StoreStatus {
-        kind: "local".to_owned(),
+        kind: if parts.storage.objects.is_some() {
+            "objects".to_owned()
+        } else {
+            "local".to_owned()
+        },
         path: parts.storage.path.display().to_string(),
-        used_bytes: space.standing().used,
+        used_bytes: space.standing().used(),
         max_bytes: parts.storage.max_bytes,
         projects,
     }

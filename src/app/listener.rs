@@ -33,6 +33,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// From a connection to its first request, and of the headers of each.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_HEADER_BYTES: u32 = 64 << 10;
+/// Of an HTTP/1.1 connection: the longest head of a request; and the next piece of an answer is read when less than this
+/// is left of the one before, so that a slow client mostly costs one read of a blob and not two.
+const MAX_BUFFER_BYTES: usize = 64 << 10;
 const MAX_STREAMS: u32 = 250;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -195,7 +198,8 @@ fn http() -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_BUFFER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())

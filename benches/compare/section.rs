@@ -1,0 +1,97 @@
+//! The parts of a run, and what they gave.
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::Bench;
+use crate::cold::{self, Cold};
+use crate::crowd::{self, Crowd};
+use crate::hits::{self, Hits};
+use crate::idle;
+use crate::rows::{self, Rows};
+use crate::samples::Samples;
+use crate::slow_readers::{self, SlowReaders};
+use crate::warm_tag;
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Section {
+    Idle,
+    Cold,
+    Crowd,
+    Hits,
+    SlowReaders,
+    WarmTag,
+    Rows,
+}
+
+/// What was measured. Of a section that did not run there are no samples.
+pub(crate) struct Figures {
+    pub(crate) sections: Vec<Section>,
+    pub(crate) idle: Samples,
+    pub(crate) cold: Vec<Cold>,
+    pub(crate) crowds: Vec<Crowd>,
+    pub(crate) hits: Vec<Hits>,
+    pub(crate) slow_readers: SlowReaders,
+    /// Requests to the remote.
+    pub(crate) warm_tag: Samples,
+    pub(crate) rows: Rows,
+}
+
+impl Section {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Idle,
+        Self::Cold,
+        Self::Crowd,
+        Self::Hits,
+        Self::SlowReaders,
+        Self::WarmTag,
+        Self::Rows,
+    ];
+}
+
+impl Figures {
+    /// Runs these sections, in the order of [`Section::ALL`].
+    pub(crate) fn measure(bench: &mut Bench, sections: Vec<Section>) -> Result<Self> {
+        let mut figures = Self {
+            idle: Samples::default(),
+            cold: cold::to_measure(&bench.plan),
+            crowds: crowd::to_measure(),
+            hits: Vec::new(),
+            slow_readers: SlowReaders::default(),
+            warm_tag: Samples::default(),
+            rows: Rows::default(),
+            sections,
+        };
+        for section in Section::ALL {
+            if figures.has(section) {
+                figures.run(bench, section)?;
+            }
+        }
+        Ok(figures)
+    }
+
+    pub(crate) fn has(&self, section: Section) -> bool {
+        self.sections.contains(&section)
+    }
+
+    fn run(&mut self, bench: &mut Bench, section: Section) -> Result<()> {
+        match section {
+            Section::Idle => self.idle = idle::measure(bench)?,
+            Section::Cold => {
+                for cold in &mut self.cold {
+                    cold::measure(bench, cold)?;
+                }
+            }
+            Section::Crowd => {
+                for crowd in &mut self.crowds {
+                    crowd::measure(bench, crowd)?;
+                }
+            }
+            Section::Hits => self.hits = hits::measure(bench)?,
+            Section::SlowReaders => self.slow_readers = slow_readers::measure(bench)?,
+            Section::WarmTag => self.warm_tag = warm_tag::measure(bench)?,
+            Section::Rows => self.rows = rows::measure(bench)?,
+        }
+        Ok(())
+    }
+}

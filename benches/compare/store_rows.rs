@@ -1,0 +1,136 @@
+//! Writes the rows of very many images into the database of an Entrepot that is not running.
+//!
+//! An image is ten rows of blobs: a manifest, and nine blobs that it names and nobody else has. The
+//! digests are made up. Those that are to be evicted first were used longest ago and have files.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+use crate::tools::block_on;
+
+const ROWS_OF_IMAGE: usize = 10;
+/// Of each blob that is to go. Eviction frees a twentieth of the budget, so the others are as small
+/// as makes all of those a twentieth.
+const EVICTED_BYTES: usize = 4096;
+const TWENTIETH: usize = 20;
+
+pub(crate) struct StoreRows {
+    /// Of the server's data.
+    pub(crate) folder: PathBuf,
+    /// About so many rows of blobs.
+    pub(crate) rows: usize,
+    /// How many of them are to go.
+    pub(crate) evicted: usize,
+}
+
+/// What is there now.
+pub(crate) struct Made {
+    pub(crate) rows: u64,
+    /// What all rows say of sizes.
+    pub(crate) bytes: u64,
+    /// The file that goes last of those that are to go.
+    pub(crate) last_file: PathBuf,
+}
+
+/// $1 rows, of which the first $2 have $3 bytes, the others $4. Multiplied by an odd number, the
+/// first 32 bits are spread and all different.
+const NUMBERS: &str = "CREATE TEMP TABLE n AS \
+     WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < $1 - 1) \
+     SELECT i, i / 10 AS image, i % 10 AS place, \
+     printf('sha256:%08x%056x', (i * 2654435761) & 4294967295, i) AS digest, \
+     CASE WHEN i < $2 THEN $3 ELSE $4 END AS size_bytes FROM n ORDER BY digest";
+
+/// In the order of the keys where that makes it quicker. Times are of 2023.
+const ROWS: [&str; 7] = [
+    "CREATE TEMP TABLE manifest_of AS SELECT image, digest FROM n WHERE place = 0 ORDER BY image",
+    "INSERT INTO repository (id, name, project, has_content) \
+     SELECT DISTINCT 1000000 + image / 100, printf('origin/filler/r%05d', image / 100), 'origin', TRUE FROM n",
+    "INSERT INTO blob (digest, size_bytes, created_at) SELECT digest, size_bytes, 1700000000000 FROM n",
+    "INSERT INTO link (repository_id, digest, touched_at) \
+     SELECT 1000000 + image / 100, digest, NULL FROM n WHERE place > 0 ORDER BY 1, 2",
+    "INSERT INTO manifest (repository_id, digest, media_type, size_bytes, created_at, used_at) \
+     SELECT 1000000 + image / 100, digest, 'application/vnd.oci.image.manifest.v1+json', size_bytes, \
+     1700000000000, 1700000000000 + image FROM n WHERE place = 0 ORDER BY 1, 2",
+    "INSERT INTO reference (repository_id, child, kind, parent, media_type, size_bytes) \
+     SELECT 1000000 + n.image / 100, n.digest, 'blob', manifest_of.digest, \
+     'application/vnd.oci.image.layer.v1.tar', n.size_bytes \
+     FROM n CROSS JOIN manifest_of ON manifest_of.rowid = n.image + 1 WHERE n.place > 0 ORDER BY 1, 2",
+    "INSERT INTO tag (repository_id, name, digest, media_type, size_bytes, checked_at) \
+     SELECT 1000000 + image / 100, printf('v%02d', image % 100), digest, \
+     'application/vnd.oci.image.manifest.v1+json', size_bytes, 1700000000000 FROM n WHERE place = 0 ORDER BY 1, 2",
+];
+
+impl StoreRows {
+    pub(crate) fn make(&self) -> Result<Made> {
+        let images = self.evicted / ROWS_OF_IMAGE;
+        for number in 0..images * ROWS_OF_IMAGE {
+            let file = self.file(number);
+            let parent = file.parent().context("a file has a folder")?;
+            std::fs::create_dir_all(parent).context("make a folder for blobs")?;
+            std::fs::write(&file, vec![0; EVICTED_BYTES]).context("write a blob")?;
+        }
+        let (rows, bytes) = block_on(self.insert())?.context("make rows")?;
+        rustix::fs::sync();
+        Ok(Made {
+            rows: rows.try_into()?,
+            bytes: bytes.try_into()?,
+            last_file: self.file(images * ROWS_OF_IMAGE - 1),
+        })
+    }
+
+    /// Rows of blobs.
+    pub(crate) fn count(&self) -> Result<u64> {
+        let (rows, _) =
+            block_on(async { totals(&mut self.open().await?).await })?.context("count")?;
+        Ok(rows.try_into()?)
+    }
+
+    async fn insert(&self) -> sqlx::Result<(i64, i64)> {
+        let (rows, evicted) = (self.rows, self.evicted);
+        let others = (evicted * EVICTED_BYTES * (TWENTIETH - 1)).div_ceil(rows - evicted);
+        let mut connection = self.open().await?;
+        let mut transaction = connection.begin().await?;
+        let mut numbers = sqlx::query(NUMBERS);
+        for number in [rows, evicted, EVICTED_BYTES, others] {
+            numbers = numbers.bind(i64::try_from(number).expect("a small number"));
+        }
+        numbers.execute(&mut *transaction).await?;
+        for statement in ROWS {
+            sqlx::query(statement).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        let totals = totals(&mut connection).await?;
+        connection.close().await?;
+        Ok(totals)
+    }
+
+    /// Opens the database for quick work that need not outlive a crash.
+    async fn open(&self) -> sqlx::Result<SqliteConnection> {
+        SqliteConnectOptions::new()
+            .filename(self.folder.join("entrepot.db"))
+            .journal_mode(SqliteJournalMode::Off)
+            .synchronous(SqliteSynchronous::Off)
+            .foreign_keys(false)
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", "-200000")
+            .connect()
+            .await
+    }
+
+    /// As the server names them.
+    fn file(&self, number: usize) -> PathBuf {
+        let spread = (number as u64).wrapping_mul(2_654_435_761) & 0xffff_ffff;
+        let hex = format!("{spread:08x}{number:056x}");
+        self.folder.join("blobs/sha256").join(&hex[..2]).join(hex)
+    }
+}
+
+/// Rows of blobs, and what they say of their sizes.
+async fn totals(connection: &mut SqliteConnection) -> sqlx::Result<(i64, i64)> {
+    sqlx::query_as("SELECT COUNT(*), SUM(size_bytes) FROM blob")
+        .fetch_one(connection)
+        .await
+}
