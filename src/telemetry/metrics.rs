@@ -17,14 +17,17 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::totals::{Counters, Totals};
+use super::{
+    totals::{Counters, Totals},
+    uploads::Uploads,
+};
 
 /// The content type of [`Metrics::encode`].
 pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All metrics of the process; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Metrics(Arc<Families>);
+pub struct Metrics(pub(super) Arc<Families>);
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -69,11 +72,6 @@ struct ProjectLabels {
     project: String,
 }
 
-#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct UploadLabels {
-    outcome: &'static str,
-}
-
 /// From a page-cache hit to a remote that nearly timed out.
 #[derive(Debug, Clone, Default)]
 struct Seconds;
@@ -86,7 +84,7 @@ impl MetricConstructor<Histogram> for Seconds {
     }
 }
 
-struct Families {
+pub(super) struct Families {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     http_requests: Family<HttpLabels, Counter>,
@@ -100,8 +98,7 @@ struct Families {
     remote_healthy: Family<UrlLabels, Gauge>,
     client_bytes: Family<ProjectLabels, Counter>,
     fills_running: Gauge,
-    uploads: Family<UploadLabels, Counter>,
-    uploaded_bytes: Counter,
+    pub(super) uploads: Uploads,
     totals: Counters,
 }
 
@@ -121,8 +118,7 @@ impl Default for Families {
             remote_healthy: Family::default(),
             client_bytes: Family::default(),
             fills_running: Gauge::default(),
-            uploads: Family::default(),
-            uploaded_bytes: Counter::default(),
+            uploads: Uploads::default(),
             totals: Counters::default(),
         };
         families.register();
@@ -194,16 +190,7 @@ impl Families {
             "Downloads from remotes that are running",
             self.fills_running.clone(),
         );
-        registry.register(
-            "uploads",
-            "Uploads of content into object storage that ended",
-            self.uploads.clone(),
-        );
-        registry.register(
-            "uploaded_bytes",
-            "Bytes of content that is in object storage by uploads",
-            self.uploaded_bytes.clone(),
-        );
+        self.uploads.register(registry);
         registry.register(
             "build",
             "The version that runs",
@@ -225,14 +212,6 @@ impl Metrics {
                 outcome,
             })
             .inc();
-    }
-
-    /// `entrepot_uploads_total{outcome}` and `entrepot_uploaded_bytes_total`: outcome is done, late (nobody needs it any
-    /// more) or failed.
-    pub fn upload(&self, outcome: &'static str, bytes: u64) {
-        let labels = UploadLabels { outcome };
-        self.0.uploads.get_or_create(&labels).inc();
-        self.0.uploaded_bytes.inc_by(bytes);
     }
 
     /// `entrepot_http_requests_total{route,method,status}` and `entrepot_http_seconds{route}` (to the headers).

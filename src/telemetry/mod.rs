@@ -3,6 +3,7 @@
 pub mod log;
 pub mod metrics;
 pub mod totals;
+mod uploads;
 
 pub use log::{LogError, LogFormat};
 pub use metrics::Metrics;

@@ -6,7 +6,7 @@ use crate::{
     fill::{KIB, MIB},
     harness::{
         Bucket, FakeRegistry, Image, ImageBuilder, Line, On, Trouble, drain_sha256, get, head,
-        sha256,
+        random_bytes, sha256,
     },
     server::{Setup, TestServer},
 };
@@ -66,15 +66,7 @@ impl Scene {
 
     /// Waits until so many uploads are done.
     async fn uploaded(&self, count: usize) {
-        let line = format!("entrepot_uploads_total{{outcome=\"done\"}} {count}");
-        let uploaded =
-            async { while !self.server.metrics().await.lines().any(|has| has == line) {} };
-        let in_time = tokio::time::timeout(std::time::Duration::from_mins(1), uploaded).await;
-        assert!(
-            in_time.is_ok(),
-            "no {line}: {}",
-            self.server.metrics().await
-        );
+        uploaded(&self.server, count).await;
     }
 
     /// As on a new machine: nothing is on the local disk.
@@ -87,6 +79,14 @@ impl Scene {
     fn local(&self) -> std::path::PathBuf {
         self.server.folder.path().join("data/blobs")
     }
+}
+
+/// Waits until so many uploads are done.
+async fn uploaded(server: &TestServer, count: usize) {
+    let line = format!("entrepot_uploads_total{{outcome=\"done\"}} {count}");
+    let uploaded = async { while !server.metrics().await.lines().any(|has| has == line) {} };
+    let in_time = tokio::time::timeout(std::time::Duration::from_mins(1), uploaded).await;
+    assert!(in_time.is_ok(), "no {line}: {}", server.metrics().await);
 }
 
 fn local_bytes(folder: &Path) -> u64 {
@@ -135,6 +135,38 @@ async fn what_is_only_in_the_bucket_comes_from_there() {
     scene.server.settled().await;
     scene.line.set(Trouble::Refused);
     scene.assert_pulls().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_the_bucket_has_something_gives_nobody_a_right_to_it() {
+    let (ours, theirs) = (FakeRegistry::start().await, FakeRegistry::start().await);
+    let digest = ours.put_blob("app", random_bytes(5, MIB));
+    let bucket = Bucket::new();
+    let setup = Setup::empty().mirror("ours", &ours, "");
+    let mut server = setup
+        .mirror("theirs", &theirs, "")
+        .bucket(bucket)
+        .start()
+        .await;
+    let mine = drain_sha256(&server.blob_url("ours/app", &digest)).await;
+    assert!(mine.complete);
+    uploaded(&server, 1).await;
+    server.stop().await;
+    std::fs::remove_dir_all(server.folder.path().join("data/blobs")).expect("blobs are here");
+    server.start_again().await;
+    for url in [
+        server.blob_url("theirs/app", &digest),
+        server.blob_url("ours/other", &digest),
+    ] {
+        assert_eq!(head(&url).await.status, 404, "{url}");
+        assert_eq!(get(&url).await.status, 404, "{url}");
+    }
+    theirs.put_blob("app", random_bytes(5, MIB));
+    theirs.forget_requests();
+    let answer = get(&server.blob_url("theirs/app", &digest)).await;
+    assert_eq!(answer.status, 200);
+    // Its own remote was asked whether it has it, and for no byte of it.
+    assert_eq!(theirs.count(On::blob().get()), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
