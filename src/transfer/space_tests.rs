@@ -10,8 +10,7 @@ async fn space(limits: Limits) -> (tempfile::TempDir, Space) {
 }
 
 fn used(space: &Space) -> u64 {
-    let standing = space.standing();
-    standing.cached + standing.left + standing.reserved
+    space.standing().used()
 }
 
 fn budget(max_bytes: u64) -> Limits {
