@@ -15,7 +15,7 @@
 //! `fetch_all` is for what the statement itself bounds (LIMIT), `any` for a search that may end early. A row that every
 //! hit asks for gets a cache in `changes.rs`.
 //!
-//! A write is a type that holds owned values and implements [`Operation`](operation::Operation), and a method of
+//! A write is a type that holds owned values and implements `Operation`, and a method of
 //! [`Meta`] that gives it to `self.write(…)`. Its `execute` runs inside the writer's transaction, with statements run on
 //! `connection`; what it returns is what the caller gets, after the commit. Functions that several operations share take
 //! `connection` (and `changes`) too.

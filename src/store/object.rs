@@ -11,7 +11,7 @@
 //!     upload, to be remembered
 //! ```
 //!
-//! Every wait has an end: those on the network in [`http`], those of a reader for the first byte here.
+//! Every wait has an end: those on the network in `http`, those of a reader for the first byte here.
 
 mod backend;
 mod error;

@@ -53,5 +53,6 @@ mod server;
 mod sharing;
 mod shutdown;
 mod small_disk;
+mod soak;
 mod start;
 mod visibility;

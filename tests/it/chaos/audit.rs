@@ -105,7 +105,9 @@ async fn compare(data: &Path) {
         assert!(is_told_of, "no row tells of {digest}");
     }
     for (digest, size) in &rows {
-        let length = files.get(digest).map(|bytes| bytes.len() as i64);
+        let length = files
+            .get(digest)
+            .map(|bytes| i64::try_from(bytes.len()).expect("test files are small"));
         assert_eq!(length, Some(*size), "the file of {digest}");
     }
 }

@@ -85,7 +85,7 @@ impl<'w> Visitor<'w> {
         let Some(answer) = self.ask(Method::GET, url, &[]).await else {
             return Err(format!("no answer from {url}"));
         };
-        if !self.is_content(url, &answer) {
+        if !Self::is_content(url, &answer) {
             return Err(format!("{} {:?} from {url}", answer.status, answer.body));
         }
         if !answer.complete {
@@ -146,7 +146,7 @@ impl<'w> Visitor<'w> {
         };
         // Of a blob that no manifest has named yet only the remote knows the length, and may lie.
         let is_beyond = answer.status == 416 && self.world.is_in_trouble();
-        if is_beyond || !self.is_content(&url, &answer) || !answer.complete {
+        if is_beyond || !Self::is_content(&url, &answer) || !answer.complete {
             return;
         }
         // All of it is the way out where the remote gives no length.
@@ -210,7 +210,7 @@ impl<'w> Visitor<'w> {
     }
 
     /// Content, or an error of the kinds that are allowed, with a reason.
-    fn is_content(&self, url: &str, answer: &Answer) -> bool {
+    fn is_content(url: &str, answer: &Answer) -> bool {
         match answer.status {
             200 | 206 => true,
             502..=504 => {

@@ -40,6 +40,10 @@ pub(super) enum Room {
 
 /// What a world is like.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be with any of the others"
+)]
 pub(super) struct Plan {
     pub(super) room: Room,
     /// The remote sends wrong bytes, too.
