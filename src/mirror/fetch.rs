@@ -216,7 +216,10 @@ impl Mirror {
                 tracing::warn!(repository = %repository.name, %digest, "there is no room for a manifest; it is passed on");
                 return Ok(false);
             };
-            self.commit(repository, content, tag).await?;
+            if let Err(error) = self.commit(repository, content, tag).await {
+                put.take_back().await;
+                return Err(error);
+            }
             put.settle().await;
             Ok(true)
         };

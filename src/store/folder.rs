@@ -25,7 +25,7 @@ use super::{
 use crate::oci::{Algorithm, Digest};
 
 /// Enough to write the rows of many evictions.
-const RESERVE_BYTES: usize = 2 * 1024 * 1024;
+const RESERVE_BYTES: u64 = 2 * 1024 * 1024;
 
 pub(super) struct Folder {
     root: PathBuf,
@@ -201,21 +201,24 @@ impl Folder {
         }
     }
 
-    /// Bytes that the file system has left for us.
+    /// Bytes that the file system has left for content: what is to be set aside, and is not, is not for content.
     pub(super) fn free(&self) -> Result<u64, StoreError> {
         let stat = rustix::fs::statvfs(&self.root)
             .map_err(|e| StoreError::io("look at", &self.root, e.into()))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let set_aside = self.allocated(&paths::reserve())?;
+        Ok(free.saturating_sub(RESERVE_BYTES.saturating_sub(set_aside)))
     }
 
     /// Sets room aside, if it is not already.
     pub(super) fn keep_reserve(&self) -> Result<(), StoreError> {
+        // One that is smaller was left by a process that was killed while it wrote.
+        if self.allocated(&paths::reserve())? >= RESERVE_BYTES {
+            return Ok(());
+        }
         let path = self.path(&paths::reserve());
-        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-            file => file.map_err(|e| StoreError::io("create", &path, e))?,
-        };
-        let zeros = vec![0; RESERVE_BYTES];
+        let file = File::create(&path).map_err(|e| StoreError::io("create", &path, e))?;
+        let zeros = vec![0; usize::try_from(RESERVE_BYTES).expect("two MiB")];
         file.write_all_at(&zeros, 0).map_err(|error| {
             // Half of it is of no use.
             let _ = fs::remove_file(&path);

@@ -286,7 +286,7 @@ impl Store {
         blocking(move || store.folder.blobs(algorithm, first)).await
     }
 
-    /// Bytes that the file system has left for us.
+    /// Bytes that the file system has left for content.
     pub async fn free_bytes(&self) -> Result<u64, StoreError> {
         let store = self.clone();
         blocking(move || store.folder.free()).await

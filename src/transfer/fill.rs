@@ -268,7 +268,8 @@ impl Leader {
         let request = &self.request;
         if let Err(error) = finished {
             tracing::error!(digest = %request.digest, %error, "cannot write the rows of a blob that was fetched");
-            return;
+            let (fills, room) = (&self.permit.fills, self.room.take());
+            return fills.take_back(&request.digest, placed, room).await;
         }
         placed.settle().await;
         if let Some(tier) = self.permit.fills.tier() {

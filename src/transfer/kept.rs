@@ -8,7 +8,7 @@ use crate::{
     store::{Placed, StoreError},
 };
 
-/// Content that is in place while its rows are being written. Dropped without [`settle`](Kept::settle), it goes again.
+/// Content that is in place while its rows are being written.
 #[must_use = "the content is not settled before its rows are written"]
 pub struct Kept {
     fills: Fills,
@@ -25,6 +25,13 @@ impl Kept {
             tier.arrived(&self.digest, blob.len()).await;
         }
         self.room.keep(blob.len());
+    }
+
+    /// The rows could not be written: the content goes again.
+    pub async fn take_back(self) {
+        self.fills
+            .take_back(&self.digest, self.placed, Some(self.room))
+            .await;
     }
 }
 

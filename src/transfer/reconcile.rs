@@ -3,11 +3,11 @@
 //! The one place that deletes the file of a blob because no row tells of it: under the store's claim, which a fill, a put
 //! and an adoption hold until their rows are written.
 
-use super::Fills;
+use super::{Fills, space::Reservation};
 use crate::{
     meta::MetaError,
     oci::{Digest, Name},
-    store::StoreError,
+    store::{Placed, StoreError},
 };
 
 /// What it took to make rows and file agree.
@@ -78,5 +78,27 @@ impl Fills {
         };
         store.settle(&claim).await?;
         Ok(reconciled)
+    }
+
+    /// The rows of what is in place could not be written: its file goes again, and with it its room. Who reads it goes on.
+    pub(super) async fn take_back(
+        &self,
+        digest: &Digest,
+        placed: Placed,
+        room: Option<Reservation>,
+    ) {
+        let len = placed.blob().len();
+        // With it goes the claim.
+        drop(placed);
+        let reconciled = self.reconcile(digest).await;
+        if let Err(error) = &reconciled {
+            // The mark stays: it is looked into later.
+            tracing::warn!(%digest, %error, "cannot make rows and file agree");
+        }
+        match room {
+            Some(room) if matches!(reconciled, Ok(Reconciled::FileDeleted)) => room.discard(),
+            Some(room) => room.keep(len),
+            None => {}
+        }
     }
 }

@@ -251,3 +251,32 @@ async fn an_image_that_waits_for_a_blob_is_not_evicted() {
     hold.release();
     assert!(client.await.expect("a client ends").complete);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_rows_because_they_cannot_be_written_goes_again() {
+    let scene = Scene::new("", "").await;
+    let image = image(1);
+    scene.remote.put_image("app", "v1", &image);
+    scene
+        .run("CREATE TRIGGER full BEFORE INSERT ON blob BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .await;
+    let manifest = get(&scene.server.manifest_url("r/app", "v1")).await;
+    assert_eq!(
+        (manifest.status, manifest.header("x-cache")),
+        (200, "bypass")
+    );
+    for (digest, bytes) in &image.blobs {
+        let answer = get(&scene.server.blob_url("r/app", digest)).await;
+        assert!(answer.complete && answer.body == bytes);
+    }
+    scene.server.settled().await;
+    assert!(!scene.is_stored(&image.root));
+    for digest in image.blobs.keys() {
+        assert!(!scene.is_stored(digest));
+    }
+    let spool = std::fs::read_dir(scene.server.folder.path().join("data/spool"));
+    assert_eq!(spool.expect("a folder").count(), 0);
+    scene.run("DROP TRIGGER full").await;
+    scene.pull("v1", &image).await;
+    assert!(scene.is_whole(&image));
+}

@@ -352,3 +352,28 @@ async fn eviction_works_when_there_is_no_byte_left_to_write_rows() {
     scene.disk.fill_up(0);
     assert_the_oldest_makes_room(&scene, &images).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_leaves_the_room_of_a_reserve_that_was_spent() {
+    let mut scene = Scene::new(24, NO_FLOOR).await;
+    let reserve = scene.disk.data().join("reserve");
+    until("there is a reserve", || {
+        std::fs::metadata(&reserve).is_ok_and(|file| file.len() == 2 * MIB as u64)
+    })
+    .await;
+    // As if the process had been killed while it wrote the reserve anew.
+    scene.server.stop().await;
+    std::fs::write(&reserve, b"").expect("a file");
+    scene.disk.fill_up(7 * MIB);
+    scene.server.start_again().await;
+    until("there is a reserve again", || {
+        std::fs::metadata(&reserve).is_ok_and(|file| file.len() == 2 * MIB as u64)
+    })
+    .await;
+    scene.disk.make_room();
+    std::fs::remove_file(&reserve).expect("a file");
+    scene.disk.fill_up(3 * MIB);
+    let digest = scene.remote.put_blob("app", random_bytes(7, 2 * MIB));
+    let answer = get(&scene.blob(&digest)).await;
+    assert_eq!((answer.status, answer.header("x-cache")), (200, "bypass"));
+}

@@ -90,15 +90,15 @@ fn trouble_on_the_wire(random: &mut StdRng) -> Fault {
     }
 }
 
-/// Other content than the digest says.
+/// Other content than the digest says. (Not without an end: what is passed on of it has none either, until the client
+/// leaves.)
 fn lie(random: &mut StdRng) -> Fault {
     let offset = random.random_range(0..400 * KIB as u64);
-    match random.random_range(0..7) {
+    match random.random_range(0..6) {
         0..=1 => Fault::FlipByteAt(offset),
         2 => Fault::WrongBody(crate::harness::random_bytes(offset, 10 * KIB)),
         3 => Fault::EmptyBody,
         4 => Fault::GarbageJson,
-        5 => Fault::HugeBody(3 * MIB as u64),
-        _ => Fault::EndlessBody,
+        _ => Fault::HugeBody(3 * MIB as u64),
     }
 }

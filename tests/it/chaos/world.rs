@@ -76,10 +76,10 @@ impl Room {
     pub(super) fn tight(random: &mut StdRng) -> Self {
         let mib = 1024 * KIB as u64;
         Self::Tight {
-            disk: random.random_range(12..32),
+            disk: random.random_range(24..40),
             max_bytes: random
                 .random_bool(0.7)
-                .then(|| random.random_range(2 * mib..10 * mib)),
+                .then(|| random.random_range(4 * mib..12 * mib)),
         }
     }
 }
@@ -242,6 +242,12 @@ impl Drop for World {
             return;
         }
         eprintln!("{:?} {:?}", self.plan, self.tally());
+        for remote in &self.remotes {
+            for request in remote.requests().iter().rev().take(60).rev() {
+                eprintln!("REMOTE {request:?}");
+            }
+        }
+        let _ = std::process::Command::new("sh").arg("-c").arg(format!("df -k {0}; ls -la {0} {0}/spool; du -sk {0}/*; cat /proc/mounts | grep tmpfs; ls -laR {0}/..", self.disk.data().display())).status();
         if let Some(process) = self.process.get_mut() {
             let said = process.stderr();
             let lines: Vec<&str> = said.lines().collect();
@@ -281,16 +287,19 @@ async fn remotes(plan: Plan) -> Vec<FakeRegistry> {
 }
 
 fn configuration(plan: Plan, remotes: &[FakeRegistry]) -> Setup {
-    let max_bytes = match plan.room {
+    let room = match plan.room {
+        Room::Plenty => "free_floor = 0".to_owned(),
         Room::Tight {
             max_bytes: Some(bytes),
             ..
-        } => format!("max_bytes = {bytes}\n"),
-        _ => String::new(),
+        } => format!("free_floor = 0\nmax_bytes = {bytes}"),
+        // Without a budget something must be left for rows.
+        Room::Tight {
+            max_bytes: None, ..
+        } => "free_floor = \"6MiB\"".to_owned(),
     };
     let storage = format!(
-        "free_floor = 0\nspool_max_age = \"{SPOOL_MAX_AGE_MS}ms\"\n{max_bytes}\
-         [upkeep]\norphan_grace = \"1s\""
+        "{room}\nspool_max_age = \"{SPOOL_MAX_AGE_MS}ms\"\n[upkeep]\norphan_grace = \"1s\""
     );
     let urls = if plan.two_urls {
         format!("{}\", \"{}", remotes[0].url(), remotes[1].url())

@@ -153,10 +153,10 @@ impl Fault {
             }
             Self::Redirect(url) => swap(reply, Reply::new(307, "").with("Location", url)),
             Self::RedirectLoop => {
-                swap(
-                    reply,
-                    Reply::new(307, "").with("Location", request.path.clone()),
-                );
+                let mut query = url::form_urlencoded::Serializer::new(String::new());
+                query.extend_pairs(&request.query);
+                let location = format!("{}?{}", request.path, query.finish());
+                swap(reply, Reply::new(307, "").with("Location", location));
             }
             Self::HtmlPage => {
                 let page = "<!doctype html><title>Sign in</title><p>Please sign in";
