@@ -1,8 +1,10 @@
-//! Logs and metrics. Layer 0: everybody may call it, it calls nobody.
+//! Logs, metrics and traces. Layer 0: everybody may call it, it calls nobody.
 
 pub mod log;
 pub mod metrics;
 pub mod totals;
+pub mod traces;
 
 pub use log::{LogError, LogFormat};
 pub use metrics::Metrics;
+pub use traces::{Traces, TracesError};
