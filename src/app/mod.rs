@@ -2,12 +2,16 @@
 //!
 //! [`App::build`] opens what must be open, [`App::bind`] takes the addresses, [`Server::run`] serves until it is told to stop.
 
+mod connection;
 mod error;
 mod listener;
 mod middleware;
 mod open_files;
+mod progress;
+mod room;
 mod router;
 mod shutdown;
+mod sniff;
 mod status;
 mod stream;
 mod tls;
@@ -28,6 +32,8 @@ use tracing::info;
 
 use self::{
     listener::{Connections, Listener},
+    middleware::limit::RequestLimit,
+    room::Room,
     tls::Certificates,
     upkeep::Upkeep,
 };
@@ -58,6 +64,7 @@ pub struct App {
     meta: Meta,
     metrics: Metrics,
     certificates: Option<Arc<Certificates>>,
+    limit: RequestLimit,
     /// The admin's, when it was made just now.
     new_password: Option<Secret>,
     started_at: SystemTime,
@@ -136,6 +143,7 @@ impl App {
         info!(projects = config.projects.len(), "mirror is ready");
         Ok(Self {
             gate: Arc::new(Gate::new(&config.access, &config.projects)),
+            limit: RequestLimit::new(config.server.trusted_proxies.clone()),
             config,
             projects,
             mirror,
@@ -167,11 +175,14 @@ impl App {
             Some(certificates) => Some(tls::acceptor(certificates)?),
             None => None,
         };
+        let listeners = 1 + usize::from(mirror_only.is_some());
+        let trusted = &self.config.server.trusted_proxies;
         let listener = |socket, kind| Listener {
             socket,
             tls: tls.clone(),
             router: router::router(&self, parts.clone(), kind),
             connections: connections.clone(),
+            room: Room::new(open_files::allowed(), listeners, trusted.clone()),
         };
         let main = listener(main, v2::Listener::Main);
         let mirror_only = mirror_only.map(|socket| listener(socket, v2::Listener::MirrorOnly));

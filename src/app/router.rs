@@ -7,6 +7,7 @@ use super::{
     middleware::{
         access_log::{AccessLog, log_access},
         catch_panic::catch_panic,
+        limit::limit_requests,
         request_id::assign_request_id,
     },
     status,
@@ -19,8 +20,9 @@ pub(super) fn router(app: &App, parts: v2::Parts, kind: v2::Listener) -> Router 
         app.metrics.clone(),
         app.config.server.trusted_proxies.clone(),
     );
+    let limit = from_fn_with_state(app.limit.clone(), limit_requests);
     let mounts = Router::new()
-        .merge(v2::router(parts, kind))
+        .merge(v2::router(parts, kind).route_layer(limit))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready).with_state(app.meta.clone()));
     let mounts = match kind {

@@ -18,7 +18,7 @@ use tokio::{
 
 const YIELD_EVERY_BYTES: usize = 1 << 20;
 /// As long as container runtimes wait without progress.
-const STALL_TIMEOUT: Duration = Duration::from_mins(5);
+pub(super) const STALL_TIMEOUT: Duration = Duration::from_mins(5);
 
 pub(super) struct ClientStream<S> {
     inner: S,

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     listener::{Connections, Listener},
     middleware::access_log::AccessLog,
+    room::Room,
     router::layered,
     shutdown::end_connections,
     tls::{Certificates, acceptor},
@@ -40,6 +41,7 @@ async fn start(tls: Option<&Arc<Certificates>>) -> Running {
             AccessLog::new(metrics.clone(), Vec::new()),
         ),
         connections: Connections::new(metrics),
+        room: Room::new(1024, 1, Vec::new()),
     };
     let running = Running {
         address: listener.address(),
@@ -105,9 +107,8 @@ async fn one_port_speaks_http_1_and_h2c() {
     );
 }
 
-#[tokio::test]
-async fn https_speaks_http_2_by_alpn() {
-    let folder = tempfile::tempdir().unwrap();
+/// A certificate for `localhost`, and its text.
+fn certificates(folder: &tempfile::TempDir) -> (Arc<Certificates>, String) {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let files = TlsFiles {
         cert: folder.path().join("crt"),
@@ -115,10 +116,20 @@ async fn https_speaks_http_2_by_alpn() {
     };
     std::fs::write(&files.cert, pair.cert.pem()).unwrap();
     std::fs::write(&files.key, pair.signing_key.serialize_pem()).unwrap();
-    let server = start(Some(&Arc::new(Certificates::load(files).unwrap()))).await;
+    (
+        Arc::new(Certificates::load(files).unwrap()),
+        pair.cert.pem(),
+    )
+}
+
+#[tokio::test]
+async fn https_speaks_http_2_by_alpn() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificates, pem) = certificates(&folder);
+    let server = start(Some(&certificates)).await;
     let url = format!("https://localhost:{}/healthz", server.address.port());
     let of = |builder: reqwest::ClientBuilder| {
-        let root = reqwest::Certificate::from_pem(pair.cert.pem().as_bytes()).unwrap();
+        let root = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
         builder
             .tls_certs_only([root])
             .resolve("localhost", server.address)
@@ -196,6 +207,20 @@ async fn a_connection_without_a_request_is_closed() {
         idle.write_all(said).await.unwrap();
         let mut answer = Vec::new();
         // Either end of the stream is fine: some clients are told 408, others are reset.
+        let ended = tokio::time::timeout(Duration::from_secs(60), idle.read_to_end(&mut answer));
+        assert!(ended.await.is_ok(), "{said:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tls_handshake_that_does_not_end_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(Some(&certificates(&folder).0)).await;
+    // Nothing, and the beginning of a record that says it is long.
+    for said in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let mut idle = TcpStream::connect(server.address).await.unwrap();
+        idle.write_all(said).await.unwrap();
+        let mut answer = Vec::new();
         let ended = tokio::time::timeout(Duration::from_secs(60), idle.read_to_end(&mut answer));
         assert!(ended.await.is_ok(), "{said:?}");
     }

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     app::{App, raise_open_files, stop_signal},
+    client,
     config::{self, Config},
-    telemetry,
+    telemetry::{self, Traces},
 };
 
 pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
@@ -21,12 +22,27 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
         config::LogFormat::Text => telemetry::LogFormat::Text,
         config::LogFormat::Json => telemetry::LogFormat::Json,
     };
-    telemetry::log::init(format, &config.log.level)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?
-        .block_on(serve(file, config))
+        .block_on(async {
+            let traces = traces(&config)?;
+            telemetry::log::init(format, &config.log.level, traces.as_ref())?;
+            let served = serve(file, config).await;
+            if let Some(traces) = traces {
+                traces.flush().await;
+            }
+            served
+        })
+}
+
+fn traces(config: &Config) -> Result<Option<Traces>, Failure> {
+    let Some(traces) = &config.traces else {
+        return Ok(None);
+    };
+    let started = Traces::start(&traces.endpoint, &traces.service, client::usual_tls());
+    Ok(Some(started.context("traces cannot be sent")?))
 }
 
 async fn serve(file: &ConfigFile, config: Config) -> Result<(), Failure> {
@@ -36,6 +52,9 @@ async fn serve(file: &ConfigFile, config: Config) -> Result<(), Failure> {
         |path| path.display().to_string(),
     );
     info!(source, "configuration read");
+    if let Some(traces) = &config.traces {
+        info!(endpoint = %traces.endpoint, "traces are sent");
+    }
     for key in &config.without_effect {
         warn!(key, "`{key}` is set and has no effect in this version");
     }

@@ -10,6 +10,7 @@ use reqwest::redirect::Policy;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use url::Url;
 
 use super::{
@@ -21,7 +22,10 @@ use super::{
     health::{self, Health},
     redirect::Trail,
 };
-use crate::{config, telemetry::Metrics};
+use crate::{
+    config,
+    telemetry::{Metrics, traces},
+};
 
 const MAX_IDLE_CONNECTIONS: usize = 32;
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
@@ -208,12 +212,18 @@ impl Endpoint {
                 .headers_mut()
                 .insert(header::AUTHORIZATION, value.clone());
         }
+        let span = traces::remote_span(&wire.remote, kind, method, url.host_str());
+        // Whom a remote redirects to is no part of the trace.
+        if url.origin() == self.url.origin() {
+            traces::inject(&span, request.headers_mut());
+        }
         let sent = Instant::now();
-        let result = self.http.execute(request).await;
+        let result = self.http.execute(request).instrument(span.clone()).await;
         let latency = sent.elapsed();
         let status = result
             .as_ref()
             .map_or(0, |response| response.status().as_u16());
+        traces::end_remote(&span, status);
         wire.metrics
             .remote_request(&wire.remote, kind, static_name(method), status, latency);
         tracing::debug!(

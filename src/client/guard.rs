@@ -98,7 +98,8 @@ pub(super) struct Refused(String);
 pub(super) struct Guard {
     /// Host of the URL itself.
     home: String,
-    /// The nearest address that `home` was seen to have.
+    /// The nearest address that `home` has: its own, or, of a name, among those of the last answer. A name never leads to
+    /// link-local addresses, whatever it resolves to: who may change the name must not open them to redirects.
     home_reach: AtomicU8,
     /// Hosts that the operator named: trusted realms.
     named: HashSet<String>,
@@ -144,8 +145,8 @@ impl Guard {
     fn filter(&self, name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refused> {
         if name == self.home {
             let nearest = found.iter().map(|a| Reach::of(a.ip())).max();
-            let nearest = nearest.unwrap_or(Reach::Public) as u8;
-            self.home_reach.fetch_max(nearest, Ordering::Relaxed);
+            let nearest = nearest.unwrap_or(Reach::Public).min(Reach::Private);
+            self.home_reach.store(nearest as u8, Ordering::Relaxed);
             return Ok(found);
         }
         if self.named.contains(name) || self.proxies.contains(name) {
@@ -260,5 +261,15 @@ mod tests {
         assert!(resolved(&guard, "registry.corp", "10.0.0.7"));
         assert!(resolved(&guard, "cdn.example", "10.0.0.9"));
         assert!(!resolved(&guard, "cdn.example", "169.254.169.254"));
+    }
+
+    #[test]
+    fn what_a_name_opened_closes_with_its_next_addresses() {
+        let guard = guard("https://registry.io/");
+        assert!(resolved(&guard, "registry.io", "169.254.169.254"));
+        assert!(!resolved(&guard, "cdn.example", "169.254.169.254"));
+        assert!(resolved(&guard, "cdn.example", "10.0.0.9"));
+        assert!(resolved(&guard, "registry.io", "1.1.1.1"));
+        assert!(!resolved(&guard, "cdn.example", "10.0.0.9"));
     }
 }

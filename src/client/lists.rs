@@ -1,8 +1,12 @@
 //! The lists that a registry gives: tags and referrers, whole and bounded.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use http::{HeaderValue, Method, header};
+use tokio::time::Instant;
 
 use super::{
     ClientError, ErrorKind, Patience, RegistryClient, listing,
@@ -15,6 +19,8 @@ use crate::oci::{
 };
 
 const TAGS_PER_PAGE: u32 = 1000;
+/// Of all pages together: each has its own time, and a remote may have a thousand of them.
+const LIST_TIMEOUT: Duration = Duration::from_mins(5);
 
 impl RegistryClient {
     /// All tags, every page (bounded), sorted as bytes, without repeats.
@@ -97,6 +103,7 @@ impl RegistryClient {
         page_bytes: u64,
         read: &mut (dyn FnMut(&[u8]) -> Result<(), ClientError> + Send),
     ) -> Result<(), ClientError> {
+        let began = Instant::now();
         let mut pages = listing::Pages::new();
         loop {
             let limit = page_bytes.min(pages.bytes_left());
@@ -106,6 +113,9 @@ impl RegistryClient {
             let Some(next) = next.map_err(|why| self.invalid(why))? else {
                 return Ok(());
             };
+            if began.elapsed() > LIST_TIMEOUT {
+                return Err(self.invalid("its list takes too long"));
+            }
             call.page = Some((page.endpoint, next));
             deadline = self.renewed(deadline);
         }

@@ -29,6 +29,15 @@ pub fn default_roots() -> Arc<RootCertStore> {
     Arc::clone(&ROOTS)
 }
 
+/// The TLS settings towards servers that are no remotes: the machine's certificates, and nobody in particular.
+pub fn usual_tls() -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the usual versions")
+        .with_root_certificates(default_roots())
+        .with_no_client_auth()
+}
+
 /// The TLS settings of a remote; the error names the file and what is wrong with it.
 pub(super) fn client_config(remote: &config::Remote) -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());

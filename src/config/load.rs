@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use super::{
-    Access, Config, ConfigError, Database, Log, Server, Storage, Upkeep, later, project,
+    Access, Config, ConfigError, Database, Log, Server, Storage, Traces, Upkeep, later, project,
     remote::Remotes,
     section::{Context, Section},
     tree::{self, Table},
@@ -59,7 +59,8 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<Config, ConfigError>
     let upkeep = Upkeep::read(root.table("upkeep")?)?;
     let log = Log::read(root.table("log")?)?;
     root.finish()?;
-    let without_effect = context.without_effect.take();
+    let mut without_effect = context.without_effect.take();
+    let traces = Traces::read(&context.environment, &mut without_effect)?;
     Ok(Config {
         server,
         storage,
@@ -70,6 +71,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<Config, ConfigError>
         access,
         upkeep,
         log,
+        traces,
         without_effect,
     })
 }

@@ -18,6 +18,7 @@ pub mod secret;
 mod section;
 pub mod server;
 pub mod storage;
+pub mod traces;
 mod tree;
 pub mod upkeep;
 mod value;
@@ -35,6 +36,7 @@ pub use remote::{Provider, Remote};
 pub use secret::Secret;
 pub use server::{Server, TlsFiles};
 pub use storage::Storage;
+pub use traces::Traces;
 pub use upkeep::Upkeep;
 
 /// Everything the process was told, validated.
@@ -50,6 +52,8 @@ pub struct Config {
     pub access: Access,
     pub upkeep: Upkeep,
     pub log: Log,
+    /// Where traces go, by OpenTelemetry's standard variables; `None`: nowhere.
+    pub traces: Option<Traces>,
     /// Keys that are set but that this version does not act on yet; told at start.
     pub without_effect: Vec<String>,
 }

@@ -17,8 +17,10 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::MirrorError;
+use crate::telemetry::traces;
 
 type Outcome<V> = Result<V, MirrorError>;
 type Flight<V> = Shared<BoxFuture<'static, Outcome<V>>>;
@@ -120,7 +122,7 @@ where
             key,
         };
         let gate = self.gate.clone();
-        self.tasks.spawn(async move {
+        let run = async move {
             let result = match gate.enter().await {
                 Ok(_place) => make.await,
                 Err(error) => Err(error),
@@ -128,7 +130,9 @@ where
             drop(landing);
             // Nobody waits any more: the run was worth it for what it has left behind.
             let _ = sender.send(result);
-        });
+        };
+        let span = traces::work_span("ask", None);
+        self.tasks.spawn(run.instrument(span));
         (flight, Seat::Pilot)
     }
 }

@@ -43,6 +43,19 @@ pub enum PathError {
 }
 
 impl Path {
+    /// The repository that it is about.
+    pub fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Base | Self::Catalog => None,
+            Self::Manifest { name, .. }
+            | Self::Blob { name, .. }
+            | Self::Uploads { name }
+            | Self::Upload { name, .. }
+            | Self::Tags { name }
+            | Self::Referrers { name, .. } => Some(name),
+        }
+    }
+
     /// Parses a raw (still percent-encoded) request path that begins with `/v2`.
     ///
     /// The endpoint is told by the last components alone, so a name may have any depth and may itself have components

@@ -1,13 +1,27 @@
 //! The process's log: lines on stderr, as text or as JSON.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::LazyLock,
+};
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::Directive, fmt, layer::SubscriberExt, registry::LookupSpan,
+    util::SubscriberInitExt,
+};
+
+use super::{Traces, traces};
 
 /// The target of the one line that each finished request gets; `log.level = "info,access=off"` silences it.
 pub const ACCESS_TARGET: &str = "access";
 /// The target of the one line that each change by the management API gets.
 pub const AUDIT_TARGET: &str = "audit";
+
+static SILENT_TRACES: LazyLock<Directive> = LazyLock::new(|| {
+    let directive = format!("{}=off", traces::TARGET);
+    directive.parse().expect("a target and a level")
+});
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,27 +48,36 @@ pub fn check_level(level: &str) -> Result<(), LogError> {
     filter(level).map(drop)
 }
 
-/// Sends all events of this process to stderr. Once per process.
-pub fn init(format: LogFormat, level: &str) -> Result<(), LogError> {
-    let registry = tracing_subscriber::registry().with(filter(level)?);
-    match format {
-        LogFormat::Text => registry
-            .with(
-                fmt::layer()
-                    .with_ansi(io::stderr().is_terminal())
-                    .with_writer(io::stderr),
-            )
-            .try_init(),
-        LogFormat::Json => registry
-            .with(
-                fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_writer(io::stderr),
-            )
+/// Sends all events of this process to stderr, and its spans for traces to their collector. Once per process.
+pub fn init(format: LogFormat, level: &str, traces: Option<&Traces>) -> Result<(), LogError> {
+    // Spans for traces say nothing to the log; where nobody else wants them, they are not made.
+    let filter = filter(level)?.add_directive(SILENT_TRACES.clone());
+    let registry = tracing_subscriber::registry();
+    match traces {
+        None => registry.with(filter).with(lines(format)).try_init(),
+        Some(traces) => registry
+            .with(traces.layer())
+            .with(lines(format).with_filter(filter))
             .try_init(),
     }
     .map_err(LogError::Installed)
+}
+
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+{
+    match format {
+        LogFormat::Text => fmt::layer()
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(io::stderr)
+            .boxed(),
+        LogFormat::Json => fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(io::stderr)
+            .boxed(),
+    }
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {

@@ -1,9 +1,11 @@
-//! Logs and metrics. Layer 0: everybody may call it, it calls nobody.
+//! Logs, metrics and traces. Layer 0: everybody may call it, it calls nobody.
 
 pub mod log;
 pub mod metrics;
 pub mod totals;
+pub mod traces;
 mod uploads;
 
 pub use log::{LogError, LogFormat};
 pub use metrics::Metrics;
+pub use traces::{Traces, TracesError};

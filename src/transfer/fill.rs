@@ -20,7 +20,10 @@ use super::{
     tail::End,
     window::Window,
 };
-use crate::store::{Placed, Spool, StoreError};
+use crate::{
+    store::{Placed, Spool, StoreError},
+    telemetry::traces,
+};
 
 /// Room that is reserved at a time for a blob of unknown length, in bytes.
 pub(super) const STEP_BYTES: u64 = 16 * 1024 * 1024;
@@ -289,6 +292,7 @@ impl Leader {
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "filled a blob"
         );
+        traces::end_work(Some(len), true);
     }
 
     async fn fail_wrong(self) {
@@ -308,6 +312,7 @@ impl Leader {
     /// its name, and its room is free once they have read it.
     async fn hand_over(mut self, spool: Spool) {
         tracing::warn!(digest = %self.request.digest, repository = %self.request.repository, bytes = spool.received(), "room ended in the middle of a fill; each client goes on by itself");
+        traces::end_work(Some(spool.received()), false);
         self.permit.close();
         let handover = Handover {
             fills: self.permit.fills.clone(),
@@ -333,6 +338,7 @@ impl Leader {
             %error,
             "a fill failed"
         );
+        traces::end_work(None, false);
         self.permit.close();
         self.end.send_replace(End::Failed(error.clone()));
         if !self.streaming {

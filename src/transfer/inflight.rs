@@ -9,6 +9,7 @@ use std::{
 use moka::future::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use super::{
     FillError, Origin, Passing, Space, Tail, Tier, fill,
@@ -21,7 +22,7 @@ use crate::{
     meta::Meta,
     oci::{Digest, Name},
     store::Store,
-    telemetry::Metrics,
+    telemetry::{Metrics, traces},
 };
 
 /// How many digests that came wrong are remembered, and for how long.
@@ -275,7 +276,9 @@ impl Fills {
             open: true,
         };
         running.insert(request.digest.clone(), fill);
-        self.inner.tasks.spawn(fill::run(permit, request.clone()));
+        let span = traces::work_span("fill", Some(&request.digest));
+        let run = fill::run(permit, request.clone()).instrument(span);
+        self.inner.tasks.spawn(run);
         Entered::Leading(entry)
     }
 

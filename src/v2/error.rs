@@ -131,6 +131,32 @@ pub fn internal_error() -> Response {
     ApiError::internal().into_response()
 }
 
+/// The answer when more is asked of this server than it can do: 503, with the seconds after which to come again.
+pub fn busy(retry_after: u64) -> Response {
+    let busy = ApiError {
+        extra: Some((header::RETRY_AFTER, HeaderValue::from(retry_after))),
+        ..ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Unavailable,
+            "too many requests are being answered; try again",
+        )
+    };
+    busy.into_response()
+}
+
+/// The answer to a client that wants more at once than one client may have: 429, with the seconds to wait.
+pub fn too_many_requests(retry_after: u64) -> Response {
+    let too_many = ApiError {
+        extra: Some((header::RETRY_AFTER, HeaderValue::from(retry_after))),
+        ..ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::TooManyRequests,
+            "this client has too many requests in progress",
+        )
+    };
+    too_many.into_response()
+}
+
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     errors: [ErrorEntry<'a>; 1],

@@ -19,7 +19,7 @@ mod tags;
 mod writes;
 
 pub use dispatch::{Served, router};
-pub use error::internal_error;
+pub use error::{busy, internal_error, too_many_requests};
 
 use std::{collections::HashMap, sync::Arc};
 

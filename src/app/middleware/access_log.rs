@@ -14,6 +14,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use ipnet::IpNet;
+use tracing::{Instrument, Span};
 
 use super::{
     client_address::{Peer, client_address},
@@ -22,8 +23,12 @@ use super::{
 };
 use crate::{
     config::Project,
-    oci::header::X_CACHE,
-    telemetry::{Metrics, log::ACCESS_TARGET},
+    oci::{self, header::X_CACHE},
+    telemetry::{
+        Metrics,
+        log::ACCESS_TARGET,
+        traces::{self, RequestEnd},
+    },
     v2::Served,
 };
 
@@ -55,7 +60,7 @@ pub(in crate::app) async fn log_access(
 ) -> Response {
     let route = route(request.uri().path());
     let mut line = Line::new(&log, &request, route);
-    let response = next.run(request).await;
+    let response = next.run(request).instrument(line.span.clone()).await;
     line.headers_sent(&response);
     let (parts, body) = response.into_parts();
     Response::from_parts(parts, Body::new(RecordedBody::new(body, line)))
@@ -78,6 +83,8 @@ fn route(path: &str) -> &'static str {
 /// What is known of one request; dropped before its headers, the client has left.
 struct Line {
     metrics: Metrics,
+    /// For traces; ends with the line.
+    span: Span,
     started: Instant,
     method: Method,
     path: String,
@@ -102,14 +109,16 @@ impl Line {
     fn new(log: &AccessLog, request: &Request, route: &'static str) -> Self {
         let headers = request.headers();
         let extensions = request.extensions();
+        let client = extensions
+            .get::<Peer>()
+            .map(|peer| client_address(peer.0.ip(), headers, &log.trusted_proxies));
         Self {
             metrics: log.metrics.clone(),
+            span: traces::request_span(request.method(), headers, client),
             started: Instant::now(),
             method: request.method().clone(),
             path: shortened(request.uri().path()),
-            client: extensions
-                .get::<Peer>()
-                .map(|peer| client_address(peer.0.ip(), headers, &log.trusted_proxies)),
+            client,
             user_agent: user_agent(headers),
             request_id: extensions
                 .get::<RequestId>()
@@ -179,6 +188,27 @@ impl Line {
             request_id = self.request_id.to_str().unwrap_or_default(),
             "{} {} {status}", self.method, self.path,
         );
+        self.end_span(status, outcome, complete);
+    }
+
+    fn end_span(&self, status: u16, outcome: &str, complete: bool) {
+        if self.span.is_disabled() {
+            return;
+        }
+        let path = oci::Path::parse(&self.path).ok();
+        let end = RequestEnd {
+            method: method_label(&self.method),
+            route: self.route,
+            status,
+            bytes: self.bytes,
+            repository: path
+                .as_ref()
+                .and_then(|path| path.name())
+                .map(oci::Name::as_str),
+            outcome,
+            aborted: !complete,
+        };
+        traces::end_request(&self.span, &end);
     }
 }
 

@@ -3,6 +3,8 @@
 pub(super) mod access_log;
 pub(super) mod catch_panic;
 pub(super) mod client_address;
+pub(super) mod limit;
 pub(super) mod request_id;
 
 mod recorded_body;
+mod turns;
