@@ -3,8 +3,8 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest as _, Sha256};
 
-use super::Caller;
-use crate::config::{Access, Challenge, Project, Visibility};
+use super::{Caller, Projects};
+use crate::config::{Access, Challenge};
 
 const ADMIN: &str = "admin";
 
@@ -12,8 +12,9 @@ const ADMIN: &str = "admin";
 pub struct Gate {
     /// SHA-256 of the admin's password; without one there is no admin.
     admin_password: Option<[u8; 32]>,
-    challenges: bool,
+    challenge: Challenge,
     anonymous_pull: bool,
+    projects: Projects,
 }
 
 /// Credentials were sent, and they are not right.
@@ -22,19 +23,12 @@ pub struct Gate {
 pub struct BadCredentials;
 
 impl Gate {
-    pub fn new(access: &Access, projects: &[Project]) -> Self {
-        let all_open = access.anonymous_pull
-            && projects
-                .iter()
-                .all(|project| project.visibility == Visibility::Public);
+    pub fn new(access: &Access, projects: Projects) -> Self {
         Self {
             admin_password: access.admin_password.as_ref().map(|s| sha256(s.expose())),
-            challenges: match access.challenge {
-                Challenge::Always => true,
-                Challenge::Auto => !all_open,
-                Challenge::Never => false,
-            },
+            challenge: access.challenge,
             anonymous_pull: access.anonymous_pull,
+            projects,
         }
     }
     /// Who sent this `Authorization` header.
@@ -57,7 +51,11 @@ impl Gate {
     }
     /// Is an anonymous caller asked to log in?
     pub fn challenges(&self) -> bool {
-        self.challenges
+        match self.challenge {
+            Challenge::Always => true,
+            Challenge::Auto => !self.anonymous_pull || !self.projects.now().are_public(),
+            Challenge::Never => false,
+        }
     }
     /// May this caller pull anything at all?
     pub fn admits(&self, caller: Caller) -> bool {
@@ -91,7 +89,10 @@ fn same(left: &[u8; 32], right: &[u8; 32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ProjectKind, Secret};
+    use crate::{
+        access::ProjectSet,
+        config::{Project, ProjectKind, Secret, Visibility},
+    };
 
     fn access() -> Access {
         Access {
@@ -119,6 +120,11 @@ mod tests {
         }
     }
 
+    fn gate(access: Access, projects: &[Project]) -> Gate {
+        let set = ProjectSet::new(projects.to_vec(), &[]);
+        Gate::new(&access, Projects::new(set))
+    }
+
     fn header(user: &str, password: &str) -> Vec<u8> {
         format!(
             "Basic {}",
@@ -129,14 +135,14 @@ mod tests {
 
     #[test]
     fn without_credentials_a_caller_is_anonymous() {
-        let gate = Gate::new(&access(), &[]);
+        let gate = gate(access(), &[]);
         assert_eq!(gate.identify(None), Ok(Caller::Anonymous));
         assert_eq!(gate.identify(Some(&header("", ""))), Ok(Caller::Anonymous));
     }
 
     #[test]
     fn the_admin_is_known_by_name_and_password() {
-        let gate = Gate::new(&access(), &[]);
+        let gate = gate(access(), &[]);
         let right = header("admin", "s3cret:with colon");
         assert_eq!(gate.identify(Some(&right)), Ok(Caller::Admin));
         for wrong in [
@@ -153,8 +159,8 @@ mod tests {
 
     #[test]
     fn without_a_configured_password_there_is_no_admin() {
-        let gate = Gate::new(
-            &Access {
+        let gate = gate(
+            Access {
                 admin_password: None,
                 ..access()
             },
@@ -171,14 +177,11 @@ mod tests {
         let open = project(Visibility::Public);
         let closed = project(Visibility::Private);
         let challenges = |challenge, projects: &[Project]| {
-            Gate::new(
-                &Access {
-                    challenge,
-                    ..access()
-                },
-                projects,
-            )
-            .challenges()
+            let access = Access {
+                challenge,
+                ..access()
+            };
+            gate(access, projects).challenges()
         };
         assert!(!challenges(Challenge::Auto, std::slice::from_ref(&open)));
         assert!(challenges(Challenge::Auto, &[open.clone(), closed.clone()]));
@@ -188,8 +191,8 @@ mod tests {
 
     #[test]
     fn without_anonymous_pull_a_login_is_needed_and_asked_for() {
-        let gate = Gate::new(
-            &Access {
+        let gate = gate(
+            Access {
                 anonymous_pull: false,
                 ..access()
             },

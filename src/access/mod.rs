@@ -3,7 +3,9 @@
 pub mod caller;
 pub mod first_admin;
 pub mod gate;
+pub mod projects;
 
 pub use caller::Caller;
 pub use first_admin::{FirstAdmin, FirstAdminError};
 pub use gate::{BadCredentials, Gate};
+pub use projects::{ProjectSet, Projects};

@@ -43,7 +43,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use self::{audit::record, authenticate::authenticate, problem::Problem};
 use crate::{
     access::Gate,
-    client::RegistryClient,
+    client::Remotes,
     config,
     meta::Meta,
     mirror::Mirror,
@@ -60,8 +60,7 @@ pub struct Parts {
     pub gate: Arc<Gate>,
     pub mirror: Mirror,
     pub fills: Fills,
-    /// Of all remotes.
-    pub clients: Vec<RegistryClient>,
+    pub remotes: Remotes,
     pub meta: Meta,
     pub metrics: Metrics,
     pub storage: config::Storage,

@@ -3,7 +3,8 @@
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, ProjectKind},
+    access::Projects,
+    config::Config,
     meta::Meta,
     store::Store,
     transfer::{Fills, Limits},
@@ -30,17 +31,19 @@ pub(super) fn limits(config: &Config) -> Limits {
 }
 
 impl Upkeep {
-    pub(super) fn new(config: &Config, store: Store, meta: &Meta, fills: &Fills) -> Self {
-        let hosted = config
-            .projects
-            .iter()
-            .filter(|project| project.kind == ProjectKind::Hosted);
+    pub(super) fn new(
+        config: &Config,
+        store: Store,
+        meta: &Meta,
+        fills: &Fills,
+        projects: &Projects,
+    ) -> Self {
         let tier = TierUpkeep::new(config, &store, meta, fills);
         Self {
             evictor: Evictor::new(evict::Parts {
                 meta: meta.clone(),
                 fills: fills.clone(),
-                hosted: hosted.map(|project| project.name.clone()).collect(),
+                projects: projects.clone(),
                 orphan_grace: config.upkeep.orphan_grace,
                 local: tier.as_ref().map(|tier| tier.local.clone()),
             }),

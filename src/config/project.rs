@@ -86,6 +86,11 @@ pub enum StaleIfError {
 }
 
 impl Project {
+    /// Is it filled from a remote?
+    pub fn is_mirror(&self) -> bool {
+        matches!(self.kind, ProjectKind::Mirror { .. })
+    }
+
     /// The rule that decides for this tag.
     pub fn freshness_of(&self, tag: &Tag) -> &Freshness {
         let matching = self

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Freshness, FreshnessMode, Pattern, StaleIfError, Visibility};
+use crate::config::{Freshness, FreshnessMode, Pattern, ProjectKind, StaleIfError, Visibility};
 
 fn mirror(name: &str, hosts: &[&str]) -> Project {
     Project {
@@ -34,7 +34,7 @@ fn pattern(text: &str) -> Pattern {
 }
 
 /// docker.io (the default), ghcr.io, and `team`: private, with a prefix at its remote and a repository denied.
-fn projects() -> Projects {
+fn projects() -> ProjectSet {
     let team = Project {
         visibility: Visibility::Private,
         prefix: Some("org/mirror".parse().expect("a name")),
@@ -46,13 +46,12 @@ fn projects() -> Projects {
         &["docker.io", "index.docker.io", "registry-1.docker.io"],
     );
     let known = vec![hub, mirror("ghcr.io", &["ghcr.io"]), team];
-    Projects::from_entries(known, |project| project.name == "docker.io")
+    ProjectSet::with_hubs(known, ["docker.io".to_owned()].into())
 }
 
 fn resolve(name: &str, ns: Option<&str>, caller: Caller) -> Result<(String, String), String> {
     let name = name.parse().expect("a name");
-    projects()
-        .resolve(&name, ns, caller)
+    super::resolve(&projects(), &name, ns, &caller)
         .map(|found| (found.name.to_string(), found.remote_name.to_string()))
         .map_err(|error| error.to_string())
 }

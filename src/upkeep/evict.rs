@@ -18,6 +18,7 @@ use super::{
     leftovers::delete_gone,
 };
 use crate::{
+    access::Projects,
     meta::{Meta, Removal, Removed, Root},
     oci::Digest,
     transfer::{Fills, ReconcileError, Space, Standing},
@@ -43,8 +44,8 @@ const HEADROOM: u64 = 20;
 pub struct Parts {
     pub meta: Meta,
     pub fills: Fills,
-    /// Projects whose content is not cached but kept.
-    pub hosted: Vec<String>,
+    /// They tell whose content is not cached but kept.
+    pub projects: Projects,
     /// How long a blob that no manifest names is kept under pressure.
     pub orphan_grace: Duration,
     /// With object storage: what makes room on the disk, where images need not go for that.
@@ -60,7 +61,7 @@ pub struct Evictor {
 struct Inner {
     meta: Meta,
     fills: Fills,
-    hosted: Vec<String>,
+    projects: Projects,
     orphan_grace: Duration,
     running: Mutex<()>,
     local: Option<LocalTier>,
@@ -71,7 +72,7 @@ impl Evictor {
         let Parts {
             meta,
             fills,
-            hosted,
+            projects,
             orphan_grace,
             local,
         } = parts;
@@ -79,7 +80,7 @@ impl Evictor {
             inner: Arc::new(Inner {
                 meta,
                 fills,
-                hosted,
+                projects,
                 orphan_grace,
                 local,
                 running: Mutex::default(),
@@ -229,7 +230,8 @@ impl Inner {
         let bytes = if let Some(project) = project {
             self.meta.usage_of(&[project]).await?
         } else {
-            let hosted: Vec<&str> = self.hosted.iter().map(String::as_str).collect();
+            let projects = self.projects.now();
+            let hosted: Vec<&str> = projects.hosted().collect();
             self.meta.usage_without(&hosted).await?
         };
         self.space().measured(project, bytes);
@@ -339,7 +341,7 @@ impl Inner {
     }
 
     fn is_hosted(&self, project: &str) -> bool {
-        self.hosted.iter().any(|hosted| hosted == project)
+        self.projects.now().hosted().any(|hosted| hosted == project)
     }
 
     /// Counts what went.

@@ -44,8 +44,8 @@ impl Edge {
         ns: Option<&str>,
     ) -> Result<Repository, ApiError> {
         self.parts
-            .projects
-            .resolve(name, ns, caller)
+            .mirror
+            .resolve(name, ns, &caller)
             .map_err(|unknown| self.hidden(caller, unknown.into()))
     }
 
@@ -75,7 +75,7 @@ impl Edge {
                     .and_then(|host| host.to_str().ok())
             });
         ns.filter(|ns| {
-            self.parts.projects.has_host(ns)
+            self.parts.projects.now().of_host(ns).is_some()
                 || !asked_host
                     .into_iter()
                     .chain(self.parts.own_hosts.iter().map(String::as_str))

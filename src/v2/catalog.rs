@@ -25,9 +25,10 @@ impl Edge {
         caller: Caller,
         query: &PageQuery,
     ) -> Result<Response, ApiError> {
-        let mut projects = self.parts.projects.visible(caller);
+        let known = self.parts.projects.now();
+        let mut projects = known.visible(&caller);
         if self.listener == Listener::MirrorOnly {
-            projects.retain(|project| self.is_mirror(project));
+            projects.retain(|project| known.is_mirror(project));
         }
         let count = query.n.unwrap_or(MAX_PAGE).min(MAX_PAGE);
         // One more tells whether there is a next page.

@@ -49,7 +49,7 @@ pub fn router(parts: Parts, listener: Listener) -> Router {
         .route("/v2", any(dispatch))
         .route("/v2/", any(dispatch))
         .route("/v2/{*path}", any(dispatch))
-        .with_state(Arc::new(Edge::new(parts, listener)))
+        .with_state(Arc::new(Edge { parts, listener }))
 }
 
 async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
