@@ -53,7 +53,7 @@ impl Gate {
     pub fn challenges(&self) -> bool {
         match self.challenge {
             Challenge::Always => true,
-            Challenge::Auto => !self.anonymous_pull || !self.projects.now().are_public(),
+            Challenge::Auto => !self.anonymous_pull || self.projects.now().needs_login(),
             Challenge::Never => false,
         }
     }
@@ -99,13 +99,16 @@ mod tests {
             admin_password: Some(Secret::new("s3cret:with colon".to_owned())),
             challenge: Challenge::Auto,
             anonymous_pull: true,
+            auto_create_projects: false,
         }
     }
 
     fn project(visibility: Visibility) -> Project {
         Project {
             name: "p".to_owned(),
-            kind: ProjectKind::Hosted,
+            kind: ProjectKind::Mirror {
+                remote: "r".to_owned(),
+            },
             hosts: Vec::new(),
             default: false,
             visibility,
@@ -116,6 +119,8 @@ mod tests {
             negative_ttl: std::time::Duration::ZERO,
             offline: false,
             max_bytes: None,
+            auto_create_repositories: true,
+            hide_default: false,
             freshness: Vec::new(),
         }
     }
@@ -176,6 +181,10 @@ mod tests {
     fn a_login_is_asked_for_once_something_is_not_public() {
         let open = project(Visibility::Public);
         let closed = project(Visibility::Private);
+        let hosted = Project {
+            kind: ProjectKind::Hosted,
+            ..open.clone()
+        };
         let challenges = |challenge, projects: &[Project]| {
             let access = Access {
                 challenge,
@@ -185,6 +194,7 @@ mod tests {
         };
         assert!(!challenges(Challenge::Auto, std::slice::from_ref(&open)));
         assert!(challenges(Challenge::Auto, &[open.clone(), closed.clone()]));
+        assert!(challenges(Challenge::Auto, &[hosted]));
         assert!(challenges(Challenge::Always, &[open]));
         assert!(!challenges(Challenge::Never, &[closed]));
     }

@@ -9,7 +9,10 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::Caller;
-use crate::config::{Project, ProjectKind, Provider, Remote, Visibility};
+use crate::{
+    config::{Project, ProjectKind, Provider, Remote, Visibility},
+    oci::Name,
+};
 
 /// The projects as they are now; clones are one list.
 #[derive(Clone)]
@@ -24,7 +27,9 @@ pub struct ProjectSet {
     default: Option<String>,
     /// Mirrors of Docker Hub: names of one component at their remotes are completed with `library/`.
     hubs: HashSet<String>,
-    all_public: bool,
+    /// Repositories with a visibility of their own.
+    visibilities: HashMap<Name, Visibility>,
+    needs_login: bool,
 }
 
 impl Projects {
@@ -67,15 +72,26 @@ impl ProjectSet {
         };
         let by_host = projects.iter().filter(|project| project.is_mirror());
         let by_host = by_host.flat_map(of_hosts).collect();
-        let is_public = |project: &Project| project.visibility == Visibility::Public;
-        let all_public = projects.iter().all(is_public);
+        let is_closed = |project: &Project| {
+            !project.is_mirror() || project.visibility != Visibility::Public
+        };
+        let needs_login = projects.iter().any(is_closed);
         let named = |project: Project| (project.name.clone(), Arc::new(project));
         Self {
             by_name: projects.into_iter().map(named).collect(),
             by_host,
             default,
             hubs,
-            all_public,
+            visibilities: HashMap::new(),
+            needs_login,
+        }
+    }
+
+    /// Some repositories have a visibility of their own.
+    pub fn with_visibilities(self, visibilities: HashMap<Name, Visibility>) -> Self {
+        Self {
+            visibilities,
+            ..self
         }
     }
 
@@ -113,9 +129,15 @@ impl ProjectSet {
         project.is_some_and(|project| project.visibility == Visibility::Public)
     }
 
-    /// May anybody see what every project has?
-    pub fn are_public(&self) -> bool {
-        self.all_public
+    /// Is there a project that somebody may push to, or that not everybody may see?
+    pub fn needs_login(&self) -> bool {
+        self.needs_login
+    }
+
+    /// Who may pull from this repository of the project.
+    pub fn visibility_of(&self, project: &Project, name: &Name) -> Visibility {
+        let own = self.visibilities.get(name).copied();
+        own.unwrap_or(project.visibility)
     }
 
     /// Names of the projects whose content is pushed, and kept.

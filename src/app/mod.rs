@@ -41,9 +41,10 @@ use crate::{
     access::{FirstAdmin, Gate, ProjectSet, Projects},
     api,
     client::Remotes,
-    config::{Config, Secret},
+    config::{Config, Database, Secret},
     meta::Meta,
     mirror::{self, Mirror},
+    settings::{self, Settings},
     store::{Objects, Store},
     telemetry::Metrics,
     transfer::{self, Fills, Space, Tier},
@@ -55,6 +56,7 @@ use crate::{
 pub struct App {
     config: Config,
     projects: Projects,
+    settings: Settings,
     gate: Arc<Gate>,
     mirror: Mirror,
     fills: Fills,
@@ -118,6 +120,18 @@ impl App {
         let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
         let projects = Projects::new(projects);
         let space = Space::new(store.clone(), upkeep::limits(&config));
+        let settings = Settings::new(settings::Parts {
+            declared: config.declared.clone(),
+            meta: meta.clone(),
+            projects: projects.clone(),
+            remotes: remotes.clone(),
+            space: space.clone(),
+            metrics: metrics.clone(),
+        });
+        settings.load().await?;
+        if matches!(config.database, Database::Postgres(_)) {
+            tasks.spawn(settings.clone().run(shutdown.clone()));
+        }
         let fills = Fills::new(transfer::Parts {
             store: store.clone(),
             meta: meta.clone(),
@@ -149,6 +163,7 @@ impl App {
             limit: RequestLimit::new(config.server.trusted_proxies.clone()),
             config,
             projects,
+            settings,
             mirror,
             fills,
             remotes,
@@ -201,6 +216,8 @@ impl App {
         api::Parts {
             gate: Arc::clone(&self.gate),
             mirror: self.mirror.clone(),
+            settings: self.settings.clone(),
+            projects: self.projects.clone(),
             fills: self.fills.clone(),
             remotes: self.remotes.clone(),
             meta: self.meta.clone(),

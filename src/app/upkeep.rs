@@ -1,5 +1,7 @@
 //! The background work of upkeep, made of what the configuration says.
 
+use std::collections::HashMap;
+
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -19,13 +21,11 @@ pub(super) struct Upkeep {
     meta: Meta,
 }
 
-/// What may be kept.
+/// What may be kept, but for the projects' own budgets.
 pub(super) fn limits(config: &Config) -> Limits {
-    let budget =
-        |project: &crate::config::Project| Some((project.name.clone(), project.max_bytes?));
     Limits {
         max_bytes: config.storage.max_bytes,
-        projects: config.projects.iter().filter_map(budget).collect(),
+        projects: HashMap::new(),
         free_floor_bytes: config.storage.free_floor_bytes,
     }
 }

@@ -22,6 +22,27 @@ impl Remotes {
         Ok(Self(Arc::new(ArcSwap::from_pointee(clients))))
     }
 
+    /// From now on there are these. A client whose remote did not change stays, with its connections and what it learned.
+    /// Gives those whose files cannot be read; they have no client.
+    pub fn replace(&self, remotes: &[Remote], metrics: &Metrics) -> Vec<(String, SetupError)> {
+        let before = self.0.load();
+        let mut clients = BTreeMap::new();
+        let mut failed = Vec::new();
+        for remote in remotes {
+            let same = before.get(&remote.name).filter(|client| client.remote() == remote);
+            let client = match same {
+                Some(client) => Ok(client.clone()),
+                None => RegistryClient::new(remote.clone(), metrics.clone()),
+            };
+            match client {
+                Ok(client) => drop(clients.insert(remote.name.clone(), client)),
+                Err(error) => failed.push((remote.name.clone(), error)),
+            }
+        }
+        self.0.store(Arc::new(clients));
+        failed
+    }
+
     /// The client of the remote of this name.
     pub fn get(&self, name: &str) -> Option<RegistryClient> {
         self.0.load().get(name).cloned()

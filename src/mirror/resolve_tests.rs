@@ -19,6 +19,8 @@ fn mirror(name: &str, hosts: &[&str]) -> Project {
         negative_ttl: Duration::ZERO,
         offline: false,
         max_bytes: None,
+        auto_create_repositories: true,
+        hide_default: false,
         freshness: vec![Freshness {
             tags: Pattern::parse("**").expect("a pattern"),
             mode: FreshnessMode::Ttl,

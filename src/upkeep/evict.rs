@@ -173,7 +173,9 @@ impl Inner {
 
     /// Looks closer at a budget that may be exceeded, and makes room in it.
     async fn keep_budget(&self, project: Option<&str>) -> Result<Evicted, ReconcileError> {
-        let standing = self.standing(project);
+        let Some(standing) = self.standing(project) else {
+            return Ok(Evicted::default());
+        };
         let Standing { limit, left, .. } = standing;
         let missing = if standing.is_exceeded() {
             let cached = self.measure(project).await?;
@@ -205,13 +207,14 @@ impl Inner {
         Ok(evicted)
     }
 
-    fn standing(&self, project: Option<&str>) -> Standing {
+    /// `None`: the project has no budget any more.
+    fn standing(&self, project: Option<&str>) -> Option<Standing> {
         let Some(project) = project else {
-            return self.space().standing();
+            return Some(self.space().standing());
         };
         let mut standings = self.space().project_standings().into_iter();
         let found = standings.find(|(name, _)| name == project);
-        found.expect("budgets never change").1
+        found.map(|(_, standing)| standing)
     }
 
     async fn measure_all(&self) {

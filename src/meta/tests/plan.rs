@@ -4,7 +4,8 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    blob, entry, evict, image, list, manifest, object, pin, presence, repository, tag, uses,
+    blob, entry, evict, image, list, manifest, object, pin, presence, project, remote, repository,
+    revision, tag, uses,
 };
 
 const STATEMENTS: &[&str] = &[
@@ -66,6 +67,21 @@ const STATEMENTS: &[&str] = &[
     pin::SQL_DELETE,
     pin::SQL_GET,
     pin::SQL_TAG,
+    project::SQL_ALL,
+    project::SQL_INSERT,
+    project::SQL_PUT,
+    project::SQL_DELETE,
+    remote::SQL_ALL,
+    remote::SQL_INSERT,
+    remote::SQL_PUT,
+    remote::SQL_DELETE,
+    revision::SQL_GET,
+    revision::SQL_NEXT,
+    repository::SQL_CREATE,
+    repository::SQL_ROW,
+    repository::SQL_VISIBILITY,
+    repository::SQL_VISIBILITIES,
+    repository::SQL_CONTAINING,
     repository::SQL_GET,
     repository::SQL_PUT,
     repository::SQL_RANGE,
@@ -87,6 +103,9 @@ const WHOLE: &[&str] = &[
     presence::SQL_USAGE,
     presence::SQL_USAGE_OF,
     presence::SQL_GONE,
+    project::SQL_ALL,
+    remote::SQL_ALL,
+    repository::SQL_VISIBILITIES,
 ];
 
 async fn plan(meta: &Meta, sql: &str) -> Vec<String> {
@@ -178,7 +197,10 @@ fn every_statement_is_in_the_list() {
         include_str!("../object.rs"),
         include_str!("../pin.rs"),
         include_str!("../presence.rs"),
+        include_str!("../project.rs"),
+        include_str!("../remote.rs"),
         include_str!("../repository.rs"),
+        include_str!("../revision.rs"),
         include_str!("../tag.rs"),
         include_str!("../uses.rs"),
     ];
