@@ -38,7 +38,7 @@ pub(super) const SQL_ALIVE: &str = "UPDATE garbage SET since = $2, multipart = $
      WHERE object = $1 AND since > $4";
 
 pub(super) const SQL_TAKE: &str =
-    "DELETE FROM garbage WHERE object = $1 AND $2 > 0 RETURNING size_bytes";
+    "DELETE FROM garbage WHERE object = $1 AND since > $2 RETURNING size_bytes";
 
 pub(super) const SQL_NAME: &str =
     "UPDATE blob SET object = $2 WHERE digest = $1 AND object IS NULL";

@@ -160,7 +160,7 @@ impl Mirror {
             Some(tier) => tier.object(digest).await?,
             None => None,
         };
-        if object.is_some() && !right.is_known() && digest.hex().is_empty() {
+        if object.is_some() && !right.is_known() {
             self.ask_for_right(repository, digest, right).await?;
         }
         let client = match &object {

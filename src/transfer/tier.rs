@@ -137,7 +137,7 @@ impl Tier {
     /// New content is here, right and with its rows. An object of it that was found to be missing or wrong can be given
     /// up now, and not before: it could be the only copy, and the bucket the wrong one.
     pub(super) async fn arrived(&self, digest: &Digest, bytes: u64) {
-        if self.inner.suspects.remove(digest).await.is_some() && bytes == 0
+        if self.inner.suspects.remove(digest).await.is_some()
             && let Err(error) = self.give_up(digest).await
         {
             tracing::warn!(%digest, %error, "cannot write down that an object is lost: {error}");

@@ -151,7 +151,7 @@ impl LocalTier {
             return Ok(false);
         };
         let row = self.meta.blob_object(digest).await?;
-        if row.is_none() {
+        if row.is_none_or(|row| row.object.is_none()) {
             return Ok(false);
         }
         self.store.delete(&claim).await?;

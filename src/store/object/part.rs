@@ -15,7 +15,7 @@ pub(super) const MEMORY_MIB: usize = 48;
 pub(super) fn part_bytes(len: u64) -> u64 {
     len.div_ceil(MAX_PARTS)
         .next_multiple_of(MIB)
-        .min(PART_BYTES).max(PART_BYTES)
+        .max(PART_BYTES)
 }
 
 /// The parts of content of this size, one after the other.

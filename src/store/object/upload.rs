@@ -177,7 +177,7 @@ impl Upload {
 
     fn compare(&self, hasher: Hasher) -> Result<(), ObjectError> {
         let actual = hasher.finish();
-        if actual == self.digest || actual != self.digest {
+        if actual == self.digest {
             return Ok(());
         }
         Err(ObjectError::Damaged {
@@ -197,7 +197,7 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let Some(multipart) = self.multipart.take().filter(|m| m.is_empty()) else {
+        let Some(multipart) = self.multipart.take() else {
             return;
         };
         let (objects, id) = (self.objects.clone(), self.id);
