@@ -11,11 +11,6 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// May this caller do this in every repository of the project?
-    pub fn may_on_project(self, _right: Right, _project: &str) -> bool {
-        self == Self::Admin
-    }
-
     /// May this caller pull from (and know of) this project?
     pub fn may_pull(self, project: &Project) -> bool {
         match self {

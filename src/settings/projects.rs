@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 
 use super::{Inner, Settings, SettingsError, Stored, members, newly_refused};
 use crate::{
-    access::{Caller, Right},
     config::{Project, Row, Rows},
     meta::MetaError,
     oci::Name,
@@ -101,10 +100,11 @@ impl Settings {
         let meta = &inner.parts.meta;
         let text = Value::Object(members.clone()).to_string();
         match change {
-            Change::Create if !meta.project_insert(name, text).await? => {
-                return Err(SettingsError::Conflict(already_there(name)));
+            Change::Create => {
+                if !meta.project_insert(name, text).await? {
+                    return Err(SettingsError::Conflict(already_there(name)));
+                }
             }
-            Change::Create => {}
             Change::Replace => meta.project_put(name, text).await?,
         }
         *revision = inner.load().await?;
@@ -138,22 +138,11 @@ impl Settings {
         Ok(())
     }
 
-    /// Makes the hosted project that a push means, if this caller may: who may push to all of it. Never one that hides
-    /// repositories of the default project.
-    ///
-    /// # Errors
-    /// `Forbidden` if not, and why.
-    pub async fn project_on_push(
-        &self,
-        caller: &Caller,
-        name: &Name,
-    ) -> Result<Arc<Project>, SettingsError> {
+    /// Makes the hosted project that a push means, by somebody who may. Never one that hides repositories of the default
+    /// project: that is `Forbidden`.
+    pub async fn project_on_push(&self, name: &Name) -> Result<Arc<Project>, SettingsError> {
         let project = name.first();
         let inner = &self.inner;
-        if !caller.may_on_project(Right::Push, project) {
-            let message = format!("you may not create the project `{project}`");
-            return Err(SettingsError::Forbidden(message));
-        }
         if inner.would_hide(project).await? {
             let message = format!(
                 "project `{project}` would hide repositories of the default project, so a system admin must create it"
