@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::Caller;
+use super::{Caller, Right};
 use crate::{
     config::{Project, ProjectKind, Provider, Remote, Visibility},
     oci::Name,
@@ -29,6 +29,8 @@ pub struct ProjectSet {
     hubs: HashSet<String>,
     /// Repositories with a visibility of their own.
     visibilities: HashMap<Name, Visibility>,
+    /// Projects that have a public repository, whatever they are themselves.
+    partly_public: HashSet<String>,
     needs_login: bool,
 }
 
@@ -72,9 +74,8 @@ impl ProjectSet {
         };
         let by_host = projects.iter().filter(|project| project.is_mirror());
         let by_host = by_host.flat_map(of_hosts).collect();
-        let is_closed = |project: &Project| {
-            !project.is_mirror() || project.visibility != Visibility::Public
-        };
+        let is_closed =
+            |project: &Project| !project.is_mirror() || project.visibility != Visibility::Public;
         let needs_login = projects.iter().any(is_closed);
         let named = |project: Project| (project.name.clone(), Arc::new(project));
         Self {
@@ -83,13 +84,18 @@ impl ProjectSet {
             default,
             hubs,
             visibilities: HashMap::new(),
+            partly_public: HashSet::new(),
             needs_login,
         }
     }
 
     /// Some repositories have a visibility of their own.
     pub fn with_visibilities(self, visibilities: HashMap<Name, Visibility>) -> Self {
+        let public = visibilities
+            .iter()
+            .filter(|(_, visibility)| **visibility == Visibility::Public);
         Self {
+            partly_public: public.map(|(name, _)| name.first().to_owned()).collect(),
             visibilities,
             ..self
         }
@@ -146,9 +152,19 @@ impl ProjectSet {
         hosted.map(|project| project.name.as_str())
     }
 
-    /// Names of the projects that this caller may pull from, sorted.
+    /// Names of the projects in which this caller may know of something, sorted.
     pub fn visible(&self, caller: &Caller) -> Vec<String> {
-        let visible = self.iter().filter(|project| caller.may_pull(project));
+        let is_visible = |project: &&Arc<Project>| {
+            caller.may_see_project(project) || self.partly_public.contains(&project.name)
+        };
+        let visible = self.iter().filter(is_visible);
         visible.map(|project| project.name.clone()).collect()
+    }
+
+    /// May this caller pull from this repository of a project?
+    pub fn may_pull(&self, caller: &Caller, name: &Name) -> bool {
+        self.get(name.first()).is_some_and(|project| {
+            caller.may_at(Right::Pull, self.visibility_of(project, name), name)
+        })
     }
 }

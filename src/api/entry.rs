@@ -95,7 +95,7 @@ impl EntryQuery {
                 "no project is named `{project}`: a name begins with its project, as in docker.io/library/nginx"
             )));
         }
-        Ok(mirror.resolve(&self.name, None, &Caller::Admin)?)
+        Ok(mirror.resolve(&self.name, None, &Caller::admin())?)
     }
 
     /// The entry as people write it.

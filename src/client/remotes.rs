@@ -29,7 +29,9 @@ impl Remotes {
         let mut clients = BTreeMap::new();
         let mut failed = Vec::new();
         for remote in remotes {
-            let same = before.get(&remote.name).filter(|client| client.remote() == remote);
+            let same = before
+                .get(&remote.name)
+                .filter(|client| client.remote() == remote);
             let client = match same {
                 Some(client) => Ok(client.clone()),
                 None => RegistryClient::new(remote.clone(), metrics.clone()),

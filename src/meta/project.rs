@@ -43,8 +43,7 @@ struct Delete(String);
 impl Meta {
     /// All of them, by name.
     pub async fn projects(&self) -> Result<Vec<ProjectRow>, MetaError> {
-        let rows: Vec<(String, String, i64, i64)> =
-            self.fetch_all(Statement::new(SQL_ALL)).await?;
+        let rows: Vec<(String, String, i64, i64)> = self.fetch_all(Statement::new(SQL_ALL)).await?;
         let read = |(name, members, created_at, changed_at)| ProjectRow {
             name,
             members,

@@ -99,8 +99,7 @@ impl Meta {
 
     /// All repositories that have a visibility of their own.
     pub async fn repository_visibilities(&self) -> Result<Vec<(Name, Visibility)>, MetaError> {
-        let rows: Vec<(String, String)> =
-            self.fetch_all(Statement::new(SQL_VISIBILITIES)).await?;
+        let rows: Vec<(String, String)> = self.fetch_all(Statement::new(SQL_VISIBILITIES)).await?;
         rows.into_iter()
             .map(|(name, visibility)| Ok((column::parsed(&name)?, visibility_read(&visibility))))
             .collect()

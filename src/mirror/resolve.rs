@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    access::{Caller, ProjectSet},
+    access::{Caller, ProjectSet, Right},
     config::Project,
     oci::{Name, name::NameError},
 };
@@ -38,7 +38,7 @@ pub fn resolve(
         Some(ns) => by_ns(projects, name, ns),
         None => by_path(projects, name),
     }
-    .filter(|(project, _)| caller.may_pull(project) && project.is_mirror())
+    .filter(|(project, _)| project.is_mirror())
     .ok_or_else(|| unknown(projects, name, ns, caller))?;
     let is_short =
         |rest: &Name| projects.completes_library(&project.name) && !rest.as_str().contains('/');
@@ -47,13 +47,18 @@ pub fn resolve(
         Some(rest) => rest,
         None => return Err(unknown(projects, name, ns, caller)),
     };
+    let repository = repository(project, &rest)?;
+    let visibility = projects.visibility_of(project, &repository.name);
+    if !caller.may_at(Right::Pull, visibility, &repository.name) {
+        return Err(unknown(projects, name, ns, caller));
+    }
     if !project.admits(rest.as_str()) {
         let name = &project.name;
         return Err(ResolveError(format!(
             "project `{name}` does not mirror `{rest}`"
         )));
     }
-    repository(project, &rest)
+    Ok(repository)
 }
 
 /// The repository of a row, whole name as it is stored; also of one that the project does not let through any more.
@@ -90,7 +95,7 @@ fn by_path<'p>(projects: &'p ProjectSet, name: &Name) -> Option<(&'p Arc<Project
 fn unknown(projects: &ProjectSet, name: &Name, ns: Option<&str>, caller: &Caller) -> ResolveError {
     let mirrors: Vec<_> = projects
         .iter()
-        .filter(|project| project.is_mirror() && caller.may_pull(project))
+        .filter(|project| project.is_mirror() && caller.may_see_project(project))
         .map(|project| project.name.as_str())
         .collect();
     let known = if mirrors.is_empty() {

@@ -103,7 +103,10 @@ impl Inner {
         let registries = self.parts.declared.with(&stored.rows())?;
         for refused in &registries.refused {
             let (name, error) = (&refused.name, &refused.error.problem);
-            warn!(name, error, "`{name}`, which was set by the API, cannot be used: {error}");
+            warn!(
+                name,
+                error, "`{name}`, which was set by the API, cannot be used: {error}"
+            );
         }
         self.apply(registries).await?;
         Ok(stored.revision)
@@ -120,7 +123,12 @@ impl Inner {
 
     async fn apply(&self, registries: Registries) -> Result<(), MetaError> {
         let parts = &self.parts;
-        let visibilities: HashMap<_, _> = parts.meta.repository_visibilities().await?.into_iter().collect();
+        let visibilities: HashMap<_, _> = parts
+            .meta
+            .repository_visibilities()
+            .await?
+            .into_iter()
+            .collect();
         let limit = |project: &crate::config::Project| {
             let limit = project.max_bytes.filter(|_| project.is_mirror())?;
             Some((project.name.clone(), limit))

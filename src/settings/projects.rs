@@ -157,7 +157,10 @@ impl Settings {
             Err(error) => return Err(error),
         }
         let projects = inner.parts.projects.now();
-        projects.get(project).cloned().ok_or_else(|| not_there(project))
+        projects
+            .get(project)
+            .cloned()
+            .ok_or_else(|| not_there(project))
     }
 }
 
@@ -182,7 +185,9 @@ impl Inner {
         let has_row = stored.projects.iter().any(|row| row.name == name);
         match (change, self.managed_by(name, has_row)) {
             (_, ManagedBy::Configuration) => Err(self.declared(name)),
-            (Change::Create, ManagedBy::BuiltIn) => Err(SettingsError::Conflict(already_there(name))),
+            (Change::Create, ManagedBy::BuiltIn) => {
+                Err(SettingsError::Conflict(already_there(name)))
+            }
             (Change::Create, ManagedBy::Api) if has_row => {
                 Err(SettingsError::Conflict(already_there(name)))
             }
@@ -216,7 +221,12 @@ impl Inner {
         let mut projects = after.projects.iter();
         let project = projects.find(|project| project.name == name);
         let project = project.ok_or_else(|| not_there(name))?;
-        let is_new = self.parts.projects.now().get(name).is_none_or(|now| now.is_mirror());
+        let is_new = self
+            .parts
+            .projects
+            .now()
+            .get(name)
+            .is_none_or(|now| now.is_mirror());
         if !project.is_mirror() && !project.hide_default && is_new && self.would_hide(name).await? {
             return Err(SettingsError::invalid(
                 HIDE_DEFAULT,

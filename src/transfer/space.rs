@@ -92,7 +92,9 @@ impl Space {
     /// From now on these projects have budgets of their own. How much a new one holds is not known until it is measured.
     pub fn set_project_limits(&self, limits: &HashMap<String, u64>) {
         let mut state = self.lock();
-        state.projects.retain(|project, _| limits.contains_key(project));
+        state
+            .projects
+            .retain(|project, _| limits.contains_key(project));
         let mut has_new = false;
         for (project, limit) in limits {
             let budget = state.projects.entry(project.clone());

@@ -23,7 +23,7 @@ impl Edge {
     /// The refusal.
     pub(super) fn write(
         &self,
-        caller: Caller,
+        caller: &Caller,
         name: &Name,
         ns: Option<&str>,
         write: Write,
@@ -36,7 +36,7 @@ impl Edge {
             Some(ns) => projects.of_host(ns),
             None => projects.get(name.first()),
         };
-        match project.filter(|project| caller.may_pull(project)) {
+        match project.filter(|project| caller.may_see_project(project)) {
             Some(project) => refusal(project, write),
             None => self.hidden(
                 caller,
