@@ -6,14 +6,21 @@
 
 mod audit;
 mod authenticate;
+mod body;
 mod cache;
 mod entry;
 mod fills;
 mod openapi;
 mod page;
 mod problem;
+mod projects;
+mod providers;
 mod query;
 mod remote_status;
+mod remote_test;
+mod remotes;
+mod repositories;
+mod search;
 mod status;
 mod timestamp;
 mod upkeep;
@@ -22,16 +29,22 @@ pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent
 pub use fills::Fill;
 pub use page::Items;
 pub use problem::{FieldError, ProblemDetails};
+pub use projects::{Freshness, Kind, ManagedBy, Project, ProjectFields, Visibility};
+pub use providers::{Provider, ProviderAbilities};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};
+pub use remote_test::{Auth, RemoteRights, Tested};
+pub use remotes::{Remote, RemoteFields};
+pub use repositories::{ListedRepository, Repository, RepositoryFields, RepositoryTag, VisibilityField};
+pub use search::{Found, FoundProject};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
 pub use timestamp::Timestamp;
-pub use upkeep::{Evicted, Scrubbed};
+pub use upkeep::{Collected, Evicted, Scrubbed};
 
 use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     Router,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -40,7 +53,11 @@ use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{audit::record, authenticate::authenticate, problem::Problem};
+use self::{
+    audit::record,
+    authenticate::{admit_admins, authenticate},
+    problem::Problem,
+};
 use crate::{
     access::{Gate, Projects},
     client::Remotes,
@@ -50,7 +67,7 @@ use crate::{
     settings::Settings,
     telemetry::Metrics,
     transfer::Fills,
-    upkeep::{Evictor, Scrubber},
+    upkeep::{Evictor, Orphans, Scrubber},
 };
 
 /// Where the API is mounted.
@@ -69,6 +86,7 @@ pub struct Parts {
     pub storage: config::Storage,
     pub database: config::Database,
     pub evictor: Evictor,
+    pub orphans: Orphans,
     pub scrubber: Scrubber,
     pub started_at: SystemTime,
     /// Ends what a call has begun.
@@ -107,14 +125,33 @@ pub fn router(parts: Parts) -> Router {
 
 /// Every call, as it is served and as it is described.
 fn resources() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(openapi::base())
+    let own = OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(projects::list))
+        .routes(routes!(projects::show))
+        .routes(routes!(repositories::list, repositories::create))
+        .routes(routes!(repositories::show, repositories::replace))
+        .routes(routes!(search::search))
+        .routes(routes!(providers::list));
+    own.merge(for_admins().route_layer(from_fn(admit_admins)))
+}
+
+/// What takes an admin of the system.
+fn for_admins() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
         .routes(routes!(status::show))
+        .routes(routes!(projects::create))
+        .routes(routes!(projects::replace, projects::delete))
+        .routes(routes!(remotes::list, remotes::create))
+        .routes(routes!(remote_test::tried))
+        .routes(routes!(remotes::show, remotes::replace, remotes::delete))
+        .routes(routes!(remote_test::known))
         .routes(routes!(cache::list))
         .routes(routes!(cache::show, cache::purge))
         .routes(routes!(cache::refresh))
         .routes(routes!(cache::pin, cache::unpin))
         .routes(routes!(fills::list))
         .routes(routes!(upkeep::evict))
+        .routes(routes!(upkeep::orphans))
         .routes(routes!(upkeep::scrub))
 }
 

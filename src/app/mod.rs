@@ -38,7 +38,7 @@ use self::{
     upkeep::Upkeep,
 };
 use crate::{
-    access::{FirstAdmin, Gate, ProjectSet, Projects},
+    access::{FirstAdmin, Gate, ProjectSet, Projects, SecretKey},
     api,
     client::Remotes,
     config::{Config, Database, Secret},
@@ -48,7 +48,7 @@ use crate::{
     store::{Objects, Store},
     telemetry::Metrics,
     transfer::{self, Fills, Space, Tier},
-    upkeep::{Evictor, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
+    upkeep::{Evictor, Orphans, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
 
@@ -62,6 +62,7 @@ pub struct App {
     fills: Fills,
     remotes: Remotes,
     evictor: Evictor,
+    orphans: Orphans,
     scrubber: Scrubber,
     meta: Meta,
     metrics: Metrics,
@@ -112,6 +113,7 @@ impl App {
         };
         info!(path = %config.storage.path.display(), "store is open");
         let new_password = first_admin(&mut config)?;
+        let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
         let meta = Meta::open(&config.database).await?;
         info!(database = %config.database, "database is open");
 
@@ -126,7 +128,8 @@ impl App {
             projects: projects.clone(),
             remotes: remotes.clone(),
             space: space.clone(),
-            metrics: metrics.clone(),
+            key,
+            metrics.clone(),
         });
         settings.load().await?;
         if matches!(config.database, Database::Postgres(_)) {
@@ -152,7 +155,7 @@ impl App {
         });
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
-        let evictor = upkeep.evictor();
+        let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
         upkeep.start(&tasks, &shutdown);
         if let Some(certificates) = &certificates {
             tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
@@ -168,6 +171,7 @@ impl App {
             fills,
             remotes,
             evictor,
+            orphans,
             scrubber,
             meta,
             metrics,
@@ -225,6 +229,7 @@ impl App {
             storage: self.config.storage.clone(),
             database: self.config.database.clone(),
             evictor: self.evictor.clone(),
+            orphans: self.orphans.clone(),
             scrubber: self.scrubber.clone(),
             started_at: self.started_at,
             shutdown: self.shutdown.clone(),

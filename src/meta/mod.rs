@@ -35,6 +35,8 @@
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod blob;
+pub mod browse;
+pub mod delete;
 pub mod entry;
 pub mod error;
 pub mod evict;
@@ -42,6 +44,7 @@ pub mod image;
 pub mod list;
 pub mod manifest;
 pub mod object;
+pub mod orphans;
 pub mod pin;
 pub mod presence;
 pub mod project;
@@ -65,6 +68,8 @@ mod statement;
 mod tests;
 mod writer;
 
+pub use delete::{Deletable, Deleted, Deletion};
+pub use browse::Browsed;
 pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;
 pub use evict::{LooseLink, Root};
@@ -73,6 +78,7 @@ pub use image::{Removal, Removed};
 pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
 pub use object::{BlobObject, Garbage};
+pub use orphans::{BlobPage, Grace, OldLink};
 pub use project::ProjectRow;
 pub use remote::{RemoteRow, RemoteWrite};
 pub use repository::RepositoryRow;

@@ -370,6 +370,6 @@ impl Inner {
 }
 
 /// As long as the step took: at least half of the time is for others.
-async fn rest(started: Instant) {
+pub(super) async fn rest(started: Instant) {
     tokio::time::sleep(started.elapsed()).await;
 }
