@@ -50,7 +50,9 @@ impl SecretKey {
     /// Makes this unreadable to who has not the key.
     pub fn seal(&self, purpose: &str, plain: &[u8]) -> Vec<u8> {
         let mut text = plain.to_vec();
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(purpose), &mut text);
+        let nonce = self
+            .0
+            .seal_in_place_append_tag(Aad::from(purpose), &mut text);
         let nonce = nonce.expect("AES-GCM takes texts up to 64 GiB");
         let mut sealed = nonce.as_ref().to_vec();
         sealed.append(&mut text);
@@ -78,7 +80,10 @@ mod tests {
     #[test]
     fn only_the_same_key_unseals_and_only_for_the_same_purpose() {
         let sealed = key("one").seal("remote", b"s3cret");
-        assert_eq!(key("one").unseal("remote", &sealed).as_deref(), Some(&b"s3cret"[..]));
+        assert_eq!(
+            key("one").unseal("remote", &sealed).as_deref(),
+            Some(&b"s3cret"[..])
+        );
         assert_eq!(key("two").unseal("remote", &sealed), None);
         assert_eq!(key("one").unseal("token", &sealed), None);
     }

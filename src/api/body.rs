@@ -35,7 +35,9 @@ impl Body {
         &mut self,
         member: &str,
     ) -> Result<Option<T>, Problem> {
-        self.take(member).map(|value| read(member, value)).transpose()
+        self.take(member)
+            .map(|value| read(member, value))
+            .transpose()
     }
 
     /// To be called when every member has been taken: refuses all others.
@@ -62,12 +64,14 @@ impl<S: Sync> FromRequest<S> for Body {
                 format!("expected a body of the type {JSON}"),
             ));
         }
-        let bytes = to_bytes(request.into_body(), MAX_BYTES).await.map_err(|_| {
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is longer than 1 MiB, or broke off",
-            )
-        })?;
+        let bytes = to_bytes(request.into_body(), MAX_BYTES)
+            .await
+            .map_err(|_| {
+                Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "the body is longer than 1 MiB, or broke off",
+                )
+            })?;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(members)) => Ok(Self(members)),
             Ok(_) => Err(Problem::bad_request("expected a JSON object")),

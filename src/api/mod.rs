@@ -34,7 +34,9 @@ pub use providers::{Provider, ProviderAbilities};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};
 pub use remote_test::{Auth, RemoteRights, Tested};
 pub use remotes::{Remote, RemoteFields};
-pub use repositories::{ListedRepository, Repository, RepositoryFields, RepositoryTag, VisibilityField};
+pub use repositories::{
+    ListedRepository, Repository, RepositoryFields, RepositoryTag, VisibilityField,
+};
 pub use search::{Found, FoundProject};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
 pub use timestamp::Timestamp;

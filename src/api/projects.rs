@@ -124,7 +124,11 @@ pub struct Project {
 #[schema(as = ProjectFields)]
 pub struct ProjectFields {
     /// One component of a repository name
-    #[schema(example = "team", pattern = "^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*$", max_length = 200)]
+    #[schema(
+        example = "team",
+        pattern = "^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*$",
+        max_length = 200
+    )]
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
@@ -181,7 +185,10 @@ pub(super) async fn list(
     known.truncate(limit.get() as usize);
     let items: Vec<Project> = known.into_iter().map(Into::into).collect();
     let next = items.last().filter(|_| !is_last).map(|last| {
-        let parameters = [("q", query.q.as_deref()), ("after", Some(last.name.as_str()))];
+        let parameters = [
+            ("q", query.q.as_deref()),
+            ("after", Some(last.name.as_str())),
+        ];
         next_page("/projects", limit, &parameters)
     });
     Ok(Page { items, total, next })
@@ -217,7 +224,10 @@ pub(super) async fn show(
         (status = 409, description = "There is one of this name already"),
     )
 )]
-pub(super) async fn create(State(api): State<Arc<Api>>, mut body: Body) -> Result<Response, Problem> {
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    mut body: Body,
+) -> Result<Response, Problem> {
     let name: String = body.required("name")?;
     check(&mut body)?;
     api.parts.settings.project_create(&name, &body.0).await?;
@@ -239,7 +249,10 @@ pub(super) async fn replace(
     Path(name): Path<String>,
     mut body: Body,
 ) -> Result<Json<Project>, Problem> {
-    if body.optional::<String>("name")?.is_some_and(|other| other != name) {
+    if body
+        .optional::<String>("name")?
+        .is_some_and(|other| other != name)
+    {
         return Err(Problem::bad_field("name", "a project keeps its name"));
     }
     check(&mut body)?;
@@ -340,7 +353,8 @@ impl From<&config::Freshness> for Freshness {
 impl From<KnownProject> for Project {
     fn from(known: KnownProject) -> Self {
         let project = &known.project;
-        let texts = |patterns: &[config::Pattern]| patterns.iter().map(ToString::to_string).collect();
+        let texts =
+            |patterns: &[config::Pattern]| patterns.iter().map(ToString::to_string).collect();
         let (kind, remote) = match &project.kind {
             ProjectKind::Hosted => (Kind::Hosted, None),
             ProjectKind::Mirror { remote } => (Kind::Mirror, Some(remote.clone())),

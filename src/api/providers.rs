@@ -41,7 +41,11 @@ pub struct ProviderAbilities {
     responses((status = 200, description = "The kinds of registries", body = Vec<Provider>))
 )]
 pub(super) async fn list() -> Json<Vec<Provider>> {
-    Json(config::Provider::all().map(|(id, provider)| described(id, provider)).collect())
+    Json(
+        config::Provider::all()
+            .map(|(id, provider)| described(id, provider))
+            .collect(),
+    )
 }
 
 fn described(id: &str, provider: config::Provider) -> Provider {
@@ -133,7 +137,10 @@ fn abilities(provider: config::Provider) -> ProviderAbilities {
     use config::Provider as P;
     ProviderAbilities {
         // Elsewhere the first push makes the repository, or nothing does.
-        create: matches!(provider, P::Entrepot | P::Harbor | P::Ecr | P::Aliyun | P::Tencent),
+        create: matches!(
+            provider,
+            P::Entrepot | P::Harbor | P::Ecr | P::Aliyun | P::Tencent
+        ),
         delete_tag: matches!(
             provider,
             P::Entrepot | P::Harbor | P::Ecr | P::Quay | P::Gitlab | P::Azure | P::DockerHub

@@ -65,7 +65,9 @@ pub(super) async fn tried(
     // A stored remote's secret is never tried at a URL that a caller gives.
     body.take("name");
     let (members, secrets) = split(body)?;
-    let secrets = secrets.into_iter().filter_map(|(key, secret)| Some((key, secret?)));
+    let secrets = secrets
+        .into_iter()
+        .filter_map(|(key, secret)| Some((key, secret?)));
     let client = api.parts.settings.remote_tried(members, secrets.collect());
     Ok(Json(test(&client.await?).await))
 }
@@ -98,15 +100,23 @@ fn answered(client: &RegistryClient, ping: &Ping) -> Tested {
     let has_login = !client.remote().is_anonymous();
     let (auth, message) = match (ping.let_in, &ping.refusal) {
         (LetIn::Refused, Some(refusal)) if has_login => (Auth::Refused, refusal.message.clone()),
-        (LetIn::Refused, _) => (Auth::Refused, "asks for a login, and none is set".to_owned()),
+        (LetIn::Refused, _) => (
+            Auth::Refused,
+            "asks for a login, and none is set".to_owned(),
+        ),
         (LetIn::Accepted, _) => (Auth::Accepted, "takes the login".to_owned()),
-        (LetIn::Anonymous, _) if has_login => {
-            (Auth::Anonymous, "answers without asking for the login".to_owned())
-        }
+        (LetIn::Anonymous, _) if has_login => (
+            Auth::Anonymous,
+            "answers without asking for the login".to_owned(),
+        ),
         (LetIn::Anonymous, _) => (Auth::Anonymous, "answers without a login".to_owned()),
     };
     let is_in = ping.let_in != LetIn::Refused;
-    let unknown_if_accepted = if auth == Auth::Accepted { None } else { Some(false) };
+    let unknown_if_accepted = if auth == Auth::Accepted {
+        None
+    } else {
+        Some(false)
+    };
     Tested {
         healthy: is_in,
         latency_ms: u64::try_from(ping.latency.as_millis()).unwrap_or(u64::MAX),

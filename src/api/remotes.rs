@@ -96,7 +96,11 @@ pub struct Remote {
 /// be sent to another place then.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct RemoteFields {
-    #[schema(example = "edge-1", pattern = "^[a-z0-9][a-z0-9._-]*$", max_length = 64)]
+    #[schema(
+        example = "edge-1",
+        pattern = "^[a-z0-9][a-z0-9._-]*$",
+        max_length = 64
+    )]
     pub name: String,
     /// One of `GET /providers`
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,7 +165,10 @@ pub(super) async fn list(
 ) -> Result<Page<Remote>, Problem> {
     let settings = &api.parts.settings;
     let known = settings.remotes().await?;
-    let mut remotes: Vec<Remote> = known.into_iter().map(|known| shown(settings, known)).collect();
+    let mut remotes: Vec<Remote> = known
+        .into_iter()
+        .map(|known| shown(settings, known))
+        .collect();
     let wanted = query.q.as_deref().unwrap_or_default().to_lowercase();
     remotes.retain(|remote| remote.name.to_lowercase().contains(&wanted));
     remotes.retain(|remote| match query.used_as {
@@ -221,7 +228,10 @@ pub(super) async fn show(
         (status = 409, description = "There is one of this name already"),
     )
 )]
-pub(super) async fn create(State(api): State<Arc<Api>>, mut body: Body) -> Result<Response, Problem> {
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    mut body: Body,
+) -> Result<Response, Problem> {
     let name: String = body.required("name")?;
     check_name(&name)?;
     let (members, secrets) = split(body)?;
@@ -245,7 +255,10 @@ pub(super) async fn replace(
     Path(name): Path<String>,
     mut body: Body,
 ) -> Result<Json<Remote>, Problem> {
-    if body.optional::<String>("name")?.is_some_and(|other| other != name) {
+    if body
+        .optional::<String>("name")?
+        .is_some_and(|other| other != name)
+    {
         return Err(Problem::bad_field("name", "a remote keeps its name"));
     }
     let (members, secrets) = split(body)?;
@@ -318,7 +331,10 @@ fn check(members: &Map<String, Value>) -> Result<(), Problem> {
         number.is_some_and(|number| number > 0)
     };
     if given("max_concurrent").is_some_and(|number| !is_count(number)) {
-        return Err(Problem::bad_field("max_concurrent", "expected a whole number from 1"));
+        return Err(Problem::bad_field(
+            "max_concurrent",
+            "expected a whole number from 1",
+        ));
     }
     Ok(())
 }
@@ -348,7 +364,9 @@ pub(super) fn missing(name: &str) -> Problem {
 }
 
 fn shown(settings: &Settings, known: KnownRemote) -> Remote {
-    let KnownRemote { remote, members, .. } = &known;
+    let KnownRemote {
+        remote, members, ..
+    } = &known;
     let text = |key: &str| Some(members.get(key)?.as_str()?.to_owned());
     let projects = members.get("projects").and_then(Value::as_array);
     let projects = projects.into_iter().flatten().filter_map(Value::as_str);

@@ -149,7 +149,10 @@ pub(super) async fn list(
     let mut total = 0;
     let mut names = Names::new(&api, &wanted);
     while let Some(name) = names.next().await? {
-        let is_wanted = query.project.as_deref().is_none_or(|project| project == name.first());
+        let is_wanted = query
+            .project
+            .as_deref()
+            .is_none_or(|project| project == name.first());
         if !is_wanted || !projects.may_pull(&caller, &name) {
             continue;
         }
@@ -187,9 +190,9 @@ pub(super) async fn create(
     mut body: Body,
 ) -> Result<Response, Problem> {
     let name: String = body.required("name")?;
-    let name: Name = name
-        .parse()
-        .map_err(|error: crate::oci::name::NameError| Problem::bad_field("name", error.to_string()))?;
+    let name: Name = name.parse().map_err(|error: crate::oci::name::NameError| {
+        Problem::bad_field("name", error.to_string())
+    })?;
     let visibility = visibility(body)?;
     admit(&api, &caller, &name)?;
     let projects = api.parts.projects.now();
@@ -197,8 +200,13 @@ pub(super) async fn create(
         let message = "the project is a mirror: its repositories are those of its remote";
         return Err(Problem::bad_field("name", message));
     }
-    api.parts.settings.repository_create(&name, visibility).await?;
-    let repository = found(&api, &name, None, 1).await?.ok_or_else(Problem::internal)?;
+    api.parts
+        .settings
+        .repository_create(&name, visibility)
+        .await?;
+    let repository = found(&api, &name, None, 1)
+        .await?
+        .ok_or_else(Problem::internal)?;
     let mut response = (StatusCode::CREATED, Json(repository)).into_response();
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("name", name.as_str())
@@ -232,7 +240,10 @@ pub(super) async fn show(
     let is_last = repository.tags.len() <= limit;
     repository.tags.truncate(limit);
     let next = repository.tags.last().filter(|_| !is_last).map(|last| {
-        let parameters = [("name", Some(name.as_str())), ("after", Some(last.tag.as_str()))];
+        let parameters = [
+            ("name", Some(name.as_str())),
+            ("after", Some(last.tag.as_str())),
+        ];
         next_page("/repository", query.limit, &parameters)
     });
     let mut response = Json(repository).into_response();
@@ -261,9 +272,14 @@ pub(super) async fn replace(
     let name = &query.name;
     let visibility = visibility(body)?;
     admit(&api, &caller, name)?;
-    api.parts.settings.repository_visibility(name, visibility).await?;
+    api.parts
+        .settings
+        .repository_visibility(name, visibility)
+        .await?;
     let projects = api.parts.projects.now();
-    listed(&projects, name).map(Json).ok_or_else(|| missing(name))
+    listed(&projects, name)
+        .map(Json)
+        .ok_or_else(|| missing(name))
 }
 
 /// Names of repositories, read a piece at a time.
@@ -319,8 +335,10 @@ async fn found(
     limit: u32,
 ) -> Result<Option<Repository>, Problem> {
     let projects = api.parts.projects.now();
-    let (Some(row), Some(listed)) = (api.parts.meta.repository(name).await?, listed(&projects, name))
-    else {
+    let (Some(row), Some(listed)) = (
+        api.parts.meta.repository(name).await?,
+        listed(&projects, name),
+    ) else {
         return Ok(None);
     };
     let mut tags = Vec::new();
@@ -360,7 +378,9 @@ pub(super) fn admit(api: &Api, caller: &Caller, name: &Name) -> Result<(), Probl
         return Ok(());
     }
     if projects.may_pull(caller, name) {
-        Err(Problem::forbidden(format!("this takes the right `admin` in `{name}`")))
+        Err(Problem::forbidden(format!(
+            "this takes the right `admin` in `{name}`"
+        )))
     } else {
         Err(missing(name))
     }

@@ -1,11 +1,6 @@
 //! `/search`: projects and repositories by a part of their names.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    str::FromStr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use axum::{
     Extension, Json,
@@ -116,7 +111,10 @@ pub(super) async fn search(
     }
     let next = page.keys().next_back().filter(|_| has_more).map(|last| {
         let after = last.to_string();
-        let parameters = [("q", Some(query.q.as_str())), ("after", Some(after.as_str()))];
+        let parameters = [
+            ("q", Some(query.q.as_str())),
+            ("after", Some(after.as_str())),
+        ];
         next_page("/search", query.limit, &parameters)
     });
     let found = Found {
@@ -146,7 +144,11 @@ fn found_projects(api: &Api, caller: &Caller, wanted: &str) -> Vec<FoundProject>
         let project = projects.get(name)?;
         Some(FoundProject {
             name: name.clone(),
-            kind: if project.is_mirror() { Kind::Mirror } else { Kind::Hosted },
+            kind: if project.is_mirror() {
+                Kind::Mirror
+            } else {
+                Kind::Hosted
+            },
             visibility: project.visibility.into(),
         })
     });
@@ -154,7 +156,8 @@ fn found_projects(api: &Api, caller: &Caller, wanted: &str) -> Vec<FoundProject>
 }
 
 fn nearness(name: &str, wanted: &str) -> Nearness {
-    let ends = || std::iter::once(name).chain(name.match_indices('/').map(|(at, _)| &name[at + 1..]));
+    let ends =
+        || std::iter::once(name).chain(name.match_indices('/').map(|(at, _)| &name[at + 1..]));
     if ends().any(|end| end == wanted) {
         Nearness::Exact
     } else if ends().any(|end| end.starts_with(wanted)) {
@@ -210,11 +213,23 @@ mod tests {
 
     #[test]
     fn what_is_nearest_comes_first() {
-        let mut names = ["docker.io/library/nginx", "nginx", "team/my-nginx", "team/nginx-exporter", "x/nginx/a"];
+        let mut names = [
+            "docker.io/library/nginx",
+            "nginx",
+            "team/my-nginx",
+            "team/nginx-exporter",
+            "x/nginx/a",
+        ];
         names.sort_by_key(|name| (nearness(name, "nginx"), *name));
         assert_eq!(
             names,
-            ["docker.io/library/nginx", "nginx", "team/nginx-exporter", "x/nginx/a", "team/my-nginx"]
+            [
+                "docker.io/library/nginx",
+                "nginx",
+                "team/nginx-exporter",
+                "x/nginx/a",
+                "team/my-nginx"
+            ]
         );
     }
 

@@ -129,7 +129,7 @@ impl App {
             remotes: remotes.clone(),
             space: space.clone(),
             key,
-            metrics.clone(),
+            metrics: metrics.clone(),
         });
         settings.load().await?;
         if matches!(config.database, Database::Postgres(_)) {

@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method};
 
-use super::{
-    ClientError, ErrorKind, Patience, RegistryClient,
-    transport::Call,
-};
+use super::{ClientError, ErrorKind, Patience, RegistryClient, transport::Call};
 
 /// What is said at `/v2/` is of no interest.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -44,7 +41,9 @@ impl RegistryClient {
             page: None,
         };
         let started = Instant::now();
-        let asked = self.transport.load(&call, MAX_BYTES, self.deadline(Patience::Full));
+        let asked = self
+            .transport
+            .load(&call, MAX_BYTES, self.deadline(Patience::Full));
         let refusal = match asked.await {
             Ok(_) => None,
             Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Denied) => {

@@ -68,8 +68,8 @@ mod statement;
 mod tests;
 mod writer;
 
-pub use delete::{Deletable, Deleted, Deletion};
 pub use browse::Browsed;
+pub use delete::{Deletable, Deleted, Deletion};
 pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;
 pub use evict::{LooseLink, Root};

@@ -101,7 +101,9 @@ impl Settings {
     /// Names of the projects that are filled from this remote.
     pub fn users_of_remote(&self, name: &str) -> Vec<String> {
         let projects = self.inner.parts.projects.now();
-        let users = projects.iter().filter(|project| is_bound_to(&project.kind, name));
+        let users = projects
+            .iter()
+            .filter(|project| is_bound_to(&project.kind, name));
         users.map(|project| project.name.clone()).collect()
     }
 
@@ -121,7 +123,9 @@ impl Settings {
             ManagedBy::Api if !has_row => {}
             ManagedBy::BuiltIn | ManagedBy::Api => return Err(already_there(name)),
         }
-        let secrets = secrets.into_iter().filter_map(|(key, secret)| Some((key, secret?)));
+        let secrets = secrets
+            .into_iter()
+            .filter_map(|(key, secret)| Some((key, secret?)));
         let credentials = Credentials::of(secrets.collect());
         if credentials.secrets.is_empty() {
             check_username(&members)?;
@@ -165,7 +169,11 @@ impl Settings {
             };
             candidate = inner.candidate(name, members, cleared, &stored)?;
         }
-        inner.parts.meta.remote_put(inner.sealed(name, candidate)).await?;
+        inner
+            .parts
+            .meta
+            .remote_put(inner.sealed(name, candidate))
+            .await?;
         *revision = inner.load().await?;
         Ok(())
     }
@@ -330,7 +338,10 @@ fn purpose(name: &str) -> String {
 }
 
 fn named(registries: Registries, name: &str) -> Option<Remote> {
-    registries.remotes.into_iter().find(|remote| remote.name == name)
+    registries
+        .remotes
+        .into_iter()
+        .find(|remote| remote.name == name)
 }
 
 /// Would a secret go to the same servers?

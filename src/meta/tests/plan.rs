@@ -4,8 +4,8 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    blob, browse, delete, entry, evict, image, list, manifest, object, orphans, pin, presence, project,
-    remote, repository, revision, tag, uses,
+    blob, browse, delete, entry, evict, image, list, manifest, object, orphans, pin, presence,
+    project, remote, repository, revision, tag, uses,
 };
 
 const STATEMENTS: &[&str] = &[
