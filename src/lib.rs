@@ -22,6 +22,7 @@ pub mod config;
 pub mod meta;
 pub mod mirror;
 pub mod oci;
+pub mod settings;
 pub mod store;
 pub mod telemetry;
 pub mod transfer;

@@ -1,10 +1,11 @@
 //! From an `Authorization` header to a [`Caller`], and whether callers are asked to log in at all.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 
-use super::Caller;
-use crate::config::{Access, Challenge, Project, Visibility};
+use super::{Caller, Projects, Source};
+use crate::config::{Access, Challenge};
 
 const ADMIN: &str = "admin";
 
@@ -12,37 +13,40 @@ const ADMIN: &str = "admin";
 pub struct Gate {
     /// SHA-256 of the admin's password; without one there is no admin.
     admin_password: Option<[u8; 32]>,
-    challenges: bool,
+    challenge: Challenge,
     anonymous_pull: bool,
+    projects: Projects,
 }
 
-/// Credentials were sent, and they are not right.
+/// Why nobody knows who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the user name or the password is wrong")]
-pub struct BadCredentials;
+pub enum IdentifyError {
+    /// Credentials were sent, and they are not right.
+    #[error("the user name or the password is wrong")]
+    Wrong,
+}
 
 impl Gate {
-    pub fn new(access: &Access, projects: &[Project]) -> Self {
-        let all_open = access.anonymous_pull
-            && projects
-                .iter()
-                .all(|project| project.visibility == Visibility::Public);
+    pub fn new(access: &Access, projects: Projects) -> Self {
         Self {
             admin_password: access.admin_password.as_ref().map(|s| sha256(s.expose())),
-            challenges: match access.challenge {
-                Challenge::Always => true,
-                Challenge::Auto => !all_open,
-                Challenge::Never => false,
-            },
+            challenge: access.challenge,
             anonymous_pull: access.anonymous_pull,
+            projects,
         }
     }
-    /// Who sent this `Authorization` header.
-    pub fn identify(&self, authorization: Option<&[u8]>) -> Result<Caller, BadCredentials> {
-        let Some(authorization) = authorization else {
+
+    /// Who sent these headers, from where.
+    #[expect(clippy::unused_async, reason = "users are rows")]
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        _source: Source,
+    ) -> Result<Caller, IdentifyError> {
+        let Some(authorization) = headers.get(header::AUTHORIZATION) else {
             return Ok(Caller::Anonymous);
         };
-        let (user, password) = basic(authorization).ok_or(BadCredentials)?;
+        let (user, password) = basic(authorization.as_bytes()).ok_or(IdentifyError::Wrong)?;
         if user.is_empty() && password.is_empty() {
             return Ok(Caller::Anonymous);
         }
@@ -50,18 +54,24 @@ impl Gate {
             .admin_password
             .is_some_and(|expected| same(&expected, &sha256(&password)));
         if matches && user == ADMIN {
-            Ok(Caller::Admin)
+            Ok(Caller::admin())
         } else {
-            Err(BadCredentials)
+            Err(IdentifyError::Wrong)
         }
     }
+
     /// Is an anonymous caller asked to log in?
     pub fn challenges(&self) -> bool {
-        self.challenges
+        match self.challenge {
+            Challenge::Always => true,
+            Challenge::Auto => !self.anonymous_pull || self.projects.now().needs_login(),
+            Challenge::Never => false,
+        }
     }
+
     /// May this caller pull anything at all?
-    pub fn admits(&self, caller: Caller) -> bool {
-        caller != Caller::Anonymous || self.anonymous_pull
+    pub fn admits(&self, caller: &Caller) -> bool {
+        !caller.is_anonymous() || self.anonymous_pull
     }
 }
 
@@ -91,20 +101,26 @@ fn same(left: &[u8; 32], right: &[u8; 32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ProjectKind, Secret};
+    use crate::{
+        access::ProjectSet,
+        config::{Project, ProjectKind, Secret, Visibility},
+    };
 
     fn access() -> Access {
         Access {
             admin_password: Some(Secret::new("s3cret:with colon".to_owned())),
             challenge: Challenge::Auto,
             anonymous_pull: true,
+            auto_create_projects: false,
         }
     }
 
     fn project(visibility: Visibility) -> Project {
         Project {
             name: "p".to_owned(),
-            kind: ProjectKind::Hosted,
+            kind: ProjectKind::Mirror {
+                remote: "r".to_owned(),
+            },
             hosts: Vec::new(),
             default: false,
             visibility,
@@ -115,88 +131,107 @@ mod tests {
             negative_ttl: std::time::Duration::ZERO,
             offline: false,
             max_bytes: None,
+            auto_create_repositories: true,
+            hide_default: false,
             freshness: Vec::new(),
         }
     }
 
-    fn header(user: &str, password: &str) -> Vec<u8> {
+    fn gate(access: Access, projects: &[Project]) -> Gate {
+        let set = ProjectSet::new(projects.to_vec(), &[]);
+        Gate::new(&access, Projects::new(set))
+    }
+
+    fn header(user: &str, password: &str) -> String {
         format!(
             "Basic {}",
             BASE64_STANDARD.encode(format!("{user}:{password}"))
         )
-        .into_bytes()
     }
 
-    #[test]
-    fn without_credentials_a_caller_is_anonymous() {
-        let gate = Gate::new(&access(), &[]);
-        assert_eq!(gate.identify(None), Ok(Caller::Anonymous));
-        assert_eq!(gate.identify(Some(&header("", ""))), Ok(Caller::Anonymous));
+    async fn identify(gate: &Gate, authorization: Option<&str>) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = authorization {
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        let caller = gate.identify(&headers, Source::UNKNOWN).await.ok()?;
+        Some(caller.name().to_owned())
     }
 
-    #[test]
-    fn the_admin_is_known_by_name_and_password() {
-        let gate = Gate::new(&access(), &[]);
-        let right = header("admin", "s3cret:with colon");
-        assert_eq!(gate.identify(Some(&right)), Ok(Caller::Admin));
-        for wrong in [
-            header("admin", "s3cret"),
-            header("admin", ""),
-            header("root", "s3cret:with colon"),
-            b"Bearer abc".to_vec(),
-            b"Basic ???".to_vec(),
-            b"Basic".to_vec(),
-        ] {
-            assert_eq!(gate.identify(Some(&wrong)), Err(BadCredentials));
+    #[tokio::test]
+    async fn without_credentials_a_caller_is_anonymous() {
+        let gate = gate(access(), &[]);
+        for none in [None, Some(header("", ""))] {
+            let caller = identify(&gate, none.as_deref()).await;
+            assert_eq!(caller.as_deref(), Some("anonymous"));
         }
     }
 
-    #[test]
-    fn without_a_configured_password_there_is_no_admin() {
-        let gate = Gate::new(
-            &Access {
+    #[tokio::test]
+    async fn the_admin_is_known_by_name_and_password() {
+        let gate = gate(access(), &[]);
+        let right = header("admin", "s3cret:with colon");
+        assert_eq!(
+            identify(&gate, Some(&right)).await.as_deref(),
+            Some("admin")
+        );
+        for wrong in [
+            &header("admin", "s3cret"),
+            &header("admin", ""),
+            &header("root", "s3cret:with colon"),
+            "Bearer abc",
+            "Basic ???",
+            "Basic",
+        ] {
+            assert_eq!(identify(&gate, Some(wrong)).await, None, "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_configured_password_there_is_no_admin() {
+        let gate = gate(
+            Access {
                 admin_password: None,
                 ..access()
             },
             &[],
         );
-        assert_eq!(
-            gate.identify(Some(&header("admin", ""))),
-            Err(BadCredentials)
-        );
+        assert_eq!(identify(&gate, Some(&header("admin", ""))).await, None);
     }
 
     #[test]
     fn a_login_is_asked_for_once_something_is_not_public() {
         let open = project(Visibility::Public);
         let closed = project(Visibility::Private);
+        let hosted = Project {
+            kind: ProjectKind::Hosted,
+            ..open.clone()
+        };
         let challenges = |challenge, projects: &[Project]| {
-            Gate::new(
-                &Access {
-                    challenge,
-                    ..access()
-                },
-                projects,
-            )
-            .challenges()
+            let access = Access {
+                challenge,
+                ..access()
+            };
+            gate(access, projects).challenges()
         };
         assert!(!challenges(Challenge::Auto, std::slice::from_ref(&open)));
         assert!(challenges(Challenge::Auto, &[open.clone(), closed.clone()]));
+        assert!(challenges(Challenge::Auto, &[hosted]));
         assert!(challenges(Challenge::Always, &[open]));
         assert!(!challenges(Challenge::Never, &[closed]));
     }
 
     #[test]
     fn without_anonymous_pull_a_login_is_needed_and_asked_for() {
-        let gate = Gate::new(
-            &Access {
+        let gate = gate(
+            Access {
                 anonymous_pull: false,
                 ..access()
             },
             &[project(Visibility::Public)],
         );
         assert!(gate.challenges());
-        assert!(!gate.admits(Caller::Anonymous));
-        assert!(gate.admits(Caller::Admin));
+        assert!(!gate.admits(&Caller::Anonymous));
+        assert!(gate.admits(&Caller::admin()));
     }
 }

@@ -17,7 +17,6 @@ use super::{
     query::Fields,
 };
 use crate::{
-    config::ProjectKind,
     mirror::{Mirror, entry::Entry},
     oci::{Name, Reference, Tag},
 };
@@ -209,14 +208,9 @@ async fn entries(
 
 /// The mirror projects of a list: the one that is asked for, or all.
 fn projects(mirror: &Mirror, wanted: Option<&str>) -> Result<Vec<String>, Problem> {
-    let is_mirror = |kind: &ProjectKind| matches!(kind, ProjectKind::Mirror { .. });
-    let mut projects: Vec<String> = mirror
-        .projects()
-        .iter()
-        .filter(|project| is_mirror(&project.kind))
-        .map(|project| project.name.clone())
-        .collect();
-    projects.sort_unstable();
+    let known = mirror.projects();
+    let projects = known.iter().filter(|project| project.is_mirror());
+    let projects: Vec<String> = projects.map(|project| project.name.clone()).collect();
     let Some(wanted) = wanted else {
         return Ok(projects);
     };

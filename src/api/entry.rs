@@ -90,12 +90,12 @@ impl EntryQuery {
     /// The first component is the project: names are not completed here as they are for pulls.
     pub(super) fn repository(&self, mirror: &Mirror) -> Result<Repository, Problem> {
         let project = self.name.first();
-        if mirror.projects().iter().all(|known| known.name != project) {
+        if mirror.projects().get(project).is_none() {
             return Err(Problem::not_found(format!(
                 "no project is named `{project}`: a name begins with its project, as in docker.io/library/nginx"
             )));
         }
-        Ok(mirror.projects().resolve(&self.name, None, Caller::Admin)?)
+        Ok(mirror.resolve(&self.name, None, &Caller::admin())?)
     }
 
     /// The entry as people write it.

@@ -42,11 +42,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{audit::record, authenticate::authenticate, problem::Problem};
 use crate::{
-    access::Gate,
-    client::RegistryClient,
+    access::{Gate, Projects},
+    client::Remotes,
     config,
     meta::Meta,
     mirror::Mirror,
+    settings::Settings,
     telemetry::Metrics,
     transfer::Fills,
     upkeep::{Evictor, Orphans, Scrubber},
@@ -59,9 +60,10 @@ pub const PREFIX: &str = "/api/v1";
 pub struct Parts {
     pub gate: Arc<Gate>,
     pub mirror: Mirror,
+    pub settings: Settings,
+    pub projects: Projects,
     pub fills: Fills,
-    /// Of all remotes.
-    pub clients: Vec<RegistryClient>,
+    pub remotes: Remotes,
     pub meta: Meta,
     pub metrics: Metrics,
     pub storage: config::Storage,

@@ -115,9 +115,7 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<Status> {
 }
 
 fn remotes(parts: &Parts) -> Vec<RemoteStatus> {
-    let mut remotes: Vec<RemoteStatus> = parts.clients.iter().map(Into::into).collect();
-    remotes.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    remotes
+    parts.remotes.all().iter().map(Into::into).collect()
 }
 
 fn store(parts: &Parts) -> StoreStatus {

@@ -7,6 +7,7 @@ use crate::{
     access::FirstAdminError,
     client::SetupError,
     meta::MetaError,
+    settings::SettingsError,
     store::{ObjectSetupError, StoreError},
 };
 
@@ -29,6 +30,8 @@ pub enum StartError {
     /// The file of the password that is made when the configuration names none.
     #[error(transparent)]
     FirstAdmin(#[from] FirstAdminError),
+    #[error("cannot read projects and remotes: {0}")]
+    Settings(#[from] SettingsError),
     #[error("cannot listen on {address}: {source}")]
     Bind {
         address: SocketAddr,

@@ -24,7 +24,7 @@ pub use error::StartError;
 pub use open_files::raise_open_files;
 pub use shutdown::stop_signal;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,12 +38,13 @@ use self::{
     upkeep::Upkeep,
 };
 use crate::{
-    access::{FirstAdmin, Gate},
+    access::{FirstAdmin, Gate, ProjectSet, Projects},
     api,
-    client::RegistryClient,
-    config::{Config, Secret},
+    client::Remotes,
+    config::{Config, Database, Secret},
     meta::Meta,
-    mirror::{self, Mirror, Projects},
+    mirror::{self, Mirror},
+    settings::{self, Settings},
     store::{Objects, Store},
     telemetry::Metrics,
     transfer::{self, Fills, Space, Tier},
@@ -54,11 +55,12 @@ use crate::{
 /// All long-lived handles.
 pub struct App {
     config: Config,
-    projects: Arc<Projects>,
+    projects: Projects,
+    settings: Settings,
     gate: Arc<Gate>,
     mirror: Mirror,
     fills: Fills,
-    clients: Vec<RegistryClient>,
+    remotes: Remotes,
     evictor: Evictor,
     orphans: Orphans,
     scrubber: Scrubber,
@@ -85,7 +87,7 @@ pub struct Server {
 impl App {
     /// Reads the files that the configuration names; opens, binds and writes nothing.
     pub fn check(config: &Config) -> Result<(), StartError> {
-        clients(config, &Metrics::default())?;
+        Remotes::new(&config.remotes, &Metrics::default())?;
         certificates(config)?;
         objects(config, &TaskTracker::new())?;
         Ok(())
@@ -95,9 +97,12 @@ impl App {
     pub async fn build(mut config: Config) -> Result<Self, StartError> {
         let started_at = SystemTime::now();
         let metrics = Metrics::default();
-        let clients = clients(&config, &metrics)?;
+        let remotes = Remotes::new(&config.remotes, &metrics)?;
         let certificates = certificates(&config)?;
-        info!(remotes = clients.len(), "clients of remotes are ready");
+        info!(
+            remotes = config.remotes.len(),
+            "clients of remotes are ready"
+        );
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let objects = objects(&config, &tasks)?;
 
@@ -113,8 +118,21 @@ impl App {
 
         let tier =
             objects.map(|objects| Tier::new(objects, store.clone(), meta.clone(), metrics.clone()));
-        let projects = Arc::new(Projects::new(config.projects.clone(), &config.remotes));
+        let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
+        let projects = Projects::new(projects);
         let space = Space::new(store.clone(), upkeep::limits(&config));
+        let settings = Settings::new(settings::Parts {
+            declared: config.declared.clone(),
+            meta: meta.clone(),
+            projects: projects.clone(),
+            remotes: remotes.clone(),
+            space: space.clone(),
+            metrics: metrics.clone(),
+        });
+        settings.load().await?;
+        if matches!(config.database, Database::Postgres(_)) {
+            tasks.spawn(settings.clone().run(shutdown.clone()));
+        }
         let fills = Fills::new(transfer::Parts {
             store: store.clone(),
             meta: meta.clone(),
@@ -124,10 +142,9 @@ impl App {
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
-        let all_clients = clients.values().cloned().collect();
         let mirror = Mirror::new(mirror::Parts {
-            projects: Arc::clone(&projects),
-            clients,
+            projects: projects.clone(),
+            remotes: remotes.clone(),
             store: store.clone(),
             meta: meta.clone(),
             fills: fills.clone(),
@@ -135,7 +152,7 @@ impl App {
             tasks: tasks.clone(),
         });
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
-        let upkeep = Upkeep::new(&config, store, &meta, &fills);
+        let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
         upkeep.start(&tasks, &shutdown);
         if let Some(certificates) = &certificates {
@@ -143,13 +160,14 @@ impl App {
         }
         info!(projects = config.projects.len(), "mirror is ready");
         Ok(Self {
-            gate: Arc::new(Gate::new(&config.access, &config.projects)),
+            gate: Arc::new(Gate::new(&config.access, projects.clone())),
             limit: RequestLimit::new(config.server.trusted_proxies.clone()),
             config,
             projects,
+            settings,
             mirror,
             fills,
-            clients: all_clients,
+            remotes,
             evictor,
             orphans,
             scrubber,
@@ -200,8 +218,10 @@ impl App {
         api::Parts {
             gate: Arc::clone(&self.gate),
             mirror: self.mirror.clone(),
+            settings: self.settings.clone(),
+            projects: self.projects.clone(),
             fills: self.fills.clone(),
-            clients: self.clients.clone(),
+            remotes: self.remotes.clone(),
             meta: self.meta.clone(),
             metrics: self.metrics.clone(),
             storage: self.config.storage.clone(),
@@ -230,8 +250,7 @@ impl App {
             .collect();
         v2::Parts {
             mirror: self.mirror.clone(),
-            projects: Arc::clone(&self.projects),
-            configured: self.config.projects.clone().into(),
+            projects: self.projects.clone(),
             meta: self.meta.clone(),
             gate: Arc::clone(&self.gate),
             metrics: self.metrics.clone(),
@@ -273,18 +292,6 @@ impl Server {
         stop.await;
         shutdown::drain(app, connections).await;
     }
-}
-
-fn clients(
-    config: &Config,
-    metrics: &Metrics,
-) -> Result<HashMap<String, RegistryClient>, StartError> {
-    let mut clients = HashMap::new();
-    for remote in &config.remotes {
-        let client = RegistryClient::new(remote.clone(), metrics.clone())?;
-        clients.insert(remote.name.clone(), client);
-    }
-    Ok(clients)
 }
 
 fn objects(config: &Config, tasks: &TaskTracker) -> Result<Option<Objects>, StartError> {

@@ -1,9 +1,12 @@
 //! The background work of upkeep, made of what the configuration says.
 
+use std::collections::HashMap;
+
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, ProjectKind},
+    access::Projects,
+    config::Config,
     meta::Meta,
     store::Store,
     transfer::{Fills, Limits},
@@ -19,37 +22,36 @@ pub(super) struct Upkeep {
     meta: Meta,
 }
 
-/// What may be kept.
+/// What may be kept, but for the projects' own budgets.
 pub(super) fn limits(config: &Config) -> Limits {
-    let budget =
-        |project: &crate::config::Project| Some((project.name.clone(), project.max_bytes?));
     Limits {
         max_bytes: config.storage.max_bytes,
-        projects: config.projects.iter().filter_map(budget).collect(),
+        projects: HashMap::new(),
         free_floor_bytes: config.storage.free_floor_bytes,
     }
 }
 
 impl Upkeep {
-    pub(super) fn new(config: &Config, store: Store, meta: &Meta, fills: &Fills) -> Self {
-        let hosted = config
-            .projects
-            .iter()
-            .filter(|project| project.kind == ProjectKind::Hosted);
-        let hosted: Vec<String> = hosted.map(|project| project.name.clone()).collect();
+    pub(super) fn new(
+        config: &Config,
+        store: Store,
+        meta: &Meta,
+        fills: &Fills,
+        projects: &Projects,
+    ) -> Self {
         let tier = TierUpkeep::new(config, &store, meta, fills);
         Self {
             evictor: Evictor::new(evict::Parts {
                 meta: meta.clone(),
                 fills: fills.clone(),
-                hosted: hosted.clone(),
+                projects: projects.clone(),
                 orphan_grace: config.upkeep.orphan_grace,
                 local: tier.as_ref().map(|tier| tier.local.clone()),
             }),
             orphans: Orphans::new(orphans::Parts {
                 meta: meta.clone(),
                 fills: fills.clone(),
-                hosted,
+                projects: projects.clone(),
                 grace: config.upkeep.orphan_grace,
                 longest_push: config.storage.spool_max_age,
             }),

@@ -14,6 +14,8 @@ pub struct Access {
     pub challenge: Challenge,
     /// Public projects need no login.
     pub anonymous_pull: bool,
+    /// A push by somebody who may create makes the hosted project.
+    pub auto_create_projects: bool,
 }
 
 /// Does `GET /v2/` ask for a login?
@@ -45,9 +47,11 @@ impl Access {
                 .take("challenge", choice(CHALLENGES))?
                 .unwrap_or(Challenge::Auto),
             anonymous_pull: section.take("anonymous_pull", boolean)?.unwrap_or(true),
+            auto_create_projects: section
+                .take("auto_create_projects", boolean)?
+                .unwrap_or(false),
         };
         let visibility = section.take("default_visibility", choice(DEFAULT_VISIBILITIES))?;
-        section.set_aside("auto_create_projects", boolean)?;
         section.set_aside("token_ttl", duration)?;
         if section.file("htpasswd")?.is_some() {
             section.note_without_effect(section.full_name("htpasswd"));

@@ -12,11 +12,6 @@ pub(super) fn cluster(mut section: Section<'_>) -> Result<(), ConfigError> {
     section.finish()
 }
 
-pub(super) fn secrets(mut section: Section<'_>) -> Result<(), ConfigError> {
-    section.set_aside_secret("key")?;
-    section.finish()
-}
-
 pub(super) fn replication(mut section: Section<'_>) -> Result<(), ConfigError> {
     section.set_aside("concurrency", count)?;
     section.set_aside("bandwidth", bandwidth)?;

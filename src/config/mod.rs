@@ -6,6 +6,7 @@ mod builtin;
 pub mod cloud;
 pub mod credentials;
 pub mod database;
+pub mod declared;
 pub mod error;
 mod later;
 pub mod load;
@@ -15,6 +16,7 @@ pub mod pattern;
 pub mod project;
 pub mod remote;
 pub mod secret;
+pub mod secrets;
 mod section;
 pub mod server;
 pub mod storage;
@@ -26,6 +28,7 @@ mod value;
 pub use access::{Access, Challenge};
 pub use credentials::{AccessKey, Cloud, Credentials, DockerConfig, Variables};
 pub use database::{Database, PostgresUrl};
+pub use declared::{Declared, Refused, Registries, Row, Rows};
 pub use error::ConfigError;
 pub use load::load;
 pub use log::{Log, LogFormat};
@@ -34,6 +37,7 @@ pub use pattern::Pattern;
 pub use project::{Freshness, FreshnessMode, Project, ProjectKind, StaleIfError, Visibility};
 pub use remote::{Provider, Remote};
 pub use secret::Secret;
+pub use secrets::Secrets;
 pub use server::{Server, TlsFiles};
 pub use storage::Storage;
 pub use traces::Traces;
@@ -45,8 +49,11 @@ pub struct Config {
     pub server: Server,
     pub storage: Storage,
     pub database: Database,
+    pub secrets: Secrets,
     pub remotes: Vec<Remote>,
     pub projects: Vec<Project>,
+    /// The same remotes and projects as the file says them, to be laid beside rows.
+    pub declared: Declared,
     /// `mirror.offline`: never dial a remote.
     pub offline: bool,
     pub access: Access,

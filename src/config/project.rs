@@ -4,7 +4,7 @@ mod claims;
 mod freshness;
 mod read;
 
-pub(super) use read::read_all;
+pub(super) use read::{Settings, read_all};
 
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ pub struct Project {
     pub offline: bool,
     /// Budget of its cache in bytes; `None` is unlimited.
     pub max_bytes: Option<u64>,
+    /// Hosted: a push makes its repository; otherwise it must have been created.
+    pub auto_create_repositories: bool,
+    /// Hosted: may have a name that hides repositories of the default project.
+    pub hide_default: bool,
     /// First match wins; the last one matches everything.
     pub freshness: Vec<Freshness>,
 }
@@ -47,11 +51,12 @@ pub enum ProjectKind {
 }
 
 /// Who may pull.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Visibility {
     /// Anybody.
     Public,
     /// Who holds a right.
+    #[default]
     Private,
     /// Whom the remote lets in. Not read from a configuration yet: `private` is in force instead.
     Remote,
@@ -86,6 +91,11 @@ pub enum StaleIfError {
 }
 
 impl Project {
+    /// Is it filled from a remote?
+    pub fn is_mirror(&self) -> bool {
+        matches!(self.kind, ProjectKind::Mirror { .. })
+    }
+
     /// The rule that decides for this tag.
     pub fn freshness_of(&self, tag: &Tag) -> &Freshness {
         let matching = self

@@ -18,6 +18,7 @@ use super::{
     leftovers::delete_gone,
 };
 use crate::{
+    access::Projects,
     meta::{Meta, Removal, Removed, Root},
     oci::Digest,
     transfer::{Fills, ReconcileError, Space, Standing},
@@ -43,8 +44,8 @@ const HEADROOM: u64 = 20;
 pub struct Parts {
     pub meta: Meta,
     pub fills: Fills,
-    /// Projects whose content is not cached but kept.
-    pub hosted: Vec<String>,
+    /// They tell whose content is not cached but kept.
+    pub projects: Projects,
     /// How long a blob that no manifest names is kept under pressure.
     pub orphan_grace: Duration,
     /// With object storage: what makes room on the disk, where images need not go for that.
@@ -60,7 +61,7 @@ pub struct Evictor {
 struct Inner {
     meta: Meta,
     fills: Fills,
-    hosted: Vec<String>,
+    projects: Projects,
     orphan_grace: Duration,
     running: Mutex<()>,
     local: Option<LocalTier>,
@@ -71,7 +72,7 @@ impl Evictor {
         let Parts {
             meta,
             fills,
-            hosted,
+            projects,
             orphan_grace,
             local,
         } = parts;
@@ -79,7 +80,7 @@ impl Evictor {
             inner: Arc::new(Inner {
                 meta,
                 fills,
-                hosted,
+                projects,
                 orphan_grace,
                 local,
                 running: Mutex::default(),
@@ -172,7 +173,9 @@ impl Inner {
 
     /// Looks closer at a budget that may be exceeded, and makes room in it.
     async fn keep_budget(&self, project: Option<&str>) -> Result<Evicted, ReconcileError> {
-        let standing = self.standing(project);
+        let Some(standing) = self.standing(project) else {
+            return Ok(Evicted::default());
+        };
         let Standing { limit, left, .. } = standing;
         let missing = if standing.is_exceeded() {
             let cached = self.measure(project).await?;
@@ -204,13 +207,14 @@ impl Inner {
         Ok(evicted)
     }
 
-    fn standing(&self, project: Option<&str>) -> Standing {
+    /// `None`: the project has no budget any more.
+    fn standing(&self, project: Option<&str>) -> Option<Standing> {
         let Some(project) = project else {
-            return self.space().standing();
+            return Some(self.space().standing());
         };
         let mut standings = self.space().project_standings().into_iter();
         let found = standings.find(|(name, _)| name == project);
-        found.expect("budgets never change").1
+        found.map(|(_, standing)| standing)
     }
 
     async fn measure_all(&self) {
@@ -229,7 +233,8 @@ impl Inner {
         let bytes = if let Some(project) = project {
             self.meta.usage_of(&[project]).await?
         } else {
-            let hosted: Vec<&str> = self.hosted.iter().map(String::as_str).collect();
+            let projects = self.projects.now();
+            let hosted: Vec<&str> = projects.hosted().collect();
             self.meta.usage_without(&hosted).await?
         };
         self.space().measured(project, bytes);
@@ -339,7 +344,7 @@ impl Inner {
     }
 
     fn is_hosted(&self, project: &str) -> bool {
-        self.hosted.iter().any(|hosted| hosted == project)
+        self.projects.now().hosted().any(|hosted| hosted == project)
     }
 
     /// Counts what went.

@@ -49,7 +49,7 @@ pub fn router(parts: Parts, listener: Listener) -> Router {
         .route("/v2", any(dispatch))
         .route("/v2/", any(dispatch))
         .route("/v2/{*path}", any(dispatch))
-        .with_state(Arc::new(Edge::new(parts, listener)))
+        .with_state(Arc::new(Edge { parts, listener }))
 }
 
 async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
@@ -103,7 +103,7 @@ impl Edge {
         query: &Query,
         served: &mut Served,
     ) -> Result<Response, ApiError> {
-        let caller = self.caller(&request.headers)?;
+        let caller = &self.caller(request).await?;
         let endpoint = Endpoint::parse(&request.method, request.uri.path(), query)?;
         served.kind = endpoint.kind();
         let ns = self.foreign_ns(query.ns.as_deref(), &request.uri, &request.headers);

@@ -1,5 +1,5 @@
 //! The Distribution API: `/v2/…`. Layer 4. Called by `app` as one router; parses a request into an `endpoint::Endpoint`,
-//! finds out who asks (`access`) and about which repository (`mirror::Projects`), and puts what `mirror` answers on the wire.
+//! finds out who asks (`access`) and about which repository (`mirror::resolve`), and puts what `mirror` answers on the wire.
 //! `error` is the only place where a failure becomes a status.
 
 mod answer;
@@ -21,13 +21,12 @@ mod writes;
 pub use dispatch::{Served, router};
 pub use error::{busy, internal_error, too_many_requests};
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
-    access::Gate,
-    config::{Project, ProjectKind},
+    access::{Gate, Projects},
     meta::Meta,
-    mirror::{Mirror, Projects},
+    mirror::Mirror,
     telemetry::Metrics,
 };
 
@@ -44,9 +43,7 @@ pub enum Listener {
 #[derive(Clone)]
 pub struct Parts {
     pub mirror: Mirror,
-    pub projects: Arc<Projects>,
-    /// The same projects, as configured.
-    pub configured: Arc<[Project]>,
+    pub projects: Projects,
     pub meta: Meta,
     pub gate: Arc<Gate>,
     pub metrics: Metrics,
@@ -58,27 +55,4 @@ pub struct Parts {
 struct Edge {
     parts: Parts,
     listener: Listener,
-    /// Kind and visibility by name, for what is not a pull.
-    by_name: HashMap<String, Project>,
-}
-
-impl Edge {
-    fn new(parts: Parts, listener: Listener) -> Self {
-        let by_name = parts
-            .configured
-            .iter()
-            .map(|project| (project.name.clone(), project.clone()))
-            .collect();
-        Self {
-            parts,
-            listener,
-            by_name,
-        }
-    }
-
-    fn is_mirror(&self, project: &str) -> bool {
-        self.by_name
-            .get(project)
-            .is_some_and(|p| matches!(p.kind, ProjectKind::Mirror { .. }))
-    }
 }

@@ -23,7 +23,7 @@ impl Edge {
     /// The refusal.
     pub(super) fn write(
         &self,
-        caller: Caller,
+        caller: &Caller,
         name: &Name,
         ns: Option<&str>,
         write: Write,
@@ -31,15 +31,12 @@ impl Edge {
         if self.listener == Listener::MirrorOnly {
             return ApiError::not_allowed(READS, "this listener is for pulls only");
         }
+        let projects = self.parts.projects.now();
         let project = match ns {
-            Some(ns) => self
-                .parts
-                .configured
-                .iter()
-                .find(|p| p.hosts.iter().any(|host| host.eq_ignore_ascii_case(ns))),
-            None => self.by_name.get(name.first()),
+            Some(ns) => projects.of_host(ns),
+            None => projects.get(name.first()),
         };
-        match project.filter(|project| caller.may_pull(project)) {
+        match project.filter(|project| caller.may_see_project(project)) {
             Some(project) => refusal(project, write),
             None => self.hidden(
                 caller,

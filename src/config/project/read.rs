@@ -7,6 +7,7 @@ use crate::{
     config::{
         ConfigError,
         builtin::{self, BuiltIn},
+        declared::{Refused, Row},
         error::Problem,
         remote::Remotes,
         section::Section,
@@ -51,27 +52,40 @@ const OF_HOSTED: [&str; 5] = [
 
 const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(10);
 
-/// Reads all projects, adds the built-in ones, and settles hosts and the default among them.
+/// Reads all projects of the file, then those of rows that can be used, adds the built-in ones, and settles hosts and the default among them.
 pub(in crate::config) fn read_all(
     root: &mut Section<'_>,
-    remotes: &Remotes,
-    default_visibility: Visibility,
-    with_builtin: bool,
+    settings: &Settings<'_>,
+    rows: &[Row],
+    refused: &mut Vec<Refused>,
 ) -> Result<Vec<Project>, ConfigError> {
     let mut reader = Reader {
-        remotes,
-        default_visibility,
+        remotes: settings.remotes,
+        default_visibility: settings.default_visibility,
         projects: Vec::new(),
         claims: Claims::default(),
     };
     for section in root.tables("project")? {
         reader.read(section)?;
     }
-    if with_builtin {
+    for row in rows {
+        if let Err(error) = reader.read(root.of_row(row.table())) {
+            reader.claims.forget(row.name());
+            refused.push(row.refused(error));
+        }
+    }
+    if settings.with_builtin {
         reader.add_builtin();
     }
     reader.claims.settle(&mut reader.projects);
     Ok(reader.projects)
+}
+
+/// What all projects are read with.
+pub(in crate::config) struct Settings<'s> {
+    pub(in crate::config) remotes: &'s Remotes,
+    pub(in crate::config) default_visibility: Visibility,
+    pub(in crate::config) with_builtin: bool,
 }
 
 struct Reader<'r> {
@@ -212,6 +226,8 @@ impl Project {
             negative_ttl: DEFAULT_NEGATIVE_TTL,
             offline: false,
             max_bytes: None,
+            auto_create_repositories: true,
+            hide_default: false,
             freshness: vec![Freshness::of_all_tags()],
         }
     }
@@ -226,6 +242,9 @@ impl Project {
             .unwrap_or(DEFAULT_NEGATIVE_TTL);
         self.offline = section.take("offline", boolean)?.unwrap_or(false);
         self.max_bytes = section.take("max_bytes", size_or_unlimited)?.flatten();
+        let auto_create = section.take("auto_create_repositories", boolean)?;
+        self.auto_create_repositories = auto_create.unwrap_or(true);
+        self.hide_default = section.take("hide_default", boolean)?.unwrap_or(false);
         Ok(())
     }
 }
@@ -252,8 +271,6 @@ fn set_aside(section: &mut Section<'_>) -> Result<(), ConfigError> {
     section.set_aside("verdict_ttl", duration)?;
     section.set_aside("verdict_if_error", duration)?;
     section.set_aside("sparse_index", boolean)?;
-    section.set_aside("auto_create_repositories", boolean)?;
-    section.set_aside("hide_default", boolean)?;
     if section.take_list("immutable_tags", pattern)?.is_some() {
         section.note_without_effect(section.full_name("immutable_tags"));
     }

@@ -4,8 +4,8 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    blob, delete, entry, evict, image, list, manifest, object, orphans, pin, presence, repository,
-    tag, uses,
+    blob, delete, entry, evict, image, list, manifest, object, orphans, pin, presence, project,
+    remote, repository, revision, tag, uses,
 };
 
 const STATEMENTS: &[&str] = &[
@@ -87,6 +87,21 @@ const STATEMENTS: &[&str] = &[
     pin::SQL_DELETE,
     pin::SQL_GET,
     pin::SQL_TAG,
+    project::SQL_ALL,
+    project::SQL_INSERT,
+    project::SQL_PUT,
+    project::SQL_DELETE,
+    remote::SQL_ALL,
+    remote::SQL_INSERT,
+    remote::SQL_PUT,
+    remote::SQL_DELETE,
+    revision::SQL_GET,
+    revision::SQL_NEXT,
+    repository::SQL_CREATE,
+    repository::SQL_ROW,
+    repository::SQL_VISIBILITY,
+    repository::SQL_VISIBILITIES,
+    repository::SQL_CONTAINING,
     repository::SQL_GET,
     repository::SQL_PUT,
     repository::SQL_RANGE,
@@ -108,6 +123,9 @@ const WHOLE: &[&str] = &[
     presence::SQL_USAGE,
     presence::SQL_USAGE_OF,
     presence::SQL_GONE,
+    project::SQL_ALL,
+    remote::SQL_ALL,
+    repository::SQL_VISIBILITIES,
 ];
 
 /// All of a repository, or the first few rows of it.
@@ -212,7 +230,10 @@ fn every_statement_is_in_the_list() {
         include_str!("../orphans.rs"),
         include_str!("../pin.rs"),
         include_str!("../presence.rs"),
+        include_str!("../project.rs"),
+        include_str!("../remote.rs"),
         include_str!("../repository.rs"),
+        include_str!("../revision.rs"),
         include_str!("../tag.rs"),
         include_str!("../uses.rs"),
     ];
