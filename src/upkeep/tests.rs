@@ -279,7 +279,7 @@ impl Scene {
         Orphans::new(orphans::Parts {
             meta: self.meta.clone(),
             fills: self.fills.clone(),
-            hosted: vec!["hosted".to_owned()],
+            projects: projects(&["hosted"]),
             grace,
             longest_push,
         })
