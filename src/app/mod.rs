@@ -44,6 +44,7 @@ use crate::{
     config::{Config, Secret},
     meta::Meta,
     mirror::{self, Mirror, Projects},
+    push::{self, Pushes},
     store::{Objects, Store},
     telemetry::Metrics,
     transfer::{self, Fills, Space, Tier},
@@ -57,6 +58,7 @@ pub struct App {
     projects: Arc<Projects>,
     gate: Arc<Gate>,
     mirror: Mirror,
+    pushes: Pushes,
     fills: Fills,
     clients: Vec<RegistryClient>,
     evictor: Evictor,
@@ -133,6 +135,12 @@ impl App {
             offline: config.offline,
             tasks: tasks.clone(),
         });
+        let pushes = Pushes::new(push::Parts {
+            store: store.clone(),
+            meta: meta.clone(),
+            fills: fills.clone(),
+            tasks: tasks.clone(),
+        });
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills);
         let evictor = upkeep.evictor();
@@ -147,6 +155,7 @@ impl App {
             config,
             projects,
             mirror,
+            pushes,
             fills,
             clients: all_clients,
             evictor,
@@ -227,6 +236,7 @@ impl App {
             .collect();
         v2::Parts {
             mirror: self.mirror.clone(),
+            pushes: self.pushes.clone(),
             projects: Arc::clone(&self.projects),
             configured: self.config.projects.clone().into(),
             meta: self.meta.clone(),

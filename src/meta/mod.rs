@@ -44,8 +44,10 @@ pub mod manifest;
 pub mod object;
 pub mod pin;
 pub mod presence;
+pub mod pushed;
 pub mod repository;
 pub mod tag;
+pub mod upload;
 pub mod uses;
 
 mod changes;
@@ -70,5 +72,7 @@ pub use image::{Removal, Removed};
 pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
 pub use object::{BlobObject, Garbage};
+pub use pushed::{ManifestPush, ManifestPushed};
 pub use tag::{ManifestSummary, TagRow};
+pub use upload::UploadLimits;
 pub use uses::Uses;

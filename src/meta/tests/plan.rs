@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    blob, entry, evict, image, list, manifest, object, pin, presence, repository, tag, uses,
+    blob, entry, evict, image, list, manifest, object, pin, presence, pushed, repository, tag, upload, uses,
 };
 
 const STATEMENTS: &[&str] = &[
@@ -66,6 +66,14 @@ const STATEMENTS: &[&str] = &[
     pin::SQL_DELETE,
     pin::SQL_GET,
     pin::SQL_TAG,
+    pushed::SQL_LINK,
+    pushed::SQL_LINKED,
+    pushed::SQL_REPOSITORIES,
+    pushed::SQL_NAMED,
+    pushed::SQL_SEEDED,
+    pushed::SQL_TARGET,
+    pushed::SQL_TAGGED,
+    pushed::SQL_TAG_FORGET,
     repository::SQL_GET,
     repository::SQL_PUT,
     repository::SQL_RANGE,
@@ -75,6 +83,14 @@ const STATEMENTS: &[&str] = &[
     tag::SQL_PUT,
     tag::SQL_ARRIVED,
     tag::SQL_DELETE,
+    tag::SQL_PAGE,
+    upload::SQL_COUNT,
+    upload::SQL_COUNT_OF,
+    upload::SQL_PUT,
+    upload::SQL_GET,
+    upload::SQL_TOUCH,
+    upload::SQL_DELETE,
+    upload::SQL_FORGET,
     uses::SQL_REPOSITORY,
     uses::SQL_IMAGES,
     uses::SQL_TOUCH,
@@ -87,6 +103,7 @@ const WHOLE: &[&str] = &[
     presence::SQL_USAGE,
     presence::SQL_USAGE_OF,
     presence::SQL_GONE,
+    upload::SQL_COUNT,
 ];
 
 async fn plan(meta: &Meta, sql: &str) -> Vec<String> {
@@ -178,8 +195,10 @@ fn every_statement_is_in_the_list() {
         include_str!("../object.rs"),
         include_str!("../pin.rs"),
         include_str!("../presence.rs"),
+        include_str!("../pushed.rs"),
         include_str!("../repository.rs"),
         include_str!("../tag.rs"),
+        include_str!("../upload.rs"),
         include_str!("../uses.rs"),
     ];
     let constants: usize = sources
