@@ -40,6 +40,10 @@ pub struct Project {
     pub hide_default: bool,
     /// First match wins; the last one matches everything.
     pub freshness: Vec<Freshness>,
+    /// Hosted: tags that stay where they were first pushed.
+    pub immutable_tags: Vec<Pattern>,
+    /// Hosted: an index may name manifests that are not in its repository.
+    pub sparse_index: bool,
     /// Hosted: how many bytes it may have; `None` is unlimited.
     pub quota: Option<u64>,
     /// Hosted: which tags go by themselves; first match wins, what none matches stays.

@@ -4,10 +4,7 @@
 //! a subject that is still here; and so on below it. Tags by which clients without the referrers API find referrers
 //! (`sha256-…`) go with their subject.
 
-use std::{
-    collections::VecDeque,
-    time::SystemTime,
-};
+use std::{collections::VecDeque, time::SystemTime};
 
 use super::{
     Meta, MetaError, Removed,
@@ -115,8 +112,14 @@ impl Operation for Retire {
         if !self.is_due(connection, repository_id).await? {
             return Ok(None);
         }
-        delete_tag(connection, changes, repository_id, &self.repository, self.due.tag.as_str())
-            .await?;
+        delete_tag(
+            connection,
+            changes,
+            repository_id,
+            &self.repository,
+            self.due.tag.as_str(),
+        )
+        .await?;
         let mut removed = Removed::default();
         let mut queue = VecDeque::from([self.due.digest.to_string()]);
         while let Some(digest) = queue.pop_front() {
@@ -130,8 +133,13 @@ impl Operation for Retire {
             queue.extend(below.into_iter().map(|(digest,)| digest));
             let fallback = self.delete_fallback(connection, changes, repository_id, &digest);
             queue.extend(fallback.await?);
-            let deleted =
-                delete::manifest(connection, changes, repository_id, &self.repository, &digest);
+            let deleted = delete::manifest(
+                connection,
+                changes,
+                repository_id,
+                &self.repository,
+                &digest,
+            );
             removed.add(deleted.await?);
         }
         Ok(Some(removed))

@@ -113,7 +113,10 @@ impl Inner {
     async fn retain(&self, act: Act) -> Result<Retired, ReconcileError> {
         let mut retired = Retired::default();
         let projects = self.parts.projects.now();
-        for project in projects.iter().filter(|project| !project.retention.is_empty()) {
+        for project in projects
+            .iter()
+            .filter(|project| !project.retention.is_empty())
+        {
             self.retain_project(project, act, &mut retired).await?;
         }
         Ok(retired)
@@ -229,7 +232,11 @@ impl<'p> Selection<'p> {
         Self {
             project,
             now,
-            newest: project.retention.iter().map(|_| BinaryHeap::new()).collect(),
+            newest: project
+                .retention
+                .iter()
+                .map(|_| BinaryHeap::new())
+                .collect(),
         }
     }
 
@@ -254,7 +261,8 @@ impl<'p> Selection<'p> {
         };
         let oldest_kept = self.newest[place].peek();
         let is_among_newest = rule.newest.is_some()
-            && oldest_kept.is_none_or(|Reverse(oldest)| (tag.pushed_at, &tag.tag) >= (oldest.0, &oldest.1));
+            && oldest_kept
+                .is_none_or(|Reverse(oldest)| (tag.pushed_at, &tag.tag) >= (oldest.0, &oldest.1));
         let age = self.now.duration_since(tag.pushed_at).unwrap_or_default();
         let is_young = rule.max_age.is_some_and(|max| age <= max);
         !is_among_newest && !is_young

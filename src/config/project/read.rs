@@ -234,6 +234,8 @@ impl Project {
             freshness: vec![Freshness::of_all_tags()],
             quota: None,
             retention: Vec::new(),
+            immutable_tags: Vec::new(),
+            sparse_index: true,
         }
     }
 
@@ -250,6 +252,10 @@ impl Project {
         let auto_create = section.take("auto_create_repositories", boolean)?;
         self.auto_create_repositories = auto_create.unwrap_or(true);
         self.hide_default = section.take("hide_default", boolean)?.unwrap_or(false);
+        self.immutable_tags = section
+            .take_list("immutable_tags", pattern)?
+            .unwrap_or_default();
+        self.sparse_index = section.take("sparse_index", boolean)?.unwrap_or(true);
         Ok(())
     }
 }
@@ -274,10 +280,6 @@ fn refuse_foreign_keys(section: &Section<'_>, kind: Kind) -> Result<(), ConfigEr
 fn set_aside(section: &mut Section<'_>) -> Result<(), ConfigError> {
     section.set_aside("verdict_ttl", duration)?;
     section.set_aside("verdict_if_error", duration)?;
-    section.set_aside("sparse_index", boolean)?;
-    if section.take_list("immutable_tags", pattern)?.is_some() {
-        section.note_without_effect(section.full_name("immutable_tags"));
-    }
     Ok(())
 }
 
