@@ -134,6 +134,8 @@ mod tests {
             auto_create_repositories: true,
             hide_default: false,
             freshness: Vec::new(),
+            immutable_tags: Vec::new(),
+            sparse_index: true,
         }
     }
 

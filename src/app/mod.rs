@@ -44,6 +44,7 @@ use crate::{
     config::{Config, Database, Secret},
     meta::Meta,
     mirror::{self, Mirror},
+    push::{self, Pushes},
     settings::{self, Settings},
     store::{Objects, Store},
     telemetry::Metrics,
@@ -59,6 +60,7 @@ pub struct App {
     settings: Settings,
     gate: Arc<Gate>,
     mirror: Mirror,
+    pushes: Pushes,
     fills: Fills,
     remotes: Remotes,
     evictor: Evictor,
@@ -153,6 +155,12 @@ impl App {
             offline: config.offline,
             tasks: tasks.clone(),
         });
+        let pushes = Pushes::new(push::Parts {
+            store: store.clone(),
+            meta: meta.clone(),
+            fills: fills.clone(),
+            tasks: tasks.clone(),
+        });
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
@@ -168,6 +176,7 @@ impl App {
             projects,
             settings,
             mirror,
+            pushes,
             fills,
             remotes,
             evictor,
@@ -252,6 +261,7 @@ impl App {
             .collect();
         v2::Parts {
             mirror: self.mirror.clone(),
+            pushes: self.pushes.clone(),
             projects: self.projects.clone(),
             meta: self.meta.clone(),
             gate: Arc::clone(&self.gate),

@@ -34,7 +34,9 @@ pub use load::load;
 pub use log::{Log, LogFormat};
 pub use object_storage::{ObjectService, ObjectStorage};
 pub use pattern::Pattern;
-pub use project::{Freshness, FreshnessMode, Project, ProjectKind, StaleIfError, Visibility};
+pub use project::{
+    Freshness, FreshnessMode, Project, ProjectKind, Retention, StaleIfError, Visibility,
+};
 pub use remote::{Provider, Remote};
 pub use secret::Secret;
 pub use secrets::Secrets;

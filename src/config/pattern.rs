@@ -73,6 +73,11 @@ impl Pattern {
         matches!(&self.matcher, Matcher::Glob(glob) if glob == "**" || glob == "*")
     }
 
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Does the whole text match the glob, or any part of it the regular expression?
     pub fn matches(&self, text: &str) -> bool {
         match &self.matcher {

@@ -3,6 +3,7 @@
 mod claims;
 mod freshness;
 mod read;
+mod retention;
 
 pub(super) use read::{Settings, read_all};
 
@@ -39,6 +40,24 @@ pub struct Project {
     pub hide_default: bool,
     /// First match wins; the last one matches everything.
     pub freshness: Vec<Freshness>,
+    /// Hosted: tags that stay where they were first pushed.
+    pub immutable_tags: Vec<Pattern>,
+    /// Hosted: an index may name manifests that are not in its repository.
+    pub sparse_index: bool,
+    /// Hosted: how many bytes it may have; `None` is unlimited.
+    pub quota: Option<u64>,
+    /// Hosted: which tags go by themselves; first match wins, what none matches stays.
+    pub retention: Vec<Retention>,
+}
+
+/// How long tags stay: a tag goes that is neither among the newest nor young enough.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    pub tags: Pattern,
+    /// So many of each repository, by the time they were last pushed, stay.
+    pub newest: Option<u32>,
+    /// What was pushed since stays.
+    pub max_age: Option<Duration>,
 }
 
 /// Where a project's content comes from.

@@ -16,6 +16,26 @@ pub(super) const SQL_USAGE_OF: &str = "SELECT CAST(COALESCE(SUM(size_bytes), 0) 
      OR EXISTS (SELECT 1 FROM manifest CROSS JOIN repository WHERE manifest.digest = blob.digest \
      AND repository.id = manifest.repository_id AND replace($1, '/' || project || '/', '') <> $1)";
 
+/// Of what these projects never evict: seeded manifests, pinned ones and the children of those, and the blobs that they
+/// name.
+pub(super) const SQL_USAGE_KEPT: &str = "WITH root (repository_id, digest) AS ( \
+     SELECT repository_id, digest FROM manifest WHERE seeded \
+     UNION SELECT pin.repository_id, pin.reference FROM pin \
+     UNION SELECT pin.repository_id, tag.digest FROM pin CROSS JOIN tag \
+     WHERE tag.repository_id = pin.repository_id AND tag.name = pin.reference), \
+     kept (repository_id, digest) AS (SELECT root.repository_id, root.digest FROM root CROSS JOIN repository \
+     WHERE repository.id = root.repository_id AND replace($1, '/' || project || '/', '') <> $1 \
+     UNION SELECT root.repository_id, reference.child FROM root CROSS JOIN repository CROSS JOIN reference \
+     WHERE repository.id = root.repository_id AND replace($1, '/' || project || '/', '') <> $1 \
+     AND reference.repository_id = root.repository_id AND reference.parent = root.digest \
+     AND reference.kind = 'manifest'), \
+     content (digest) AS (SELECT digest FROM kept \
+     UNION SELECT reference.child FROM kept CROSS JOIN reference \
+     WHERE reference.repository_id = kept.repository_id AND reference.parent = kept.digest \
+     AND reference.kind = 'blob') \
+     SELECT CAST(COALESCE(SUM(blob.size_bytes), 0) AS BIGINT) FROM content CROSS JOIN blob \
+     WHERE blob.digest = content.digest";
+
 pub(super) const SQL_GONE: &str = "SELECT digest FROM gone ORDER BY digest LIMIT $1";
 
 pub(super) const SQL_GONE_DELETE: &str = "DELETE FROM gone WHERE digest = $1";
@@ -39,6 +59,12 @@ impl Meta {
     pub async fn usage_of(&self, projects: &[&str]) -> Result<u64, MetaError> {
         let list = format!("/{}/", projects.join("/"));
         self.sum(Statement::new(SQL_USAGE_OF).bind(list)).await
+    }
+
+    /// Bytes of what these projects have and never evict: seeded and pinned images. Reads all of them.
+    pub async fn usage_kept(&self, projects: &[&str]) -> Result<u64, MetaError> {
+        let list = format!("/{}/", projects.join("/"));
+        self.sum(Statement::new(SQL_USAGE_KEPT).bind(list)).await
     }
 
     async fn sum(&self, select: Statement) -> Result<u64, MetaError> {

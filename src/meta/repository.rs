@@ -67,6 +67,14 @@ struct VisibilityPut {
 }
 
 impl Meta {
+    /// Is there anything in this repository?
+    pub async fn repository_exists(&self, name: &Name) -> Result<bool, MetaError> {
+        let row: Option<(i64, bool)> = self
+            .fetch_optional(Statement::new(SQL_GET).bind(name))
+            .await?;
+        Ok(row.is_some_and(|(_, has_content)| has_content))
+    }
+
     /// Makes a repository that need not have content; false if it is there.
     pub async fn repository_create(
         &self,

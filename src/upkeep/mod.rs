@@ -8,6 +8,7 @@ pub mod garbage;
 pub mod leftovers;
 pub mod local;
 pub mod orphans;
+pub mod retain;
 pub mod scrub;
 pub mod upload;
 pub mod uses;
@@ -18,6 +19,7 @@ pub use garbage::Collector;
 pub use leftovers::Leftovers;
 pub use local::LocalTier;
 pub use orphans::{Collected, Orphans};
+pub use retain::{DueTag, Retainer, Retired};
 pub use scrub::{Scrubbed, Scrubber};
 pub use upload::{Uploader, Uploads};
 

@@ -34,7 +34,7 @@ const STEP: usize = 32;
 pub struct Parts {
     pub meta: Meta,
     pub fills: Fills,
-    /// They tell whose content is kept until nothing names it.
+    /// Content of the hosted ones is kept until nothing names it.
     pub projects: Projects,
     /// How long a blob that no manifest names stays.
     pub grace: Duration,
@@ -133,8 +133,7 @@ impl Inner {
         collected: &mut Collected,
     ) -> Result<(), ReconcileError> {
         let Parts { meta, projects, .. } = &self.parts;
-        let projects = projects.now();
-        let hosted: Vec<String> = projects.hosted().map(str::to_owned).collect();
+        let hosted: Vec<String> = projects.now().hosted().map(str::to_owned).collect();
         let mut last: Option<Name> = None;
         loop {
             let started = Instant::now();

@@ -18,6 +18,7 @@ use super::{
     endpoint::{Endpoint, Pull, Query},
     error::ApiError,
     referrers::Question,
+    uploads::Pusher,
     writes::Write,
 };
 use crate::{
@@ -53,17 +54,17 @@ pub fn router(parts: Parts, listener: Listener) -> Router {
 }
 
 async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
-    let (request, body) = request.into_parts();
-    ignore_body(body).await;
+    let (request, mut body) = request.into_parts();
     let query = Query::parse(request.uri.query());
     let mut served = Served {
         kind: "unknown",
         project: None,
     };
     let mut response = edge
-        .answer(&request, &query, &mut served)
+        .answer(&request, &mut body, &query, &mut served)
         .await
         .unwrap_or_else(ApiError::into_response);
+    ignore_body(body).await;
     let headers = response.headers_mut();
     headers.insert(
         DOCKER_DISTRIBUTION_API_VERSION,
@@ -77,7 +78,7 @@ async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     response
 }
 
-/// Reads what no endpoint of this version reads. What is longer or slower costs the client its connection.
+/// Reads what no endpoint has read. What is longer or slower costs the client its connection.
 async fn ignore_body(mut body: Body) {
     if http_body::Body::is_end_stream(&body) {
         return;
@@ -100,6 +101,7 @@ impl Edge {
     async fn answer(
         &self,
         request: &request::Parts,
+        body: &mut Body,
         query: &Query,
         served: &mut Served,
     ) -> Result<Response, ApiError> {
@@ -113,17 +115,35 @@ impl Edge {
                 self.admit(caller)?;
                 return self.catalog(caller, page).await;
             }
-            Endpoint::Push { name } => return Err(self.write(caller, name, ns, Write::Push)),
-            Endpoint::Delete { name } => return Err(self.write(caller, name, ns, Write::Delete)),
+            Endpoint::Push { name, what } => {
+                let repository = self.writable(caller, name, ns, Write::Push)?;
+                served.project = Some(Arc::clone(&repository.project));
+                let repository = &repository;
+                let pusher = Pusher { caller, repository };
+                return self.push(what, pusher, &request.headers, body).await;
+            }
+            Endpoint::Delete { name, what } => {
+                let repository = self.writable(caller, name, ns, Write::Delete)?;
+                served.project = Some(Arc::clone(&repository.project));
+                return self.delete(what, &repository).await;
+            }
             Endpoint::Pull { name, what } => (name, what),
         };
         self.admit(caller)?;
-        let repository = self.repository(caller, name, ns)?;
-        served.project = Some(Arc::clone(&repository.project));
-        let result = self.pull(what, &repository, name, request, ns).await;
+        let (project, result) = if let Some(repository) = self.hosted(caller, name, ns) {
+            served.project = Some(Arc::clone(&repository.project));
+            let pull = self.pull_hosted(what, &repository, &request.headers);
+            let result = pull.await;
+            (repository.project, result)
+        } else {
+            let repository = self.repository(caller, name, ns)?;
+            served.project = Some(Arc::clone(&repository.project));
+            let result = self.pull(what, &repository, name, request, ns).await;
+            (repository.project, result)
+        };
         self.parts
             .metrics
-            .request(&repository.project.name, served.kind, outcome(&result));
+            .request(&project.name, served.kind, outcome(&result));
         result.map(|reply| reply.response)
     }
 

@@ -1,5 +1,6 @@
 //! The Distribution API: `/v2/…`. Layer 4. Called by `app` as one router; parses a request into an `endpoint::Endpoint`,
-//! finds out who asks (`access`) and about which repository (`mirror::resolve`), and puts what `mirror` answers on the wire.
+//! finds out who asks (`access`) and about which repository (`mirror::resolve`), and puts what `mirror` or
+//! `push` answers on the wire.
 //! `error` is the only place where a failure becomes a status.
 
 mod answer;
@@ -7,15 +8,18 @@ mod authorize;
 mod base;
 mod blobs;
 mod catalog;
+mod deletes;
 mod dispatch;
 mod endpoint;
 mod error;
+mod hosted;
 mod manifests;
 mod multipart;
 mod page;
 mod range;
 mod referrers;
 mod tags;
+mod uploads;
 mod writes;
 
 pub use dispatch::{Served, router};
@@ -27,6 +31,7 @@ use crate::{
     access::{Gate, Projects},
     meta::Meta,
     mirror::Mirror,
+    push::Pushes,
     telemetry::Metrics,
 };
 
@@ -43,6 +48,7 @@ pub enum Listener {
 #[derive(Clone)]
 pub struct Parts {
     pub mirror: Mirror,
+    pub pushes: Pushes,
     pub projects: Projects,
     pub meta: Meta,
     pub gate: Arc<Gate>,

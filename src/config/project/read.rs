@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Freshness, Project, ProjectKind, Visibility, claims::Claims, freshness};
+use super::{Freshness, Project, ProjectKind, Visibility, claims::Claims, freshness, retention};
 use crate::{
     config::{
         ConfigError,
@@ -12,7 +12,7 @@ use crate::{
         remote::Remotes,
         section::Section,
         tree::Node,
-        value::{self, Read, boolean, choice, duration, pattern, size, size_or_unlimited, text},
+        value::{self, Read, boolean, choice, duration, pattern, size_or_unlimited, text},
     },
     oci::{Name, name::is_component},
 };
@@ -42,8 +42,9 @@ const OF_MIRRORS: [&str; 10] = [
     "verdict_if_error",
     "freshness",
 ];
-const OF_HOSTED: [&str; 5] = [
+const OF_HOSTED: [&str; 6] = [
     "quota",
+    "retention",
     "immutable_tags",
     "sparse_index",
     "auto_create_repositories",
@@ -123,6 +124,8 @@ impl Reader<'_> {
         project.visibility = self.read_visibility(&mut section, &project)?;
         project.read_rules(&mut section)?;
         project.freshness = freshness::read_all(&mut section)?;
+        project.quota = section.take("quota", size_or_unlimited)?.flatten();
+        project.retention = retention::read_all(&mut section)?;
         set_aside(&mut section)?;
         section.finish()?;
         self.projects.push(project);
@@ -229,6 +232,10 @@ impl Project {
             auto_create_repositories: true,
             hide_default: false,
             freshness: vec![Freshness::of_all_tags()],
+            quota: None,
+            retention: Vec::new(),
+            immutable_tags: Vec::new(),
+            sparse_index: true,
         }
     }
 
@@ -245,6 +252,10 @@ impl Project {
         let auto_create = section.take("auto_create_repositories", boolean)?;
         self.auto_create_repositories = auto_create.unwrap_or(true);
         self.hide_default = section.take("hide_default", boolean)?.unwrap_or(false);
+        self.immutable_tags = section
+            .take_list("immutable_tags", pattern)?
+            .unwrap_or_default();
+        self.sparse_index = section.take("sparse_index", boolean)?.unwrap_or(true);
         Ok(())
     }
 }
@@ -267,13 +278,8 @@ fn refuse_foreign_keys(section: &Section<'_>, kind: Kind) -> Result<(), ConfigEr
 }
 
 fn set_aside(section: &mut Section<'_>) -> Result<(), ConfigError> {
-    section.set_aside("quota", size)?;
     section.set_aside("verdict_ttl", duration)?;
     section.set_aside("verdict_if_error", duration)?;
-    section.set_aside("sparse_index", boolean)?;
-    if section.take_list("immutable_tags", pattern)?.is_some() {
-        section.note_without_effect(section.full_name("immutable_tags"));
-    }
     Ok(())
 }
 
