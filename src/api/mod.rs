@@ -4,6 +4,7 @@
 //!
 //! One file per resource: its objects, its queries, its handlers. The command line reads the same objects.
 
+mod artifact;
 mod audit;
 mod authenticate;
 mod body;
@@ -25,11 +26,12 @@ mod status;
 mod timestamp;
 mod upkeep;
 
+pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
 pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent};
 pub use fills::Fill;
 pub use page::Items;
 pub use problem::{FieldError, ProblemDetails};
-pub use projects::{Freshness, Kind, ManagedBy, Project, ProjectFields, Visibility};
+pub use projects::{Freshness, Kind, ManagedBy, Project, ProjectFields, Retention, Visibility};
 pub use providers::{Provider, ProviderAbilities};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};
 pub use remote_test::{Auth, RemoteRights, Tested};
@@ -66,6 +68,7 @@ use crate::{
     config,
     meta::Meta,
     mirror::Mirror,
+    push::Pushes,
     settings::Settings,
     telemetry::Metrics,
     transfer::Fills,
@@ -79,6 +82,7 @@ pub const PREFIX: &str = "/api/v1";
 pub struct Parts {
     pub gate: Arc<Gate>,
     pub mirror: Mirror,
+    pub pushes: Pushes,
     pub settings: Settings,
     pub projects: Projects,
     pub fills: Fills,
@@ -131,7 +135,12 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(projects::list))
         .routes(routes!(projects::show))
         .routes(routes!(repositories::list, repositories::create))
-        .routes(routes!(repositories::show, repositories::replace))
+        .routes(routes!(
+            repositories::show,
+            repositories::replace,
+            repositories::delete
+        ))
+        .routes(routes!(artifact::show, artifact::delete))
         .routes(routes!(search::search))
         .routes(routes!(providers::list));
     own.merge(for_admins().route_layer(from_fn(admit_admins)))

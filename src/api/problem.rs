@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::{
     meta::MetaError,
     mirror::{MirrorError, ResolveError},
+    push::PushError,
     settings::SettingsError,
 };
 
@@ -149,6 +150,18 @@ impl From<MetaError> for Problem {
     fn from(error: MetaError) -> Self {
         tracing::error!(%error, "the API cannot read rows: {error}");
         Self::internal()
+    }
+}
+
+impl From<PushError> for Problem {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::NotFound(detail) => Self::not_found(detail),
+            PushError::TagImmutable { .. }
+            | PushError::TagStays { .. }
+            | PushError::NotSeeded { .. } => Self::conflict(error.to_string()),
+            _ => Self::internal(),
+        }
     }
 }
 

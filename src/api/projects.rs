@@ -70,6 +70,18 @@ pub struct Freshness {
     pub stale_if_error: String,
 }
 
+/// A tag goes that is neither among the newest nor young enough.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Retention {
+    /// A pattern on tags
+    pub tags: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "90days")]
+    pub max_age: Option<String>,
+}
+
 /// A tenant's space: the first component of repository names. The members are those of `[[project]]` in the configuration
 /// file.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -109,6 +121,18 @@ pub struct Project {
     /// Of a mirror; first match wins
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freshness: Option<Vec<Freshness>>,
+    /// Of a hosted project: how much it may have; not there: unlimited
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<u64>,
+    /// Of a hosted project: patterns of tags that stay where they were first pushed
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub immutable_tags: Option<Vec<String>>,
+    /// Of a hosted project: an index may name what is not here
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse_index: Option<bool>,
+    /// Of a hosted project: which tags go by themselves; first match wins
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Vec<Retention>>,
     /// Of a hosted project
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_create_repositories: Option<bool>,
@@ -350,6 +374,16 @@ impl From<&config::Freshness> for Freshness {
     }
 }
 
+impl From<&config::Retention> for Retention {
+    fn from(rule: &config::Retention) -> Self {
+        Self {
+            tags: rule.tags.to_string(),
+            newest: rule.newest,
+            max_age: rule.max_age.map(duration),
+        }
+    }
+}
+
 impl From<KnownProject> for Project {
     fn from(known: KnownProject) -> Self {
         let project = &known.project;
@@ -377,6 +411,10 @@ impl From<KnownProject> for Project {
             offline: mirror.then_some(project.offline),
             negative_ttl: mirror.then(|| duration(project.negative_ttl)),
             freshness: mirror.then(|| project.freshness.iter().map(Into::into).collect()),
+            quota: project.quota,
+            immutable_tags: hosted.then(|| texts(&project.immutable_tags)),
+            sparse_index: hosted.then_some(project.sparse_index),
+            retention: hosted.then(|| project.retention.iter().map(Into::into).collect()),
             auto_create_repositories: hosted.then_some(project.auto_create_repositories),
             hide_default: hosted.then_some(project.hide_default),
             created_at: known.created_at.map(Into::into),

@@ -282,6 +282,50 @@ pub(super) async fn replace(
         .ok_or_else(|| missing(name))
 }
 
+#[utoipa::path(
+    delete, path = "/repository", tag = "repositories", operation_id = "deleteRepository", params(NameQuery),
+    responses(
+        (status = 204, description = "It is gone, with all that it had"),
+        (status = 404, description = "There was none of this name that the caller may pull"),
+        (status = 409, description = "It is of a mirror: `DELETE /cache/entry` takes what is cached"),
+    )
+)]
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    query: NameQuery,
+) -> Result<StatusCode, Problem> {
+    let name = &query.name;
+    may_delete(&api, &caller, name)?;
+    if !api.parts.pushes.delete_repository(name).await? {
+        let row = api.parts.meta.repository(name).await?;
+        row.ok_or_else(|| missing(name))?;
+    }
+    api.parts.settings.repository_forget(name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets those in who may delete from the repository of a hosted project.
+pub(super) fn may_delete(api: &Api, caller: &Caller, name: &Name) -> Result<(), Problem> {
+    let projects = api.parts.projects.now();
+    let Some(project) = projects.get(name.first()) else {
+        return Err(missing(name));
+    };
+    if !caller.may(Right::Delete, project, name) {
+        return Err(if projects.may_pull(caller, name) {
+            Problem::forbidden(format!("this takes the right `delete` in `{name}`"))
+        } else {
+            missing(name)
+        });
+    }
+    if project.is_mirror() {
+        let message =
+            format!("`{name}` is of a mirror; what is cached goes by `DELETE /cache/entry`");
+        return Err(Problem::conflict(message));
+    }
+    Ok(())
+}
+
 /// Names of repositories, read a piece at a time.
 pub(super) struct Names<'a> {
     api: &'a Api,

@@ -229,6 +229,7 @@ impl App {
         api::Parts {
             gate: Arc::clone(&self.gate),
             mirror: self.mirror.clone(),
+            pushes: self.pushes.clone(),
             settings: self.settings.clone(),
             projects: self.projects.clone(),
             fills: self.fills.clone(),
@@ -263,6 +264,8 @@ impl App {
             mirror: self.mirror.clone(),
             pushes: self.pushes.clone(),
             projects: self.projects.clone(),
+            settings: self.settings.clone(),
+            auto_create_projects: self.config.access.auto_create_projects,
             meta: self.meta.clone(),
             gate: Arc::clone(&self.gate),
             metrics: self.metrics.clone(),

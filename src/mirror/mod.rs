@@ -24,6 +24,7 @@ pub mod tags;
 pub use engine::{Answer, Mirror, Parts};
 pub use entry::{Entry, EntryState, Missing, MissingKind};
 pub use error::MirrorError;
+pub use image::platform;
 pub use manifests::{ManifestContent, ManifestSummary};
 pub use outcome::Outcome;
 pub use outline::Outline;

@@ -116,7 +116,7 @@ impl Edge {
                 return self.catalog(caller, page).await;
             }
             Endpoint::Push { name, what } => {
-                let repository = self.writable(caller, name, ns, Write::Push)?;
+                let repository = self.pushable(caller, name, ns).await?;
                 served.project = Some(Arc::clone(&repository.project));
                 let repository = &repository;
                 let pusher = Pusher { caller, repository };

@@ -101,6 +101,7 @@ const STATEMENTS: &[&str] = &[
     revision::SQL_NEXT,
     repository::SQL_CREATE,
     repository::SQL_ROW,
+    repository::SQL_FORGET,
     repository::SQL_VISIBILITY,
     repository::SQL_VISIBILITIES,
     repository::SQL_CONTAINING,
@@ -161,6 +162,7 @@ const WHOLE_REPOSITORY: &[&str] = &[
     delete::SQL_SOME_MANIFESTS,
     delete::SQL_SOME_TAGS,
     image::SQL_EMPTY,
+    repository::SQL_FORGET,
     repository::SQL_PUT,
     tag::SQL_SINCE,
 ];
