@@ -36,21 +36,23 @@ impl Upkeep {
             .iter()
             .filter(|project| project.kind == ProjectKind::Hosted);
         let tier = TierUpkeep::new(config, &store, meta, fills);
+        let leftovers = Leftovers {
+            store,
+            meta: meta.clone(),
+            fills: fills.clone(),
+            spool_max_age: config.storage.spool_max_age,
+        };
         Self {
             evictor: Evictor::new(evict::Parts {
                 meta: meta.clone(),
                 fills: fills.clone(),
+                leftovers: leftovers.clone(),
                 hosted: hosted.map(|project| project.name.clone()).collect(),
                 orphan_grace: config.upkeep.orphan_grace,
                 local: tier.as_ref().map(|tier| tier.local.clone()),
             }),
             tier,
-            leftovers: Leftovers {
-                store,
-                meta: meta.clone(),
-                fills: fills.clone(),
-                spool_max_age: config.storage.spool_max_age,
-            },
+            leftovers,
             meta: meta.clone(),
         }
     }
