@@ -38,10 +38,17 @@ impl Upkeep {
             .filter(|project| project.kind == ProjectKind::Hosted);
         let hosted: Vec<String> = hosted.map(|project| project.name.clone()).collect();
         let tier = TierUpkeep::new(config, &store, meta, fills);
+        let leftovers = Leftovers {
+            store,
+            meta: meta.clone(),
+            fills: fills.clone(),
+            spool_max_age: config.storage.spool_max_age,
+        };
         Self {
             evictor: Evictor::new(evict::Parts {
                 meta: meta.clone(),
                 fills: fills.clone(),
+                leftovers: leftovers.clone(),
                 hosted: hosted.clone(),
                 orphan_grace: config.upkeep.orphan_grace,
                 local: tier.as_ref().map(|tier| tier.local.clone()),
@@ -54,12 +61,7 @@ impl Upkeep {
                 longest_push: config.storage.spool_max_age,
             }),
             tier,
-            leftovers: Leftovers {
-                store,
-                meta: meta.clone(),
-                fills: fills.clone(),
-                spool_max_age: config.storage.spool_max_age,
-            },
+            leftovers,
             meta: meta.clone(),
         }
     }
