@@ -40,11 +40,18 @@ impl Upkeep {
         projects: &Projects,
     ) -> Self {
         let tier = TierUpkeep::new(config, &store, meta, fills);
+        let leftovers = Leftovers {
+            store,
+            meta: meta.clone(),
+            fills: fills.clone(),
+            spool_max_age: config.storage.spool_max_age,
+        };
         Self {
             evictor: Evictor::new(evict::Parts {
                 meta: meta.clone(),
                 fills: fills.clone(),
                 projects: projects.clone(),
+                leftovers: leftovers.clone(),
                 orphan_grace: config.upkeep.orphan_grace,
                 local: tier.as_ref().map(|tier| tier.local.clone()),
             }),
@@ -56,12 +63,7 @@ impl Upkeep {
                 longest_push: config.storage.spool_max_age,
             }),
             tier,
-            leftovers: Leftovers {
-                store,
-                meta: meta.clone(),
-                fills: fills.clone(),
-                spool_max_age: config.storage.spool_max_age,
-            },
+            leftovers,
             meta: meta.clone(),
         }
     }

@@ -93,8 +93,27 @@ impl Pushes {
         Ok(self.inner.store.upload_delete(id).await?)
     }
 
-    /// Appends a chunk, or a stream of unknown length. Gives where the next one begins.
-    pub async fn append(
+    /// Appends a chunk, or a stream of unknown length. Gives where the next one begins. What is left of the body is
+    /// given back.
+    pub async fn append<B>(
+        &self,
+        repository: &Repository,
+        id: Uuid,
+        chunk: Chunk,
+        body: &mut B,
+    ) -> Result<u64, PushError>
+    where
+        B: Body<Data = Bytes> + Default + Unpin + Send + 'static,
+    {
+        let (pushes, repository) = (self.clone(), repository.clone());
+        let step = move |mut body: B| async move {
+            let appended = pushes.append_here(&repository, id, chunk, &mut body).await;
+            (appended, body)
+        };
+        self.detached(body, step).await
+    }
+
+    async fn append_here(
         &self,
         repository: &Repository,
         id: Uuid,
@@ -102,21 +121,41 @@ impl Pushes {
         body: impl Body<Data = Bytes> + Unpin,
     ) -> Result<u64, PushError> {
         let algorithm = self.session(repository, id).await?;
+        let (store, meta) = (&self.inner.store, &self.inner.meta);
         let _turn = self.turn().await?;
-        let file = self.inner.store.upload(id, algorithm).await?;
+        let file = store.upload(id, algorithm).await?;
         let file = self.take_in(file, chunk, body).await?;
         let received = file.written();
         file.rest().await;
-        if !self.inner.meta.upload_touch(id, &repository.name).await? {
+        if !meta.upload_touch(id, &repository.name).await? {
             // Cancelled meanwhile.
-            self.inner.store.upload_delete(id).await?;
+            store.upload_delete(id).await?;
             return Err(PushError::UploadUnknown);
         }
         Ok(received)
     }
 
     /// Appends the last chunk, which may be empty, and makes the whole the blob of this digest.
-    pub async fn finish(
+    pub async fn finish<B>(
+        &self,
+        repository: &Repository,
+        id: Uuid,
+        digest: &Digest,
+        chunk: Chunk,
+        body: &mut B,
+    ) -> Result<(), PushError>
+    where
+        B: Body<Data = Bytes> + Default + Unpin + Send + 'static,
+    {
+        let (pushes, repository, digest) = (self.clone(), repository.clone(), digest.clone());
+        let step = move |mut body: B| async move {
+            let finish = pushes.finish_here(&repository, id, &digest, chunk, &mut body);
+            (finish.await, body)
+        };
+        self.detached(body, step).await
+    }
+
+    async fn finish_here(
         &self,
         repository: &Repository,
         id: Uuid,
@@ -132,7 +171,25 @@ impl Pushes {
     }
 
     /// Takes a whole blob in one request; there is no session to go on with.
-    pub async fn push_blob(
+    pub async fn push_blob<B>(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        chunk: Chunk,
+        body: &mut B,
+    ) -> Result<(), PushError>
+    where
+        B: Body<Data = Bytes> + Default + Unpin + Send + 'static,
+    {
+        let (pushes, repository, digest) = (self.clone(), repository.clone(), digest.clone());
+        let step = move |mut body: B| async move {
+            let push = pushes.push_here(&repository, &digest, chunk, &mut body);
+            (push.await, body)
+        };
+        self.detached(body, step).await
+    }
+
+    async fn push_here(
         &self,
         repository: &Repository,
         digest: &Digest,
@@ -140,16 +197,35 @@ impl Pushes {
         body: impl Body<Data = Bytes> + Unpin,
     ) -> Result<(), PushError> {
         let _turn = self.turn().await?;
-        let id = Uuid::new_v4();
-        let file = self.inner.store.upload(id, digest.algorithm()).await?;
+        let (store, id) = (&self.inner.store, Uuid::new_v4());
+        let file = store.upload(id, digest.algorithm()).await?;
         let pushed = match self.take_in(file, chunk, body).await {
             Ok(file) => self.complete(repository, None, digest, file).await,
             Err(error) => Err(error),
         };
         if pushed.is_err() {
-            self.inner.store.upload_delete(id).await?;
+            store.upload_delete(id).await?;
         }
         pushed
+    }
+
+    /// Runs a step in a task of its own: when the client's connection breaks, what it has sent is still written, and
+    /// what it has finished is not left half done.
+    async fn detached<B, T, F>(
+        &self,
+        body: &mut B,
+        step: impl FnOnce(B) -> F,
+    ) -> Result<T, PushError>
+    where
+        B: Default + Send + 'static,
+        T: Send + 'static,
+        F: Future<Output = (Result<T, PushError>, B)> + Send + 'static,
+    {
+        let ended = self.inner.tasks.spawn(step(std::mem::take(body))).await;
+        let (outcome, rest) =
+            ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        *body = rest;
+        outcome
     }
 
     async fn session(&self, repository: &Repository, id: Uuid) -> Result<Algorithm, PushError> {
@@ -205,32 +281,12 @@ impl Pushes {
         if self.inner.fills.space().has_room(bytes).await? {
             return Ok(());
         }
-        tracing::error!(
-            bytes,
-            "a push is refused: the disk has no room for {bytes} bytes"
-        );
+        tracing::error!(bytes, "a push is refused: the disk has no room for {bytes} bytes");
         Err(PushError::NoSpace)
     }
 
-    /// Verifies, places, writes the rows. In a task of its own: a client that leaves now must not leave half of it.
+    /// Verifies, places, writes the rows.
     async fn complete(
-        &self,
-        repository: &Repository,
-        session: Option<Uuid>,
-        digest: &Digest,
-        file: UploadFile,
-    ) -> Result<(), PushError> {
-        let (pushes, repository, digest) = (self.clone(), repository.clone(), digest.clone());
-        let complete = async move {
-            pushes
-                .complete_alone(&repository, session, &digest, file)
-                .await
-        };
-        let completed = self.inner.tasks.spawn(complete).await;
-        completed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-    }
-
-    async fn complete_alone(
         &self,
         repository: &Repository,
         session: Option<Uuid>,

@@ -68,9 +68,19 @@ impl Scene {
             meta: self.meta.clone(),
             fills: self.fills.clone(),
             projects: projects(hosted),
+            leftovers: self.leftovers(),
             orphan_grace: Duration::from_hours(1),
             local: None,
         })
+    }
+
+    fn leftovers(&self) -> Leftovers {
+        Leftovers {
+            store: self.store.clone(),
+            meta: self.meta.clone(),
+            fills: self.fills.clone(),
+            spool_max_age: Duration::from_hours(1),
+        }
     }
 
     fn scrubber(&self, bytes_per_second: u64) -> Scrubber {
@@ -211,6 +221,22 @@ async fn eviction_that_cannot_help_says_so_until_it_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn spools_that_take_the_budget_go_when_no_image_is_left_that_may() {
+    let scene = Scene::new(budget(2500)).await;
+    let spool = scene.store.spool(&Digest::sha256(b"large")).await.unwrap();
+    let spool = spool.append(vec![vec![0; 10_000].into()]).await.unwrap();
+    let left = paths::spool(&Digest::sha256(b"large"));
+    let left = paths::on_disk(scene.folder.path(), &left);
+    assert!(left.exists());
+    drop(spool);
+    scene.leftovers().run_once().await;
+    assert!(left.exists() && scene.fills.space().standing().left >= 10_000);
+    let evicted = scene.evictor(&[]).run_once().await;
+    assert!(!evicted.in_vain && !left.exists());
+    assert_eq!(scene.fills.space().standing().left, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_scrub_finds_what_changed_without_a_write_and_files_without_rows() {
     let scene = Scene::new(Limits::default()).await;
     let (manifest, blob) = scene.image("r/app", "damaged").await;
@@ -255,12 +281,7 @@ async fn leftovers_of_an_eviction_are_deleted_unless_they_came_back() {
     assert_eq!(purge.await.unwrap().unwrap().gone.len(), 2);
     // As if the process had ended here, and somebody had pulled the blob since.
     scene.blob("r/other", &format!("{:>1000}", "image")).await;
-    let leftovers = Leftovers {
-        store: scene.store.clone(),
-        meta: scene.meta.clone(),
-        fills: scene.fills.clone(),
-        spool_max_age: Duration::from_hours(1),
-    };
+    let leftovers = scene.leftovers();
     let busy = scene.store.claim(&manifest).await.unwrap();
     leftovers.run_once().await;
     assert!(scene.file(&manifest).exists() && scene.file(&blob).exists());

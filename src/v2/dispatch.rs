@@ -9,7 +9,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use http::{HeaderValue, StatusCode, request};
+use http::{HeaderValue, StatusCode, header, request};
 use http_body_util::BodyExt;
 
 use super::{
@@ -64,7 +64,10 @@ async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
         .answer(&request, &mut body, &query, &mut served)
         .await
         .unwrap_or_else(ApiError::into_response);
-    ignore_body(body).await;
+    // Who waits for leave to send its body does not get it.
+    if !request.headers.contains_key(header::EXPECT) {
+        ignore_body(body).await;
+    }
     let headers = response.headers_mut();
     headers.insert(
         DOCKER_DISTRIBUTION_API_VERSION,

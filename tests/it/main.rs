@@ -41,6 +41,7 @@ mod postgres_server;
 mod private_projects;
 mod process;
 mod questions;
+mod push;
 mod rate_limit;
 mod redirects;
 mod referrers;

@@ -73,6 +73,7 @@ const STATEMENTS: &[&str] = &[
     object::SQL_FORGET,
     orphans::SQL_LOOSE,
     orphans::SQL_FRESH,
+    orphans::SQL_UPLOAD,
     orphans::SQL_DELETE,
     orphans::SQL_TOUCHED,
     orphans::SQL_RENEW,
