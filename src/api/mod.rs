@@ -119,6 +119,7 @@ pub fn router(parts: Parts) -> Router {
     let routes = routes
         .route_layer(from_fn_with_state(tasks, record))
         .route_layer(from_fn_with_state(gate, authenticate))
+        .route("/docs", get(async || docs()))
         .route("/openapi.json", get(async move || json(document.clone())))
         .fallback(async || Problem::not_found("the API has nothing of this name"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
@@ -164,6 +165,22 @@ fn for_admins() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(upkeep::evict))
         .routes(routes!(upkeep::orphans))
         .routes(routes!(upkeep::scrub))
+}
+
+/// A page that shows the document; it loads nothing from elsewhere.
+fn docs() -> Response {
+    const PAGE: &str = include_str!("docs.html");
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, PAGE).into_response()
 }
 
 fn json(text: String) -> Response {

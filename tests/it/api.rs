@@ -12,7 +12,7 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 29] = [
+const CALLS: [(&str, &str, &str); 32] = [
     ("GET", "/projects", ""),
     ("POST", "/projects", ""),
     ("GET", "/projects/{name}", ""),
@@ -22,6 +22,17 @@ const CALLS: [(&str, &str, &str); 29] = [
     ("POST", "/repositories", ""),
     ("GET", "/repository", "?name=docker.io/library/app"),
     ("PUT", "/repository", "?name=docker.io/library/app"),
+    ("DELETE", "/repository", "?name=docker.io/library/app"),
+    (
+        "GET",
+        "/artifact",
+        "?name=docker.io/library/app&reference=1",
+    ),
+    (
+        "DELETE",
+        "/artifact",
+        "?name=docker.io/library/app&reference=1",
+    ),
     ("GET", "/search", "?q=app"),
     ("GET", "/providers", ""),
     ("GET", "/remotes", ""),
