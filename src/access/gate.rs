@@ -136,6 +136,8 @@ mod tests {
             freshness: Vec::new(),
             immutable_tags: Vec::new(),
             sparse_index: true,
+            quota: None,
+            retention: Vec::new(),
         }
     }
 

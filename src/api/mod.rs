@@ -25,7 +25,7 @@ pub use problem::{FieldError, ProblemDetails};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
 pub use timestamp::Timestamp;
-pub use upkeep::{Collected, Evicted, Scrubbed};
+pub use upkeep::{Collected, DueTag, Evicted, Retired, Scrubbed};
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -50,7 +50,7 @@ use crate::{
     settings::Settings,
     telemetry::Metrics,
     transfer::Fills,
-    upkeep::{Evictor, Orphans, Scrubber},
+    upkeep::{Evictor, Orphans, Retainer, Scrubber},
 };
 
 /// Where the API is mounted.
@@ -70,6 +70,7 @@ pub struct Parts {
     pub database: config::Database,
     pub evictor: Evictor,
     pub orphans: Orphans,
+    pub retainer: Retainer,
     pub scrubber: Scrubber,
     pub started_at: SystemTime,
     /// Ends what a call has begun.
@@ -117,6 +118,7 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(fills::list))
         .routes(routes!(upkeep::evict))
         .routes(routes!(upkeep::orphans))
+        .routes(routes!(upkeep::retention))
         .routes(routes!(upkeep::scrub))
 }
 

@@ -21,6 +21,10 @@ fn mirror(name: &str, hosts: &[&str]) -> Project {
         max_bytes: None,
         auto_create_repositories: true,
         hide_default: false,
+        immutable_tags: Vec::new(),
+        sparse_index: true,
+        quota: None,
+        retention: Vec::new(),
         freshness: vec![Freshness {
             tags: Pattern::parse("**").expect("a pattern"),
             mode: FreshnessMode::Ttl,

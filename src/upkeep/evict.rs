@@ -171,7 +171,7 @@ impl Inner {
         for (project, _) in self.space().project_standings() {
             evicted.add(self.keep_budget(Some(&project)).await?);
         }
-        let left = || self.standing(None).left > 0;
+        let left = || self.space().standing().left > 0;
         if left() {
             self.leftovers.sweep_old().await;
         }

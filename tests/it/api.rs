@@ -12,7 +12,7 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 11] = [
+const CALLS: [(&str, &str, &str); 12] = [
     ("GET", "/status", ""),
     ("GET", "/cache", ""),
     ("GET", "/cache/entry", ENTRY),
@@ -23,6 +23,7 @@ const CALLS: [(&str, &str, &str); 11] = [
     ("GET", "/fills", ""),
     ("POST", "/upkeep/evict", ""),
     ("POST", "/upkeep/orphans", ""),
+    ("POST", "/upkeep/retention", ""),
     ("POST", "/upkeep/scrub", ""),
 ];
 const ENTRY: &str = "?name=docker.io/library/app&reference=1";
