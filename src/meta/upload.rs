@@ -70,8 +70,14 @@ impl Meta {
     }
 
     /// What a session of this repository is hashed by; `None`: there is no such session.
-    pub async fn upload(&self, id: Uuid, repository: &Name) -> Result<Option<Algorithm>, MetaError> {
-        let statement = Statement::new(SQL_GET).bind(id.to_string()).bind(repository);
+    pub async fn upload(
+        &self,
+        id: Uuid,
+        repository: &Name,
+    ) -> Result<Option<Algorithm>, MetaError> {
+        let statement = Statement::new(SQL_GET)
+            .bind(id.to_string())
+            .bind(repository);
         let row: Option<(String,)> = self.fetch_optional(statement).await?;
         row.map(|(algorithm,)| column::parsed(&algorithm))
             .transpose()

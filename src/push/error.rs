@@ -33,7 +33,9 @@ pub enum PushError {
     /// What a manifest names and this repository does not have.
     #[error("the manifest names what is not in this repository")]
     Missing(Vec<Digest>),
-    #[error("tag `{tag}` may not be moved: tags that match `{pattern}` are immutable in this project")]
+    #[error(
+        "tag `{tag}` may not be moved: tags that match `{pattern}` are immutable in this project"
+    )]
     TagImmutable { tag: Tag, pattern: String },
     /// The disk is full. Nothing that the client could repeat would help.
     #[error("there is no room for this content on the registry's disk")]

@@ -136,7 +136,9 @@ impl Pushes {
         let (meta, name) = (&self.inner.meta, &repository.name);
         let tags = meta.tags(name, after, limit).await?;
         if tags.is_empty() && !meta.repository_exists(name).await? {
-            return Err(PushError::NotFound(format!("there is no repository `{name}`")));
+            return Err(PushError::NotFound(format!(
+                "there is no repository `{name}`"
+            )));
         }
         Ok(tags)
     }

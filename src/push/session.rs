@@ -281,7 +281,10 @@ impl Pushes {
         if self.inner.fills.space().has_room(bytes).await? {
             return Ok(());
         }
-        tracing::error!(bytes, "a push is refused: the disk has no room for {bytes} bytes");
+        tracing::error!(
+            bytes,
+            "a push is refused: the disk has no room for {bytes} bytes"
+        );
         Err(PushError::NoSpace)
     }
 

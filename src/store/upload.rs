@@ -91,7 +91,10 @@ impl Store {
                 _ => {
                     let mut hasher = algorithm.hasher();
                     let hashed = rehash(&file, &mut hasher);
-                    (hashed.map_err(|e| StoreError::io("read", &path, e))?, hasher)
+                    (
+                        hashed.map_err(|e| StoreError::io("read", &path, e))?,
+                        hasher,
+                    )
                 }
             };
             Ok(UploadFile {

@@ -295,7 +295,11 @@ impl Leader {
         traces::end_work(Some(len), true);
     }
 
-    async fn fail_wrong(self) {
+    /// All of it came, and its digest is wrong: its file is deleted.
+    async fn fail_wrong(mut self) {
+        if let Some(room) = self.room.take() {
+            room.discard();
+        }
         let (origin, digest) = (&self.request.origin, &self.request.digest);
         let wrong = &self.permit.fills.inner.wrong_content;
         wrong.insert(digest.clone(), self.first_place).await;

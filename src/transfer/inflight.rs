@@ -359,8 +359,10 @@ async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<First, FillErr
     let mut end = tail.end.clone();
     let all_held_back = tail.total.is_some_and(|total| total <= HOLD_BACK_BYTES);
     let may_go_on = |end: &End| !all_held_back || !matches!(end, End::Running);
-    match end.wait_for(may_go_on).await.as_deref() {
-        Ok(End::Failed(error)) => Err(error.clone()),
+    let end = end.wait_for(may_go_on).await.map(|end| end.clone());
+    // Only now, when the channel is let go: looked at twice, it locks up with who writes to it in between.
+    match end {
+        Ok(End::Failed(error)) => Err(error),
         Ok(End::Running | End::Verified { .. } | End::HandedOver(_)) => {
             Ok(First::Bytes(tail.settled()))
         }

@@ -1,8 +1,12 @@
+use std::sync::Weak;
+
+use futures_util::FutureExt;
+
 use super::*;
 use crate::{
     client::RegistryClient,
     config,
-    transfer::{Limits, Reconciled, RemoteBlob},
+    transfer::{Limits, Reconciled, RemoteBlob, window::Window},
 };
 
 /// Of a remote where nobody listens.
@@ -136,4 +140,32 @@ async fn rows_and_files_are_made_to_agree() {
     placed.settle().await;
     assert_eq!(reconcile().await, Reconciled::Agreed);
     assert!(store.get(&digest).await.expect("an answer").is_some());
+}
+
+#[test]
+fn who_waits_for_first_bytes_does_not_lock_up_with_the_end_of_the_fill() {
+    let end = watch::Sender::new(End::Running);
+    let tail = Tail {
+        file: Arc::new(tempfile::tempfile().expect("a file")),
+        window: Arc::new(Window::new(0, Budget::default())),
+        end: end.subscribe(),
+        total: None,
+        clients: Weak::new(),
+    };
+    let (_phase, phase) = watch::channel(Phase::Streaming(tail));
+    let (ended, all_ended) = std::sync::mpsc::channel();
+    let waiting = std::thread::spawn(move || {
+        for _ in 0..50_000 {
+            let first = first_bytes(phase.clone()).now_or_never();
+            assert!(matches!(first, Some(Ok(First::Bytes(_)))));
+        }
+        let _ = ended.send(());
+    });
+    std::thread::spawn(move || {
+        while !waiting.is_finished() {
+            end.send_replace(End::Verified { len: 0 });
+        }
+    });
+    let in_time = all_ended.recv_timeout(Duration::from_secs(30));
+    in_time.expect("nobody waits for ever");
 }

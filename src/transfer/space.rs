@@ -83,8 +83,9 @@ impl Space {
             space: self.clone(),
             project: project.to_owned(),
             bytes: 0,
-            written: 0,
+            written: self.resume(here),
         };
+        // Dropped, what is here is left as before.
         let admitted = reservation.take(bytes, here).await?;
         Ok(admitted.then_some(reservation))
     }
@@ -103,6 +104,14 @@ impl Space {
         drop(state);
         self.press();
         Ok(false)
+    }
+
+    /// A spool of so many bytes is written to again. How many of them were counted as left.
+    fn resume(&self, here: u64) -> u64 {
+        let mut state = self.lock();
+        let counted = here.min(state.left);
+        state.left -= counted;
+        counted
     }
 
     /// Waits until eviction is wanted.

@@ -141,6 +141,31 @@ async fn what_is_given_up_counts_as_left() {
 }
 
 #[tokio::test]
+async fn what_was_left_is_counted_once_when_it_is_resumed() {
+    let (_folder, space) = space(budget(10 * MIB)).await;
+    space.measured_left(3 * MIB);
+    for _ in 0..3 {
+        let room = space.reserve("p", 8 * MIB, 3 * MIB).await.unwrap().unwrap();
+        assert_eq!(used(&space), 8 * MIB);
+        drop(room);
+        assert_eq!(used(&space), 3 * MIB);
+    }
+    // What is refused stays as it is.
+    assert!(
+        space
+            .reserve("p", 11 * MIB, 3 * MIB)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(used(&space), 3 * MIB);
+    let room = space.reserve("p", 8 * MIB, 3 * MIB).await.unwrap().unwrap();
+    room.keep(8 * MIB);
+    assert_eq!(space.standing().left, 0);
+    assert_eq!(used(&space), 8 * MIB);
+}
+
+#[tokio::test]
 async fn what_comes_while_the_rows_are_summed_is_not_forgotten() {
     let (_folder, space) = space(budget(10 * MIB)).await;
     let keep = async |bytes| {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     LocalTier,
     demand::{Demand, Evicted, Scope},
-    leftovers::delete_gone,
+    leftovers::{Leftovers, delete_gone},
 };
 use crate::{
     meta::{Meta, Removal, Removed, Root},
@@ -28,9 +28,10 @@ const EVERY: Duration = Duration::from_mins(1);
 const REST: Duration = Duration::from_millis(100);
 /// Between two sums of all rows.
 const SUM_EVERY: Duration = Duration::from_mins(10);
-/// After a run that found nothing more to evict, although room is wanted: what waits for a fill may go soon. Twice as
-/// long each time.
+/// After a run that found nothing more to evict, although room is wanted, at least: what waits for a fill may go soon.
 const REST_IN_VAIN: Duration = Duration::from_secs(1);
+/// So many times as long as such a run took, at most [`EVERY`]: with very many images that must stay it reads for long.
+const REST_IN_VAIN_TIMES: u32 = 20;
 
 /// Candidates that are looked up at a time.
 const PAGE: u32 = 64;
@@ -43,6 +44,8 @@ const HEADROOM: u64 = 20;
 pub struct Parts {
     pub meta: Meta,
     pub fills: Fills,
+    /// What goes before any image.
+    pub leftovers: Leftovers,
     /// Projects whose content is not cached but kept.
     pub hosted: Vec<String>,
     /// How long a blob that no manifest names is kept under pressure.
@@ -60,6 +63,7 @@ pub struct Evictor {
 struct Inner {
     meta: Meta,
     fills: Fills,
+    leftovers: Leftovers,
     hosted: Vec<String>,
     orphan_grace: Duration,
     running: Mutex<()>,
@@ -71,6 +75,7 @@ impl Evictor {
         let Parts {
             meta,
             fills,
+            leftovers,
             hosted,
             orphan_grace,
             local,
@@ -79,6 +84,7 @@ impl Evictor {
             inner: Arc::new(Inner {
                 meta,
                 fills,
+                leftovers,
                 hosted,
                 orphan_grace,
                 local,
@@ -90,25 +96,25 @@ impl Evictor {
     /// Evicts until the shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut measured: Option<Instant> = None;
-        let mut in_vain: Option<Duration> = None;
+        let mut in_vain = false;
         let mut turn = async || {
             // From the first sum on what fills add is counted; later ones see what other replicas added.
             if measured.is_none_or(|then| then.elapsed() > SUM_EVERY) {
                 measured = Some(Instant::now());
                 self.inner.measure_all().await;
             }
+            let begun = Instant::now();
             let evicted = self.run_once().await;
-            if evicted.in_vain {
-                if in_vain.is_none() {
-                    tracing::warn!("room is wanted, and nothing more may be evicted");
-                }
-                let rest = in_vain.map_or(REST_IN_VAIN, |last| last.saturating_mul(2).min(EVERY));
-                in_vain = Some(rest);
-                tokio::time::sleep(rest).await;
+            if evicted.in_vain && !in_vain {
+                tracing::warn!("room is wanted, and nothing more may be evicted");
+            }
+            in_vain = evicted.in_vain;
+            if in_vain {
+                let rest = begun.elapsed().saturating_mul(REST_IN_VAIN_TIMES);
+                tokio::time::sleep(rest.clamp(REST_IN_VAIN, EVERY)).await;
             } else if evicted.unfinished {
                 tokio::time::sleep(REST_IN_VAIN).await;
             } else {
-                in_vain = None;
                 tokio::time::sleep(REST).await;
                 // Until room is wanted.
                 let _ = tokio::time::timeout(EVERY, self.inner.space().pressed()).await;
@@ -164,9 +170,25 @@ impl Inner {
         for (project, _) in self.space().project_standings() {
             evicted.add(self.keep_budget(Some(&project)).await?);
         }
-        evicted.add(self.keep_budget(None).await?);
-        evicted.add(self.keep_floor().await?);
+        let left = || self.standing(None).left > 0;
+        if left() {
+            self.leftovers.sweep_old().await;
+        }
+        let mut all = self.keep_all().await?;
+        if all.in_vain && left() {
+            // Else nothing could be kept until they are old.
+            self.leftovers.sweep(Duration::ZERO).await;
+            all.in_vain = false;
+            all.add(self.keep_all().await?);
+        }
+        evicted.add(all);
         evicted.unfinished = !delete_gone(&self.fills, &self.meta).await?;
+        Ok(evicted)
+    }
+
+    async fn keep_all(&self) -> Result<Evicted, ReconcileError> {
+        let mut evicted = self.keep_budget(None).await?;
+        evicted.add(self.keep_floor().await?);
         Ok(evicted)
     }
 
@@ -365,6 +387,6 @@ impl Inner {
 }
 
 /// As long as the step took: at least half of the time is for others.
-async fn rest(started: Instant) {
+pub(super) async fn rest(started: Instant) {
     tokio::time::sleep(started.elapsed()).await;
 }

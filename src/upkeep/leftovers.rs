@@ -46,7 +46,20 @@ impl Leftovers {
 
     /// Clears once. May be dropped: the next time does the rest.
     pub async fn run_once(&self) {
-        match self.store.sweep(self.spool_max_age).await {
+        self.sweep_old().await;
+        if let Err(error) = self.settle().await {
+            tracing::warn!(%error, "cannot make rows and files agree: {error}");
+        }
+    }
+
+    /// Deletes spools that are too old.
+    pub(super) async fn sweep_old(&self) {
+        self.sweep(self.spool_max_age).await;
+    }
+
+    /// Deletes spools that nobody wrote to for so long, and counts what is left.
+    pub(super) async fn sweep(&self, max_age: Duration) {
+        match self.store.sweep(max_age).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "deleted {count} leftovers of unfinished fills"),
             Err(error) => tracing::warn!(%error, "cannot sweep the spool: {error}"),
@@ -54,9 +67,6 @@ impl Leftovers {
         match self.store.left_bytes().await {
             Ok(bytes) => self.fills.space().measured_left(bytes),
             Err(error) => tracing::warn!(%error, "cannot measure the spool: {error}"),
-        }
-        if let Err(error) = self.settle().await {
-            tracing::warn!(%error, "cannot make rows and files agree: {error}");
         }
     }
 

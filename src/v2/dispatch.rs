@@ -19,9 +19,9 @@ use super::{
     error::ApiError,
     referrers::Question,
     uploads::Pusher,
-    writes::Write,
 };
 use crate::{
+    access::Right,
     config::Project,
     mirror::Repository,
     oci::{
@@ -108,7 +108,7 @@ impl Edge {
         query: &Query,
         served: &mut Served,
     ) -> Result<Response, ApiError> {
-        let caller = self.caller(&request.headers)?;
+        let caller = &self.caller(request).await?;
         let endpoint = Endpoint::parse(&request.method, request.uri.path(), query)?;
         served.kind = endpoint.kind();
         let ns = self.foreign_ns(query.ns.as_deref(), &request.uri, &request.headers);
@@ -119,14 +119,14 @@ impl Edge {
                 return self.catalog(caller, page).await;
             }
             Endpoint::Push { name, what } => {
-                let repository = self.writable(caller, name, ns, Write::Push)?;
+                let repository = self.writable(caller, name, ns, Right::Push)?;
                 served.project = Some(Arc::clone(&repository.project));
                 let repository = &repository;
                 let pusher = Pusher { caller, repository };
                 return self.push(what, pusher, &request.headers, body).await;
             }
             Endpoint::Delete { name, .. } => {
-                self.writable(caller, name, ns, Write::Delete)?;
+                self.writable(caller, name, ns, Right::Delete)?;
                 let refusal = "this version does not take deletes yet";
                 return Err(ApiError::not_allowed("GET, HEAD, PUT", refusal));
             }

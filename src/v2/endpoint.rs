@@ -18,18 +18,9 @@ const MAX_TAGS: usize = 100;
 pub(super) enum Endpoint {
     Base,
     Catalog(PageQuery),
-    Pull {
-        name: Name,
-        what: Pull,
-    },
-    Push {
-        name: Name,
-        what: Push,
-    },
-    Delete {
-        name: Name,
-        what: Delete,
-    },
+    Pull { name: Name, what: Pull },
+    Push { name: Name, what: Push },
+    Delete { name: Name, what: Delete },
 }
 
 /// What a push sends or asks.
@@ -467,7 +458,7 @@ mod tests {
     #[test]
     fn writes_are_known_as_such() {
         let name: Name = "a/b".parse().unwrap();
-        let push = |method: &Method, path: &str, query| match parse(method, path, query) {
+        let push = |method: &Method, path: &str, query: &str| match parse(method, path, query) {
             Ok(Endpoint::Push { name: of, what }) if of == name => what,
             other => panic!("{method} {path}?{query}: {other:?}"),
         };
@@ -478,10 +469,7 @@ mod tests {
             format!("digest={DIGEST}"),
             format!("/v2/a/b/manifests/{DIGEST}"),
         );
-        assert_eq!(
-            push(&Method::GET, &session, ""),
-            Push::UploadStatus(id)
-        );
+        assert_eq!(push(&Method::GET, &session, ""), Push::UploadStatus(id));
         assert_eq!(push(&Method::PATCH, &session, ""), Push::Append(id));
         assert_eq!(push(&Method::DELETE, &session, ""), Push::CancelUpload(id));
         assert_eq!(

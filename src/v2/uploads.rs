@@ -29,7 +29,7 @@ const MANIFEST_TIMEOUT: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// Who pushes, and where.
 pub(super) struct Pusher<'a> {
-    pub(super) caller: Caller,
+    pub(super) caller: &'a Caller,
     pub(super) repository: &'a Repository,
 }
 
@@ -103,10 +103,7 @@ impl Edge {
         let known = new.digest.as_ref().or(new.mount.as_ref());
         let algorithm = new.algorithm.or(known.map(Digest::algorithm));
         let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
-        let id = pushes
-            .start(repository, algorithm)
-            .await
-            .map_err(refused)?;
+        let id = pushes.start(repository, algorithm).await.map_err(refused)?;
         Ok(session(StatusCode::ACCEPTED, name, id, 0))
     }
 
@@ -138,7 +135,7 @@ impl Edge {
             content_type: content_type.map(str::to_owned),
             tags: tags.to_vec(),
             bytes: manifest_bytes(request, body).await?,
-            pushed_by: None,
+            pushed_by: Some(pusher.caller.name().to_owned()),
         };
         let name = &pusher.repository.name;
         let put = self.parts.pushes.put_manifest(pusher.repository, upload);

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::{Edge, Listener, error::ApiError};
 use crate::{
-    access::Caller,
+    access::{Caller, Right},
     config::{Project, ProjectKind},
     oci::{Name, error_code::ErrorCode},
     push::Repository,
@@ -15,21 +15,15 @@ use crate::{
 
 const READS: &str = "GET, HEAD";
 
-/// What somebody wants to do to a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Write {
-    Push,
-    Delete,
-}
-
 impl Edge {
-    /// The repository that a write means, if this caller may write to it.
+    /// The repository that a write means, if this caller may write to it: `right` is [`Right::Push`] or
+    /// [`Right::Delete`].
     pub(super) fn writable(
         &self,
-        caller: Caller,
+        caller: &Caller,
         name: &Name,
         ns: Option<&str>,
-        write: Write,
+        right: Right,
     ) -> Result<Repository, ApiError> {
         if self.listener == Listener::MirrorOnly {
             return Err(ApiError::not_allowed(
@@ -45,7 +39,7 @@ impl Edge {
                 .find(|p| p.hosts.iter().any(|host| host.eq_ignore_ascii_case(ns))),
             None => self.by_name.get(name.first()),
         };
-        let Some(project) = project.filter(|project| caller.may_pull(project)) else {
+        let Some(project) = project.filter(|project| caller.may_see_project(project)) else {
             let unknown = ApiError::new(
                 StatusCode::NOT_FOUND,
                 ErrorCode::NameUnknown,
@@ -53,7 +47,7 @@ impl Edge {
             );
             return Err(self.hidden(caller, unknown));
         };
-        if let Some(refusal) = refusal(caller, project, write) {
+        if let Some(refusal) = refusal(caller, project, name, right) {
             return Err(refusal);
         }
         Ok(Repository {
@@ -63,44 +57,49 @@ impl Edge {
     }
 
     /// May this caller pull from this repository, a hosted or a mirrored one?
-    pub(super) fn may_pull_from(&self, caller: Caller, name: &Name) -> bool {
+    pub(super) fn may_pull_from(&self, caller: &Caller, name: &Name) -> bool {
         let project = self.by_name.get(name.first());
-        project.is_some_and(|project| caller.may_pull(project))
+        project.is_some_and(|project| caller.may(Right::Pull, project, name))
     }
 
     /// The hosted repository that a pull means; `None`: it means none, and a mirror may have it.
     pub(super) fn hosted(
         &self,
-        caller: Caller,
+        caller: &Caller,
         name: &Name,
         ns: Option<&str>,
     ) -> Option<Repository> {
         let project = self.by_name.get(name.first())?;
         let is_hosted = project.kind == ProjectKind::Hosted;
         let is_asked = is_hosted && ns.is_none() && self.listener == Listener::Main;
-        (is_asked && caller.may_pull(project)).then(|| Repository {
+        (is_asked && caller.may(Right::Pull, project, name)).then(|| Repository {
             project: Arc::new(project.clone()),
             name: name.clone(),
         })
     }
 }
 
-fn refusal(caller: Caller, project: &Project, write: Write) -> Option<ApiError> {
-    match (&project.kind, write) {
-        (ProjectKind::Mirror { .. }, Write::Push) => Some(ApiError::denied(format!(
-            "project `{}` is a mirror: it is filled from its remote and takes no pushes",
-            project.name
-        ))),
-        (ProjectKind::Mirror { .. }, Write::Delete) => Some(ApiError::not_allowed(
+fn refusal(caller: &Caller, project: &Project, name: &Name, right: Right) -> Option<ApiError> {
+    match &project.kind {
+        ProjectKind::Mirror { .. } if right == Right::Delete => Some(ApiError::not_allowed(
             READS,
             format!(
                 "project `{}` is a mirror: nothing is deleted by clients",
                 project.name
             ),
         )),
-        (ProjectKind::Hosted, _) if caller == Caller::Anonymous => {
-            Some(ApiError::unauthorized("log in to push"))
+        ProjectKind::Mirror { .. } if !caller.may(Right::Seed, project, name) => {
+            Some(ApiError::denied(format!(
+                "project `{}` is a mirror: it is filled from its remote and takes no pushes",
+                project.name
+            )))
         }
-        (ProjectKind::Hosted, _) => None,
+        ProjectKind::Hosted if !caller.may(right, project, name) => Some(match caller {
+            Caller::Anonymous => ApiError::unauthorized(format!("log in to {}", right.as_str())),
+            Caller::Known(_) => {
+                ApiError::denied(format!("you may not {} in `{name}`", right.as_str()))
+            }
+        }),
+        ProjectKind::Mirror { .. } | ProjectKind::Hosted => None,
     }
 }

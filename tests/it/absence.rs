@@ -3,8 +3,23 @@
 use crate::{
     fill::KIB,
     harness::{FakeRegistry, Fault, Image, ImageBuilder, On, get, head},
-    server::{Setup, TestServer},
+    server::{Setup, TestServer, on_both},
 };
+
+on_both! {
+    what_is_not_there_is_asked_for_once,
+    without_a_time_each_request_asks,
+    what_was_not_there_is_found_when_its_time_is_over,
+    what_is_refused_is_asked_for_once_and_says_so,
+    an_outage_is_not_remembered,
+    a_deleted_tag_is_gone_and_its_image_stays,
+    a_deleted_tag_that_is_kept_is_served_as_stale_and_listed,
+    a_list_that_is_gone_is_kept_only_if_the_project_says_so,
+    a_refused_tag_is_not_served_while_the_remote_refuses_it_and_its_content_is_kept,
+    a_remote_that_is_down_is_no_remote_that_refuses,
+    a_tag_that_was_only_asked_for_by_head_is_gone_when_it_is_deleted,
+    a_list_is_asked_for_again_when_something_of_it_was_pulled,
+}
 
 const IMPATIENT: &str = "answer_timeout = \"300ms\"\nheader_timeout = \"500ms\"";
 const LONG: &str = "negative_ttl = \"1h\"";
@@ -60,7 +75,6 @@ impl Scene {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_asked_for_once() {
     let scene = Scene::new(LONG).await;
     for (url, on) in scene.nothing() {
@@ -74,7 +88,6 @@ async fn what_is_not_there_is_asked_for_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn without_a_time_each_request_asks() {
     let scene = Scene::new(NONE).await;
     for (url, on) in scene.nothing() {
@@ -86,7 +99,6 @@ async fn without_a_time_each_request_asks() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_there_is_found_when_its_time_is_over() {
     let scene = Scene::new("negative_ttl = \"100ms\"").await;
     let url = scene.server.manifest_url("r/app", "v2");
@@ -98,7 +110,6 @@ async fn what_was_not_there_is_found_when_its_time_is_over() {
         .expect("the tag is found");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_is_asked_for_once_and_says_so() {
     let scene = Scene::new(LONG).await;
     scene.remote.fault_always(On::any(), Fault::status(403));
@@ -111,7 +122,6 @@ async fn what_is_refused_is_asked_for_once_and_says_so() {
     assert_eq!(scene.remote.count(On::manifest()), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_not_remembered() {
     let scene = Scene::new(LONG).await;
     let blob = scene.server.blob_url("r/app", &scene.image.layers()[0]);
@@ -127,7 +137,6 @@ async fn an_outage_is_not_remembered() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_tag_is_gone_and_its_image_stays() {
     let scene = Scene::new(LONG).await.pulled().await;
     scene.remote.delete_tag("app", "latest");
@@ -142,7 +151,6 @@ async fn a_deleted_tag_is_gone_and_its_image_stays() {
     assert_eq!(get(&scene.tag()).await.status, 404);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_tag_that_is_kept_is_served_as_stale_and_listed() {
     for fault in [None, Some(Fault::status(401)), Some(Fault::status(403))] {
         let keys = format!("{LONG}\nkeep_deleted = true");
@@ -168,7 +176,6 @@ async fn a_deleted_tag_that_is_kept_is_served_as_stale_and_listed() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_is_gone_is_kept_only_if_the_project_says_so() {
     for (keys, status) in [("", 404), ("keep_deleted = true", 200)] {
         let scene = Scene::new(keys).await.pulled().await;
@@ -183,7 +190,6 @@ async fn a_list_that_is_gone_is_kept_only_if_the_project_says_so() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_tag_is_not_served_while_the_remote_refuses_it_and_its_content_is_kept() {
     for refusal in [Fault::status(401), Fault::status(403)] {
         let scene = Scene::new(NONE).await.pulled().await;
@@ -198,7 +204,6 @@ async fn a_refused_tag_is_not_served_while_the_remote_refuses_it_and_its_content
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_is_down_is_no_remote_that_refuses() {
     let scene = Scene::new(LONG).await.pulled().await;
     scene.remote.fault_always(On::any(), Fault::status(503));
@@ -209,7 +214,6 @@ async fn a_remote_that_is_down_is_no_remote_that_refuses() {
     assert_eq!(get(&scene.tag()).await.status, 404);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_was_only_asked_for_by_head_is_gone_when_it_is_deleted() {
     let scene = Scene::new(NONE).await;
     assert_eq!(head(&scene.tag()).await.status, 200);
@@ -220,7 +224,6 @@ async fn a_tag_that_was_only_asked_for_by_head_is_gone_when_it_is_deleted() {
     assert!(head(&scene.tag()).await.status >= 500);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_list_is_asked_for_again_when_something_of_it_was_pulled() {
     let scene = Scene::new(LONG).await;
     let tags = format!("{}/v2/r/new/tags/list", scene.server.url());

@@ -5,8 +5,17 @@ use serde_json::json;
 use crate::{
     api::{call, hub, problem, pull, setup},
     harness::{FakeRegistry, ImageBuilder, On, get},
-    server::TestServer,
+    server::{TestServer, on_both},
 };
+
+on_both! {
+    an_entry_tells_what_is_here_of_an_image_and_what_is_missing,
+    names_are_not_completed_by_the_default_project,
+    the_list_comes_in_pages_by_name_and_tag,
+    what_is_purged_is_gone_and_comes_again_when_it_is_asked_for,
+    a_refresh_asks_the_remote_however_fresh_the_tag_is,
+    a_pin_may_come_before_its_image,
+}
 
 const ENTRY: &str = "?name=docker.io/library/app&reference=1";
 
@@ -16,7 +25,6 @@ async fn entry(server: &TestServer) -> serde_json::Value {
     answer.json()
 }
 
-#[tokio::test]
 async fn an_entry_tells_what_is_here_of_an_image_and_what_is_missing() {
     let (hub, image) = hub().await;
     let server = setup(&hub).start().await;
@@ -75,7 +83,6 @@ async fn an_entry_tells_what_is_here_of_an_image_and_what_is_missing() {
     assert_eq!(hub.count(On::manifest()), 1);
 }
 
-#[tokio::test]
 async fn names_are_not_completed_by_the_default_project() {
     let (hub, image) = hub().await;
     let server = setup(&hub).start().await;
@@ -90,7 +97,6 @@ async fn names_are_not_completed_by_the_default_project() {
     assert_eq!(entry(&server).await["complete"], true);
 }
 
-#[tokio::test]
 async fn the_list_comes_in_pages_by_name_and_tag() {
     let (hub, image) = hub().await;
     let other = FakeRegistry::start().await;
@@ -148,7 +154,6 @@ async fn the_list_comes_in_pages_by_name_and_tag() {
     assert!(message.contains("docker.io, other.io"), "{message}");
 }
 
-#[tokio::test]
 async fn what_is_purged_is_gone_and_comes_again_when_it_is_asked_for() {
     let (hub, image) = hub().await;
     let server = setup(&hub).start().await;
@@ -171,7 +176,6 @@ async fn what_is_purged_is_gone_and_comes_again_when_it_is_asked_for() {
     assert_eq!(hub.count(On::blob()), image.blobs.len());
 }
 
-#[tokio::test]
 async fn a_refresh_asks_the_remote_however_fresh_the_tag_is() {
     let (hub, image) = hub().await;
     let server = setup(&hub).freshness("mode = \"immutable\"").start().await;
@@ -210,7 +214,6 @@ async fn a_refresh_asks_the_remote_however_fresh_the_tag_is() {
     );
 }
 
-#[tokio::test]
 async fn a_pin_may_come_before_its_image() {
     let (hub, image) = hub().await;
     let server = setup(&hub).start().await;

@@ -1,13 +1,22 @@
 //! Budgets: whole images go, the least recently used first, and what stays is whole.
 
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
-
 use crate::{
     fill::{MIB, until_hit},
     harness::{FakeRegistry, Image, ImageBuilder, On, get, random_bytes},
-    server::{Setup, TestServer},
+    server::{Setup, TestServer, on_both},
     small_disk::{blob_file, until},
 };
+
+on_both! {
+    the_least_recently_used_image_goes_and_the_others_stay_whole,
+    an_image_that_was_evicted_is_pulled_again,
+    layers_that_another_image_shares_stay,
+    an_index_goes_with_its_children,
+    pinned_and_seeded_images_stay,
+    when_nothing_more_may_go_what_does_not_fit_is_passed_on,
+    what_nothing_names_goes_first_and_after_its_grace,
+    an_image_that_waits_for_a_blob_is_not_evicted,
+}
 
 struct Scene {
     remote: FakeRegistry,
@@ -66,20 +75,6 @@ impl Scene {
             assert_eq!(answer.header("x-cache"), "hit");
         }
     }
-
-    async fn database(&self) -> SqliteConnection {
-        let file = self.server.folder.path().join("data/entrepot.db");
-        let options = SqliteConnectOptions::new().filename(file);
-        options.connect().await.expect("a database")
-    }
-
-    async fn run(&self, sql: &'static str) {
-        let mut database = self.database().await;
-        sqlx::raw_sql(sql)
-            .execute(&mut database)
-            .await
-            .expect("a statement");
-    }
 }
 
 fn image(seed: u64) -> Image {
@@ -91,7 +86,6 @@ const BUDGET: &str = "max_bytes = \"2500KiB\"";
 /// The same; an image that was evicted while it was pulled leaves blobs that nothing names.
 const NO_GRACE: &str = "max_bytes = \"2500KiB\"\n[upkeep]\norphan_grace = \"0s\"";
 
-#[tokio::test(flavor = "multi_thread")]
 async fn the_least_recently_used_image_goes_and_the_others_stay_whole() {
     for (storage, project) in [(BUDGET, ""), ("", BUDGET)] {
         let mut scene = Scene::new(storage, project).await;
@@ -119,7 +113,6 @@ async fn the_least_recently_used_image_goes_and_the_others_stay_whole() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_was_evicted_is_pulled_again() {
     let scene = Scene::new("max_bytes = \"1500KiB\"", "").await;
     let images = [image(1), image(2)];
@@ -135,7 +128,6 @@ async fn an_image_that_was_evicted_is_pulled_again() {
     scene.assert_served("v2", &images[1]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn layers_that_another_image_shares_stay() {
     let scene = Scene::new("max_bytes = \"3500KiB\"", "").await;
     let shared = |seed| {
@@ -154,7 +146,6 @@ async fn layers_that_another_image_shares_stay() {
     scene.assert_served("v2", &images[1]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_index_goes_with_its_children() {
     let scene = Scene::new("max_bytes = \"2500KiB\"", "").await;
     let index = ImageBuilder::new(1)
@@ -174,7 +165,6 @@ async fn an_index_goes_with_its_children() {
     assert!(scene.is_whole(&image(2)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn pinned_and_seeded_images_stay() {
     let scene = Scene::new(NO_GRACE, "").await;
     let images = [image(1), image(2), image(3)];
@@ -184,10 +174,10 @@ async fn pinned_and_seeded_images_stay() {
     scene.pull("v1", &images[0]).await;
     scene.pull("v2", &images[1]).await;
     scene
-        .run("INSERT INTO pin SELECT id, 'v1', 0 FROM repository")
+        .server
+        .execute("INSERT INTO pin SELECT id, 'v1', 0 FROM repository")
         .await;
-    scene
-        .run("UPDATE manifest SET seeded = TRUE WHERE digest = (SELECT digest FROM tag WHERE name = 'v2')")
+    scene.server.execute("UPDATE manifest SET seeded = TRUE WHERE digest = (SELECT digest FROM tag WHERE name = 'v2')")
         .await;
     scene.pull("v3", &images[2]).await;
     // It came last, and is all that may go.
@@ -195,7 +185,6 @@ async fn pinned_and_seeded_images_stay() {
     assert!(scene.is_whole(&images[0]) && scene.is_whole(&images[1]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn when_nothing_more_may_go_what_does_not_fit_is_passed_on() {
     let scene = Scene::new(BUDGET, "").await;
     // Nothing names these, so they have their grace.
@@ -213,7 +202,6 @@ async fn when_nothing_more_may_go_what_does_not_fit_is_passed_on() {
     in_time.expect("what does not fit is passed on");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn what_nothing_names_goes_first_and_after_its_grace() {
     let scene = Scene::new(NO_GRACE, "").await;
     let loose = scene.remote.put_blob("app", random_bytes(9, MIB));
@@ -227,7 +215,6 @@ async fn what_nothing_names_goes_first_and_after_its_grace() {
     assert!(scene.is_whole(&images[0]) && scene.is_whole(&images[1]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_waits_for_a_blob_is_not_evicted() {
     let scene = Scene::new(BUDGET, "").await;
     let slow = ImageBuilder::new(1).layer(MIB).layer(MIB / 2).build();
@@ -258,7 +245,8 @@ async fn what_has_no_rows_because_they_cannot_be_written_goes_again() {
     let image = image(1);
     scene.remote.put_image("app", "v1", &image);
     scene
-        .run("CREATE TRIGGER full BEFORE INSERT ON blob BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .server
+        .execute("CREATE TRIGGER full BEFORE INSERT ON blob BEGIN SELECT RAISE(ABORT, 'full'); END")
         .await;
     let manifest = get(&scene.server.manifest_url("r/app", "v1")).await;
     assert_eq!(
@@ -276,7 +264,7 @@ async fn what_has_no_rows_because_they_cannot_be_written_goes_again() {
     }
     let spool = std::fs::read_dir(scene.server.folder.path().join("data/spool"));
     assert_eq!(spool.expect("a folder").count(), 0);
-    scene.run("DROP TRIGGER full").await;
+    scene.server.execute("DROP TRIGGER full").await;
     scene.pull("v1", &image).await;
     assert!(scene.is_whole(&image));
 }

@@ -5,9 +5,22 @@ use futures_util::future::join_all;
 use crate::{
     fill::{KIB, MIB, Scene},
     harness::{Fault, On, SlowReader, get_range, head, sha256},
+    server::on_both,
 };
 
-#[tokio::test(flavor = "multi_thread")]
+on_both! {
+    parallel_open_ended_chunks_that_close_early_cost_one_download,
+    the_last_bytes_of_a_cold_blob_can_be_asked_for,
+    several_ranges_of_a_cold_blob_come_in_one_answer,
+    a_range_in_the_middle_is_given_while_the_rest_is_still_on_its_way,
+    a_range_beyond_the_end_of_a_cold_blob_is_416,
+    a_range_of_a_blob_without_a_length_is_answered_whole,
+    a_head_of_a_cold_blob_says_its_length_for_one_head,
+    a_head_of_a_blob_that_a_manifest_names_asks_nobody,
+    a_remote_whose_heads_say_no_length_is_asked_for_one_byte,
+    concurrent_heads_of_a_cold_blob_share_one_head,
+}
+
 async fn parallel_open_ended_chunks_that_close_early_cost_one_download() {
     // As containerd fetches a layer in chunks: each asks to the end, reads its part and hangs up.
     const CHUNK: usize = 256 * KIB;
@@ -34,7 +47,6 @@ async fn parallel_open_ended_chunks_that_close_early_cost_one_download() {
     assert_eq!(scene.ranges(), [""]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn the_last_bytes_of_a_cold_blob_can_be_asked_for() {
     for scene in [Scene::unknown(MIB).await, Scene::named(MIB).await] {
         let answer = get_range(&scene.url(), "-100").await;
@@ -46,7 +58,6 @@ async fn the_last_bytes_of_a_cold_blob_can_be_asked_for() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn several_ranges_of_a_cold_blob_come_in_one_answer() {
     let scene = Scene::unknown(MIB).await;
     let answer = get_range(&scene.url(), "0-9,-10").await;
@@ -62,7 +73,6 @@ async fn several_ranges_of_a_cold_blob_come_in_one_answer() {
     assert_eq!(scene.downloads(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_range_in_the_middle_is_given_while_the_rest_is_still_on_its_way() {
     let scene = Scene::unknown(MIB).await;
     let hold = scene.remote.hold_after(On::blob().get(), 512 * KIB as u64);
@@ -73,7 +83,6 @@ async fn a_range_in_the_middle_is_given_while_the_rest_is_still_on_its_way() {
     scene.assert_stored().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_range_beyond_the_end_of_a_cold_blob_is_416() {
     let scene = Scene::named(64 * KIB).await;
     let answer = get_range(&scene.url(), "65536-").await;
@@ -81,7 +90,6 @@ async fn a_range_beyond_the_end_of_a_cold_blob_is_416() {
     assert_eq!(answer.header("content-range"), "bytes */65536");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_range_of_a_blob_without_a_length_is_answered_whole() {
     let scene = Scene::unknown(64 * KIB).await;
     scene.remote.fault(On::blob().get(), Fault::NoLength);
@@ -90,7 +98,6 @@ async fn a_range_of_a_blob_without_a_length_is_answered_whole() {
     assert_eq!(sha256(&answer.body), scene.digest);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_head_of_a_cold_blob_says_its_length_for_one_head() {
     let scene = Scene::unknown(64 * KIB).await;
     let answer = head(&scene.url()).await;
@@ -104,7 +111,6 @@ async fn a_head_of_a_cold_blob_says_its_length_for_one_head() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_head_of_a_blob_that_a_manifest_names_asks_nobody() {
     let scene = Scene::named(64 * KIB).await;
     let answer = head(&scene.url()).await;
@@ -112,7 +118,6 @@ async fn a_head_of_a_blob_that_a_manifest_names_asks_nobody() {
     assert_eq!(scene.remote.count(On::blob()), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_whose_heads_say_no_length_is_asked_for_one_byte() {
     let scene = Scene::unknown(64 * KIB).await;
     scene.remote.fault(On::blob().head(), Fault::NoLength);
@@ -121,7 +126,6 @@ async fn a_remote_whose_heads_say_no_length_is_asked_for_one_byte() {
     assert_eq!(scene.ranges(), ["bytes=0-0"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn concurrent_heads_of_a_cold_blob_share_one_head() {
     let scene = Scene::unknown(64 * KIB).await;
     let hold = scene.remote.hold(On::blob().head());

@@ -3,13 +3,26 @@
 use crate::{
     fill::{KIB, MIB, Scene},
     harness::{FakeRegistry, Fault, On, SlowReader},
-    server::Setup,
+    server::{Setup, on_both},
 };
+
+on_both! {
+    a_cut_body_goes_on_from_its_byte_and_the_client_gets_one_whole_answer,
+    a_reset_connection_goes_on_from_what_came,
+    a_body_that_stalls_counts_as_broken_after_the_idle_timeout,
+    a_remote_that_is_unavailable_when_asked_for_the_rest_is_asked_again,
+    a_remote_that_breaks_again_and_again_is_followed_to_the_end,
+    a_remote_that_ignores_the_range_is_read_past_what_is_here,
+    a_part_that_begins_elsewhere_is_not_used,
+    a_part_shorter_than_asked_for_is_followed_by_the_next,
+    another_url_of_the_remote_gives_the_rest,
+    clients_are_cut_when_no_byte_came_for_too_long_and_the_next_one_goes_on,
+    a_remote_that_lost_the_blob_in_the_middle_is_believed_in_the_end,
+}
 
 const IMPATIENT: &str = "idle_timeout = \"300ms\"\nheader_timeout = \"1s\"\nretry_for = \"1s\"";
 const HALF: u64 = 512 * KIB as u64;
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_cut_body_goes_on_from_its_byte_and_the_client_gets_one_whole_answer() {
     for scene in [Scene::unknown(MIB).await, Scene::named(MIB).await] {
         scene.remote.fault(On::blob().get(), Fault::CutAfter(HALF));
@@ -19,7 +32,6 @@ async fn a_cut_body_goes_on_from_its_byte_and_the_client_gets_one_whole_answer()
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_reset_connection_goes_on_from_what_came() {
     let scene = Scene::unknown(MIB).await;
     scene
@@ -33,7 +45,6 @@ async fn a_reset_connection_goes_on_from_what_came() {
     assert_eq!(scene.downloads(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_stalls_counts_as_broken_after_the_idle_timeout() {
     let scene = Scene::unknown_with(MIB, IMPATIENT).await;
     scene.remote.fault(On::blob().get(), Fault::HangAfter(HALF));
@@ -41,7 +52,6 @@ async fn a_body_that_stalls_counts_as_broken_after_the_idle_timeout() {
     assert_eq!(scene.ranges(), ["", "bytes=524288-"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_is_unavailable_when_asked_for_the_rest_is_asked_again() {
     let scene = Scene::unknown(MIB).await;
     scene.remote.fault(On::blob().get(), Fault::CutAfter(HALF));
@@ -52,7 +62,6 @@ async fn a_remote_that_is_unavailable_when_asked_for_the_rest_is_asked_again() {
     assert_eq!(scene.ranges()[1..], ["bytes=524288-"; 3]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_breaks_again_and_again_is_followed_to_the_end() {
     let scene = Scene::named(MIB).await;
     scene
@@ -62,7 +71,6 @@ async fn a_remote_that_breaks_again_and_again_is_followed_to_the_end() {
     assert_eq!(scene.remote.bytes_sent(On::blob()), MIB as u64);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_ignores_the_range_is_read_past_what_is_here() {
     let scene = Scene::unknown(MIB).await;
     scene.remote.fault(On::blob().get(), Fault::CutAfter(HALF));
@@ -73,7 +81,6 @@ async fn a_remote_that_ignores_the_range_is_read_past_what_is_here() {
     assert_eq!(scene.downloads(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_begins_elsewhere_is_not_used() {
     let scene = Scene::unknown(MIB).await;
     scene.remote.fault(On::blob().get(), Fault::CutAfter(HALF));
@@ -84,7 +91,6 @@ async fn a_part_that_begins_elsewhere_is_not_used() {
     assert_eq!(scene.ranges()[1..], ["bytes=524288-"; 2]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_part_shorter_than_asked_for_is_followed_by_the_next() {
     let scene = Scene::unknown(MIB).await;
     scene.remote.fault(On::blob().get(), Fault::CutAfter(HALF));
@@ -95,7 +101,6 @@ async fn a_part_shorter_than_asked_for_is_followed_by_the_next() {
     assert_eq!(scene.ranges(), ["", "bytes=524288-", "bytes=525288-"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn another_url_of_the_remote_gives_the_rest() {
     let first = FakeRegistry::start().await;
     let second = FakeRegistry::builder().content_of(&first).start().await;
@@ -117,7 +122,6 @@ async fn another_url_of_the_remote_gives_the_rest() {
     assert_eq!(resumed[0].request.header("range"), "bytes=524288-");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn clients_are_cut_when_no_byte_came_for_too_long_and_the_next_one_goes_on() {
     let scene = Scene::unknown_with(MIB, IMPATIENT).await;
     scene.remote.fault(On::blob().get(), Fault::CutAfter(HALF));
@@ -135,7 +139,6 @@ async fn clients_are_cut_when_no_byte_came_for_too_long_and_the_next_one_goes_on
     assert_eq!(scene.ranges(), ["bytes=524288-"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_lost_the_blob_in_the_middle_is_believed_in_the_end() {
     let scene = Scene::unknown(MIB).await;
     let hold = scene.remote.hold_after(On::blob().get(), HALF);

@@ -5,10 +5,23 @@ use futures_util::future::join_all;
 use crate::{
     fill::{KIB, MIB, Scene},
     harness::{Authority, Client, FakeRegistry, Fault, On, SlowReader, get, random_bytes},
-    server::Setup,
+    server::{Setup, on_both},
 };
 
-#[tokio::test(flavor = "multi_thread")]
+on_both! {
+    wrong_content_is_never_complete_whatever_its_size,
+    a_client_that_reads_on_is_cut_before_the_last_16_kib,
+    wrong_content_of_a_small_blob_is_told_by_a_status,
+    wrong_content_without_a_length_is_never_complete,
+    all_who_joined_are_cut_and_the_next_request_starts_at_zero,
+    a_blob_said_to_be_empty_is_no_answer,
+    a_blob_that_the_remote_does_not_have_leaves_no_file,
+    a_range_with_the_last_byte_of_wrong_content_is_never_complete,
+    a_web_page_in_the_place_of_a_blob_is_never_complete,
+    a_client_that_speaks_http_2_sees_a_reset,
+    after_wrong_content_the_next_url_is_asked,
+}
+
 async fn wrong_content_is_never_complete_whatever_its_size() {
     for size in [1, 10, 16 * KIB, 16 * KIB + 1, MIB] {
         for scene in [Scene::unknown(size).await, Scene::named(size).await] {
@@ -24,7 +37,6 @@ async fn wrong_content_is_never_complete_whatever_its_size() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_on_is_cut_before_the_last_16_kib() {
     let scene = Scene::unknown(MIB).await;
     scene.remote.fault(On::blob().get(), Fault::FlipByteAt(0));
@@ -38,7 +50,6 @@ async fn a_client_that_reads_on_is_cut_before_the_last_16_kib() {
     assert!(!reader.is_complete());
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn wrong_content_of_a_small_blob_is_told_by_a_status() {
     // All of it waits for the digest, so the headers can wait, too: clients then ask elsewhere.
     for scene in [Scene::unknown(16 * KIB).await, Scene::named(10).await] {
@@ -51,7 +62,6 @@ async fn wrong_content_of_a_small_blob_is_told_by_a_status() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn wrong_content_without_a_length_is_never_complete() {
     for size in [10, MIB] {
         let scene = Scene::unknown(size).await;
@@ -65,7 +75,6 @@ async fn wrong_content_without_a_length_is_never_complete() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn all_who_joined_are_cut_and_the_next_request_starts_at_zero() {
     let scene = Scene::unknown(MIB).await;
     scene.remote.fault(On::blob().get(), Fault::FlipByteAt(5));
@@ -85,7 +94,6 @@ async fn all_who_joined_are_cut_and_the_next_request_starts_at_zero() {
     assert!(scene.ranges().iter().all(String::is_empty));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_blob_said_to_be_empty_is_no_answer() {
     let scene = Scene::unknown(64 * KIB).await;
     scene.remote.fault(On::blob().get(), Fault::EmptyBody);
@@ -98,7 +106,6 @@ async fn a_blob_said_to_be_empty_is_no_answer() {
     scene.assert_whole(&scene.client().await.expect("a client ends"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_blob_that_the_remote_does_not_have_leaves_no_file() {
     let scene = Scene::unknown(KIB).await;
     scene.remote.fault(On::blob().get(), Fault::status(404));
@@ -107,7 +114,6 @@ async fn a_blob_that_the_remote_does_not_have_leaves_no_file() {
     assert_nothing_kept(&scene);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_range_with_the_last_byte_of_wrong_content_is_never_complete() {
     for range in ["-1", "0-", "1000-", "0-9,-10"] {
         let scene = Scene::unknown(64 * KIB).await;
@@ -117,7 +123,6 @@ async fn a_range_with_the_last_byte_of_wrong_content_is_never_complete() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_web_page_in_the_place_of_a_blob_is_never_complete() {
     for scene in [Scene::unknown(64 * KIB).await, Scene::named(64 * KIB).await] {
         scene.remote.fault(On::blob().get(), Fault::HtmlPage);
@@ -126,7 +131,6 @@ async fn a_web_page_in_the_place_of_a_blob_is_never_complete() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_speaks_http_2_sees_a_reset() {
     let remote = crate::harness::FakeRegistry::start().await;
     let digest = remote.put_blob("app", random_bytes(7, MIB));
@@ -161,7 +165,6 @@ fn assert_nothing_kept(scene: &Scene) {
     assert!(!scene.file().exists());
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn after_wrong_content_the_next_url_is_asked() {
     let (wrong, right) = (FakeRegistry::start().await, FakeRegistry::start().await);
     let bytes = random_bytes(5, 10 * KIB);

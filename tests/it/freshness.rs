@@ -5,8 +5,27 @@ use futures_util::future::join_all;
 use crate::{
     fill::{KIB, until_connected},
     harness::{Client, FakeRegistry, Fault, Image, ImageBuilder, On, get, head},
-    server::{Setup, TestServer},
+    server::{Setup, TestServer, on_both},
 };
+
+on_both! {
+    an_immutable_tag_is_never_asked_for_again,
+    a_tag_within_its_ttl_is_served_without_asking,
+    an_unchanged_tag_costs_one_head_per_request_and_no_pull,
+    a_tag_that_moved_is_pulled_once,
+    a_tag_that_moved_back_costs_no_pull,
+    concurrent_misses_of_a_tag_are_one_get,
+    concurrent_head_misses_of_a_tag_are_one_head,
+    concurrent_checks_of_a_tag_share_a_head,
+    a_head_miss_costs_one_head_and_says_size_and_type,
+    what_containerd_asks_for_costs_one_head_and_one_get,
+    a_remote_that_says_no_digest_is_asked_for_the_whole,
+    a_remote_whose_heads_say_no_length_is_asked_for_the_whole,
+    the_first_rule_that_matches_decides,
+    what_a_client_accepts_changes_neither_question_nor_answer,
+    lists_are_as_fresh_as_the_first_rule_for_all_tags_says,
+    concurrent_misses_of_a_list_are_one_request,
+}
 
 /// A remote with `app:latest`, and its mirror under these rules of freshness.
 struct Scene {
@@ -81,7 +100,6 @@ impl Scene {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_immutable_tag_is_never_asked_for_again() {
     let scene = Scene::all("mode = \"immutable\"\nttl = \"0s\"")
         .await
@@ -95,7 +113,6 @@ async fn an_immutable_tag_is_never_asked_for_again() {
     assert_eq!(scene.asked(), (0, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_within_its_ttl_is_served_without_asking() {
     let scene = Scene::all("mode = \"ttl\"\nttl = \"1h\"")
         .await
@@ -110,7 +127,6 @@ async fn a_tag_within_its_ttl_is_served_without_asking() {
     assert_eq!(scene.asked(), (0, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_tag_costs_one_head_per_request_and_no_pull() {
     for mode in ["mode = \"always\"", "mode = \"ttl\"\nttl = \"0s\""] {
         let scene = Scene::all(mode).await.pulled().await;
@@ -125,7 +141,6 @@ async fn an_unchanged_tag_costs_one_head_per_request_and_no_pull() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_moved_is_pulled_once() {
     let scene = Scene::all("mode = \"always\"").await.pulled().await;
     let moved = scene.move_tag();
@@ -136,7 +151,6 @@ async fn a_tag_that_moved_is_pulled_once() {
     assert_eq!(scene.asked(), (2, 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_moved_back_costs_no_pull() {
     let scene = Scene::all("mode = \"always\"").await.pulled().await;
     let moved = scene.move_tag();
@@ -146,7 +160,6 @@ async fn a_tag_that_moved_back_costs_no_pull() {
     assert_eq!(scene.asked(), (2, 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn concurrent_misses_of_a_tag_are_one_get() {
     let scene = Scene::all("ttl = \"1h\"").await;
     let hold = scene.remote.hold(On::manifest());
@@ -164,7 +177,6 @@ async fn concurrent_misses_of_a_tag_are_one_get() {
     assert_eq!(scene.asked(), (0, 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn concurrent_head_misses_of_a_tag_are_one_head() {
     let scene = Scene::all("ttl = \"1h\"").await;
     let hold = scene.remote.hold(On::manifest());
@@ -180,7 +192,6 @@ async fn concurrent_head_misses_of_a_tag_are_one_head() {
     assert_eq!(scene.asked(), (1, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn concurrent_checks_of_a_tag_share_a_head() {
     let scene = Scene::all("mode = \"always\"").await.pulled().await;
     let hold = scene.remote.hold(On::manifest());
@@ -195,7 +206,6 @@ async fn concurrent_checks_of_a_tag_share_a_head() {
     assert_eq!(scene.asked().1, 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_head_miss_costs_one_head_and_says_size_and_type() {
     let scene = Scene::all("ttl = \"1h\"").await;
     for _ in 0..2 {
@@ -212,7 +222,6 @@ async fn a_head_miss_costs_one_head_and_says_size_and_type() {
     assert_eq!(scene.asked(), (1, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn what_containerd_asks_for_costs_one_head_and_one_get() {
     let scene = Scene::all("ttl = \"0s\"").await;
     let digest = scene.head("latest").await;
@@ -223,7 +232,6 @@ async fn what_containerd_asks_for_costs_one_head_and_one_get() {
     assert_eq!(scene.head("latest").await, scene.image.root);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_says_no_digest_is_asked_for_the_whole() {
     let scene = Scene::all("mode = \"always\"").await;
     scene
@@ -236,7 +244,6 @@ async fn a_remote_that_says_no_digest_is_asked_for_the_whole() {
     assert_eq!(scene.head("latest").await, moved.root);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_whose_heads_say_no_length_is_asked_for_the_whole() {
     let scene = Scene::all("mode = \"always\"").await;
     scene
@@ -248,7 +255,6 @@ async fn a_remote_whose_heads_say_no_length_is_asked_for_the_whole() {
     assert_eq!(scene.get("latest").await, scene.image.root);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn the_first_rule_that_matches_decides() {
     let scene = Scene::new(&[
         "tags = \"v*\"\nmode = \"immutable\"",
@@ -266,7 +272,6 @@ async fn the_first_rule_that_matches_decides() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_accepts_changes_neither_question_nor_answer() {
     let scene = Scene::all("mode = \"always\"").await;
     let accept = [(
@@ -289,7 +294,6 @@ async fn what_a_client_accepts_changes_neither_question_nor_answer() {
     assert!(asked[0].contains("application/vnd.oci.image.index.v1+json"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn lists_are_as_fresh_as_the_first_rule_for_all_tags_says() {
     let named = "tags = \"v*\"\nmode = \"always\"";
     for (rule, expected) in [
@@ -310,7 +314,6 @@ async fn lists_are_as_fresh_as_the_first_rule_for_all_tags_says() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn concurrent_misses_of_a_list_are_one_request() {
     let scene = Scene::all("ttl = \"1h\"").await;
     let hold = scene.remote.hold(On::tags());

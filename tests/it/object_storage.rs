@@ -144,7 +144,7 @@ async fn that_the_bucket_has_something_gives_nobody_a_right_to_it() {
     let bucket = Bucket::new();
     let setup = Setup::empty().mirror("ours", &ours, "");
     let mut server = setup
-        .mirror("theirs", &theirs, "")
+        .mirror("theirs", &theirs, "negative_ttl = \"0s\"")
         .bucket(bucket)
         .start()
         .await;

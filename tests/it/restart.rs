@@ -11,8 +11,18 @@ use tempfile::TempDir;
 use crate::{
     fill::{KIB, MIB, Scene},
     harness::{FakeRegistry, Fault, On, SlowReader, drain_sha256, get, random_bytes},
-    server::Setup,
+    server::{Setup, on_both},
 };
+
+on_both! {
+    a_server_that_was_stopped_in_mid_fill_goes_on_from_its_byte,
+    a_remote_that_ignores_the_range_after_a_restart_is_read_past_what_is_here,
+    a_spool_that_was_damaged_never_becomes_an_answer,
+    a_spool_longer_than_the_blob_is_dropped,
+    a_spool_that_is_whole_already_costs_no_byte,
+    spools_that_are_too_old_are_swept_at_the_start,
+    what_was_pulled_before_a_restart_is_a_hit_after_it,
+}
 
 const HALF: u64 = 512 * KIB as u64;
 
@@ -42,7 +52,6 @@ async fn until_spooled(spool: &Path, bytes: u64) {
     in_time.expect("what the remote sent is soon on disk");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_stopped_in_mid_fill_goes_on_from_its_byte() {
     for scene in [Scene::unknown(MIB).await, Scene::named(MIB).await] {
         let mut scene = stopped_in_mid_fill(scene).await;
@@ -53,7 +62,6 @@ async fn a_server_that_was_stopped_in_mid_fill_goes_on_from_its_byte() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_ignores_the_range_after_a_restart_is_read_past_what_is_here() {
     let mut scene = stopped_in_mid_fill(Scene::unknown(MIB).await).await;
     scene.remote.configure(|options| options.ranges = false);
@@ -62,7 +70,6 @@ async fn a_remote_that_ignores_the_range_after_a_restart_is_read_past_what_is_he
     assert_eq!(scene.downloads(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_spool_that_was_damaged_never_becomes_an_answer() {
     for damage in [flip_a_byte, append_bytes] {
         let mut scene = stopped_in_mid_fill(Scene::unknown(MIB).await).await;
@@ -88,7 +95,6 @@ fn append_bytes(spool: &Path) {
     std::fs::write(spool, bytes).expect("a spool");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_spool_longer_than_the_blob_is_dropped() {
     for scene in [Scene::unknown(MIB).await, Scene::named(MIB).await] {
         let mut scene = stopped_in_mid_fill(scene).await;
@@ -104,7 +110,6 @@ async fn a_spool_longer_than_the_blob_is_dropped() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_spool_that_is_whole_already_costs_no_byte() {
     for scene in [Scene::unknown(MIB).await, Scene::named(MIB).await] {
         let mut scene = stopped_in_mid_fill(scene).await;
@@ -116,7 +121,6 @@ async fn a_spool_that_is_whole_already_costs_no_byte() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn spools_that_are_too_old_are_swept_at_the_start() {
     let remote = FakeRegistry::start().await;
     let digest = remote.put_blob("app", random_bytes(7, MIB));
@@ -142,7 +146,6 @@ async fn spools_that_are_too_old_are_swept_at_the_start() {
     assert_eq!(remote.count(On::blob().get().ranged()), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn what_was_pulled_before_a_restart_is_a_hit_after_it() {
     let mut scene = Scene::named(64 * KIB).await;
     scene.assert_whole(&scene.client().await.expect("a client ends"));

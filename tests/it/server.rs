@@ -10,6 +10,7 @@ use entrepot::{
     config,
     store::StoreError,
 };
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -275,6 +276,22 @@ impl TestServer {
     pub(crate) async fn metrics(&self) -> String {
         let answer = Client::new().get(&format!("{}/metrics", self.url())).await;
         String::from_utf8(answer.body.to_vec()).expect("metrics are text")
+    }
+
+    /// Runs this on the rows, behind the server's back.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        let mut variables = self.environment.iter();
+        let database = variables.find(|(name, _)| name == "ENTREPOT__DATABASE__URL");
+        let executed = if let Some((_, url)) = database {
+            let mut database = PgConnection::connect(url).await.expect("a database");
+            sqlx::raw_sql(sql).execute(&mut database).await.map(drop)
+        } else {
+            let file = self.folder.path().join("data/entrepot.db");
+            let options = SqliteConnectOptions::new().filename(file);
+            let mut database = options.connect().await.expect("a database");
+            sqlx::raw_sql(sql).execute(&mut database).await.map(drop)
+        };
+        executed.expect("a statement");
     }
 
     /// Stops, as by SIGTERM, and waits until it has drained.

@@ -130,7 +130,10 @@ impl Document<'_> {
         let is_known = ManifestKind::of(media_type) != ManifestKind::Other;
         // The artifact manifest has no such member.
         let versioned = is_known && media_type != media_type::OCI_ARTIFACT;
-        let version = self.schema_version.as_ref().and_then(serde_json::Number::as_i64);
+        let version = self
+            .schema_version
+            .as_ref()
+            .and_then(serde_json::Number::as_i64);
         if versioned && version != Some(2) {
             return Err(ManifestError::SchemaVersion);
         }
@@ -222,7 +225,8 @@ mod tests {
 
     #[test]
     fn known_documents_are_manifests() {
-        let index = json!({"schemaVersion": 2, "manifests": [descriptor()], "subject": descriptor()});
+        let index =
+            json!({"schemaVersion": 2, "manifests": [descriptor()], "subject": descriptor()});
         let empty = json!({"schemaVersion": 2, "config": descriptor(), "layers": []});
         let artifact = json!({"mediaType": media_type::OCI_ARTIFACT, "blobs": [descriptor()]});
         let other = json!({"anything": ["at", "all"]});
@@ -249,7 +253,10 @@ mod tests {
             check(&image(), Some(&with_parameter)).as_deref(),
             Ok(media_type::OCI_MANIFEST)
         );
-        assert_eq!(check(&image(), None).as_deref(), Ok(media_type::OCI_MANIFEST));
+        assert_eq!(
+            check(&image(), None).as_deref(),
+            Ok(media_type::OCI_MANIFEST)
+        );
         assert!(matches!(
             check(&image(), Some(media_type::DOCKER_MANIFEST)),
             Err(ManifestError::OtherMediaType { .. })

@@ -105,10 +105,23 @@ impl Upload {
         }
     }
 
-    /// Reads part after part; sends as many at once as there is memory for.
     async fn put_parts(&self, multipart: &MultipartId) -> Result<Vec<PartId>, ObjectError> {
-        let mut hasher = self.digest.algorithm().hasher();
         let mut sending = JoinSet::new();
+        let sent = self.send_parts(multipart, &mut sending).await;
+        if sent.is_err() {
+            // A part that is still on its way may outlive the abort that follows.
+            while sending.join_next().await.is_some() {}
+        }
+        sent
+    }
+
+    /// Reads part after part; sends as many at once as there is memory for.
+    async fn send_parts(
+        &self,
+        multipart: &MultipartId,
+        sending: &mut JoinSet<Result<(usize, PartId), ObjectError>>,
+    ) -> Result<Vec<PartId>, ObjectError> {
+        let mut hasher = self.digest.algorithm().hasher();
         let mut sent = Vec::new();
         for (index, range) in part::parts(self.blob.len()).enumerate() {
             let memory = self.memory(&range).await;

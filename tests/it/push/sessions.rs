@@ -25,7 +25,11 @@ async fn chunks_in_order_become_a_blob() {
         let session = pusher.session("team/app").await;
         let status = pusher.get(&session).await;
         assert_eq!((status.status, status.header("range")), (204, "0-0"));
-        let chunks = [0..1_000_000_usize, 1_000_000..2_500_000, 2_500_000..3_000_000];
+        let chunks = [
+            0..1_000_000_usize,
+            1_000_000..2_500_000,
+            2_500_000..3_000_000,
+        ];
         let patched = if put_last { &chunks[..2] } else { &chunks[..] };
         let mut next = session.clone();
         for chunk in patched {
@@ -33,10 +37,16 @@ async fn chunks_in_order_become_a_blob() {
             let patch = pusher.patch(&next, Some(&range), bytes.slice(chunk.clone()));
             let patch = patch.await;
             let so_far = format!("0-{}", chunk.end - 1);
-            assert_eq!((patch.status, patch.header("range")), (202, so_far.as_str()));
+            assert_eq!(
+                (patch.status, patch.header("range")),
+                (202, so_far.as_str())
+            );
             next = patch.header("location").to_owned();
             let status = pusher.get(&next).await;
-            assert_eq!((status.status, status.header("range")), (204, so_far.as_str()));
+            assert_eq!(
+                (status.status, status.header("range")),
+                (204, so_far.as_str())
+            );
         }
         let path = format!("{next}?digest={}", sha256(&bytes));
         let mut finish = pusher.request(Method::PUT, &path);
