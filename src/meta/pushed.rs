@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{
     ManifestCommit, ManifestSummary, Meta, MetaError, TagRow, blob, changes::Changes, column,
-    connection::Connection, image, operation::Operation, repository, statement::Statement, tag,
-    upload,
+    connection::Connection, delete, image, operation::Operation, repository, statement::Statement,
+    tag, upload,
 };
 use crate::oci::{Digest, Name, Tag};
 
@@ -34,12 +34,8 @@ pub(super) const SQL_NAMED: &str =
 pub(super) const SQL_SEEDED: &str =
     "UPDATE manifest SET seeded = TRUE WHERE repository_id = $1 AND digest = $2";
 
-pub(super) const SQL_TARGET: &str = "SELECT digest FROM tag WHERE repository_id = $1 AND name = $2";
-
 pub(super) const SQL_TAGGED: &str = "UPDATE tag SET pushed_at = $3, pushed_by = $4, seeded = $5 \
      WHERE repository_id = $1 AND name = $2";
-
-pub(super) const SQL_TAG_FORGET: &str = "DELETE FROM tag WHERE repository_id = $1 AND name = $2";
 
 /// A manifest that a client pushes, and on what conditions.
 #[derive(Debug, Clone)]
@@ -265,7 +261,9 @@ impl ManifestPush {
     ) -> Result<Option<Tag>, MetaError> {
         let pushed = self.commit.digest.to_string();
         for tag in &self.fixed {
-            let target = Statement::new(SQL_TARGET).bind(repository_id).bind(tag);
+            let target = Statement::new(delete::SQL_TARGET)
+                .bind(repository_id)
+                .bind(tag);
             let target: Option<(String,)> = target.fetch_optional(connection).await?;
             if target.is_some_and(|(digest,)| digest != pushed) {
                 return Ok(Some(tag.clone()));
@@ -292,7 +290,9 @@ impl ManifestPush {
             told: None,
             checked_at: now,
         };
-        let forget = Statement::new(SQL_TAG_FORGET).bind(repository_id).bind(tag);
+        let forget = Statement::new(delete::SQL_DELETE_TAG)
+            .bind(repository_id)
+            .bind(tag);
         forget.execute(connection).await?;
         tag::put(connection, changes, &self.commit.repository, tag, &row).await?;
         Statement::new(SQL_TAGGED)
