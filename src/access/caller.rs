@@ -37,6 +37,14 @@ impl Caller {
             }
     }
 
+    /// May this caller do this in every repository of a project of this name, there already or not?
+    pub fn may_on_project(&self, right: Right, project: &str) -> bool {
+        match self {
+            Self::Anonymous => false,
+            Self::Known(principal) => principal.holds_on_project(right, project),
+        }
+    }
+
     /// May this caller know of this project? Who holds any right in it, and everybody if it is public.
     pub fn may_see_project(&self, project: &Project) -> bool {
         project.visibility == Visibility::Public

@@ -116,28 +116,10 @@ mod tests {
     }
 
     fn project(visibility: Visibility) -> Project {
+        let remote = "r".to_owned();
         Project {
-            name: "p".to_owned(),
-            kind: ProjectKind::Mirror {
-                remote: "r".to_owned(),
-            },
-            hosts: Vec::new(),
-            default: false,
             visibility,
-            allow: Vec::new(),
-            deny: Vec::new(),
-            prefix: None,
-            keep_deleted: false,
-            negative_ttl: std::time::Duration::ZERO,
-            offline: false,
-            max_bytes: None,
-            auto_create_repositories: true,
-            hide_default: false,
-            freshness: Vec::new(),
-            immutable_tags: Vec::new(),
-            sparse_index: true,
-            quota: None,
-            retention: Vec::new(),
+            ..Project::with_defaults("p".to_owned(), ProjectKind::Mirror { remote })
         }
     }
 

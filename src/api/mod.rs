@@ -4,25 +4,42 @@
 //!
 //! One file per resource: its objects, its queries, its handlers. The command line reads the same objects.
 
+mod artifact;
 mod audit;
 mod authenticate;
+mod body;
 mod cache;
 mod entry;
 mod fills;
 mod openapi;
 mod page;
 mod problem;
+mod projects;
+mod providers;
 mod query;
 mod remote_status;
+mod remote_test;
+mod remotes;
+mod repositories;
+mod search;
 mod status;
 mod timestamp;
 mod upkeep;
 
+pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
 pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent};
 pub use fills::Fill;
 pub use page::Items;
 pub use problem::{FieldError, ProblemDetails};
+pub use projects::{Freshness, Kind, ManagedBy, Project, ProjectFields, Retention, Visibility};
+pub use providers::{Provider, ProviderAbilities};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};
+pub use remote_test::{Auth, RemoteRights, Tested};
+pub use remotes::{Remote, RemoteFields};
+pub use repositories::{
+    ListedRepository, Repository, RepositoryFields, RepositoryTag, VisibilityField,
+};
+pub use search::{Found, FoundProject};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
 pub use timestamp::Timestamp;
 pub use upkeep::{Collected, DueTag, Evicted, Retired, Scrubbed};
@@ -31,7 +48,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     Router,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -40,13 +57,18 @@ use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{audit::record, authenticate::authenticate, problem::Problem};
+use self::{
+    audit::record,
+    authenticate::{admit_admins, authenticate},
+    problem::Problem,
+};
 use crate::{
     access::{Gate, Projects},
     client::Remotes,
     config,
     meta::Meta,
     mirror::Mirror,
+    push::Pushes,
     settings::Settings,
     telemetry::Metrics,
     transfer::Fills,
@@ -60,6 +82,7 @@ pub const PREFIX: &str = "/api/v1";
 pub struct Parts {
     pub gate: Arc<Gate>,
     pub mirror: Mirror,
+    pub pushes: Pushes,
     pub settings: Settings,
     pub projects: Projects,
     pub fills: Fills,
@@ -109,8 +132,31 @@ pub fn router(parts: Parts) -> Router {
 
 /// Every call, as it is served and as it is described.
 fn resources() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(openapi::base())
+    let own = OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(projects::list))
+        .routes(routes!(projects::show))
+        .routes(routes!(repositories::list, repositories::create))
+        .routes(routes!(
+            repositories::show,
+            repositories::replace,
+            repositories::delete
+        ))
+        .routes(routes!(artifact::show, artifact::delete))
+        .routes(routes!(search::search))
+        .routes(routes!(providers::list));
+    own.merge(for_admins().route_layer(from_fn(admit_admins)))
+}
+
+/// What takes an admin of the system.
+fn for_admins() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
         .routes(routes!(status::show))
+        .routes(routes!(projects::create))
+        .routes(routes!(projects::replace, projects::delete))
+        .routes(routes!(remotes::list, remotes::create))
+        .routes(routes!(remote_test::tried))
+        .routes(routes!(remotes::show, remotes::replace, remotes::delete))
+        .routes(routes!(remote_test::known))
         .routes(routes!(cache::list))
         .routes(routes!(cache::show, cache::purge))
         .routes(routes!(cache::refresh))

@@ -12,6 +12,8 @@ use utoipa::ToSchema;
 use crate::{
     meta::MetaError,
     mirror::{MirrorError, ResolveError},
+    push::PushError,
+    settings::SettingsError,
 };
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -53,7 +55,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
             detail: detail.into(),
@@ -78,6 +80,11 @@ impl Problem {
             field: field.to_owned(),
             message: message.into(),
         }])
+    }
+
+    /// 400, of the request as a whole.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
     /// 401: who are you?
@@ -143,6 +150,34 @@ impl From<MetaError> for Problem {
     fn from(error: MetaError) -> Self {
         tracing::error!(%error, "the API cannot read rows: {error}");
         Self::internal()
+    }
+}
+
+impl From<PushError> for Problem {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::NotFound(detail) => Self::not_found(detail),
+            PushError::TagImmutable { .. }
+            | PushError::TagStays { .. }
+            | PushError::NotSeeded { .. } => Self::conflict(error.to_string()),
+            _ => Self::internal(),
+        }
+    }
+}
+
+impl From<SettingsError> for Problem {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Invalid { field, message } => Self::bad_field(&field, message),
+            SettingsError::NotFound(detail) => Self::not_found(detail),
+            SettingsError::Conflict(detail) => Self::conflict(detail),
+            SettingsError::Forbidden(detail) => Self::forbidden(detail),
+            SettingsError::Meta(error) => error.into(),
+            SettingsError::Declared(error) => {
+                tracing::error!(%error, "the configuration file cannot be read again: {error}");
+                Self::internal()
+            }
+        }
     }
 }
 

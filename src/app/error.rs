@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use super::tls::TlsError;
 use crate::{
-    access::FirstAdminError,
+    access::{FirstAdminError, OwnFileError},
     client::SetupError,
     meta::MetaError,
     settings::SettingsError,
@@ -30,6 +30,9 @@ pub enum StartError {
     /// The file of the password that is made when the configuration names none.
     #[error(transparent)]
     FirstAdmin(#[from] FirstAdminError),
+    /// The file of the key that seals secrets.
+    #[error(transparent)]
+    OwnFile(#[from] OwnFileError),
     #[error("cannot read projects and remotes: {0}")]
     Settings(#[from] SettingsError),
     #[error("cannot listen on {address}: {source}")]

@@ -38,7 +38,7 @@ use self::{
     upkeep::Upkeep,
 };
 use crate::{
-    access::{FirstAdmin, Gate, ProjectSet, Projects},
+    access::{FirstAdmin, Gate, ProjectSet, Projects, SecretKey},
     api,
     client::Remotes,
     config::{Config, Database, Secret},
@@ -116,6 +116,7 @@ impl App {
         };
         info!(path = %config.storage.path.display(), "store is open");
         let new_password = first_admin(&mut config)?;
+        let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
         let meta = Meta::open(&config.database).await?;
         info!(database = %config.database, "database is open");
 
@@ -130,6 +131,7 @@ impl App {
             projects: projects.clone(),
             remotes: remotes.clone(),
             space: space.clone(),
+            key,
             metrics: metrics.clone(),
         });
         settings.load().await?;
@@ -233,6 +235,7 @@ impl App {
         api::Parts {
             gate: Arc::clone(&self.gate),
             mirror: self.mirror.clone(),
+            pushes: self.pushes.clone(),
             settings: self.settings.clone(),
             projects: self.projects.clone(),
             fills: self.fills.clone(),
@@ -268,6 +271,8 @@ impl App {
             mirror: self.mirror.clone(),
             pushes: self.pushes.clone(),
             projects: self.projects.clone(),
+            settings: self.settings.clone(),
+            auto_create_projects: self.config.access.auto_create_projects,
             meta: self.meta.clone(),
             gate: Arc::clone(&self.gate),
             metrics: self.metrics.clone(),

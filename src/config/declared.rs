@@ -43,6 +43,7 @@ pub struct Rows {
 pub struct Row {
     name: String,
     table: Table,
+    is_closed: bool,
 }
 
 /// All remotes and projects.
@@ -142,10 +143,20 @@ impl Row {
         Self {
             name: name.to_owned(),
             table,
+            is_closed: false,
         }
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// Of a remote: its mirrors are no more public than those of one with credentials.
+    pub fn closed(self, is_closed: bool) -> Self {
+        Self { is_closed, ..self }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    pub fn name(&self) -> &str {
         &self.name
     }
 

@@ -126,8 +126,10 @@ impl Remotes {
             remotes.read_one(section)?;
         }
         for row in rows {
-            if let Err(error) = remotes.read_one(root.of_row(row.table())) {
-                refused.push(row.refused(error));
+            match remotes.read_one(root.of_row(row.table())) {
+                Ok(()) if row.is_closed() => remotes.with_credentials.push(row.name().to_owned()),
+                Ok(()) => {}
+                Err(error) => refused.push(row.refused(error)),
             }
         }
         if with_builtin {

@@ -35,6 +35,7 @@
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod blob;
+pub mod browse;
 pub mod delete;
 pub mod entry;
 pub mod error;
@@ -70,6 +71,7 @@ mod statement;
 mod tests;
 mod writer;
 
+pub use browse::Browsed;
 pub use delete::{Deletable, Deleted, Deletion};
 pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;

@@ -31,6 +31,11 @@ pub(super) const SQL_ROW: &str =
 pub(super) const SQL_VISIBILITY: &str =
     "UPDATE repository SET visibility = $2 WHERE name = $1 AND has_content";
 
+/// What is pushed meanwhile is there.
+pub(super) const SQL_FORGET: &str = "UPDATE repository SET visibility = NULL, created_at = NULL, \
+     has_content = EXISTS (SELECT 1 FROM manifest WHERE repository_id = repository.id) \
+     OR EXISTS (SELECT 1 FROM link WHERE repository_id = repository.id) WHERE name = $1";
+
 pub(super) const SQL_VISIBILITIES: &str =
     "SELECT name, visibility FROM repository WHERE visibility IS NOT NULL ORDER BY name";
 
@@ -59,6 +64,9 @@ struct Create {
     name: Name,
     visibility: Option<Visibility>,
 }
+
+/// [`Meta::repository_forget`]
+struct Forget(Name);
 
 /// [`Meta::repository_visibility_put`]
 struct VisibilityPut {
@@ -93,6 +101,11 @@ impl Meta {
     ) -> Result<bool, MetaError> {
         let name = name.clone();
         self.write(VisibilityPut { name, visibility }).await
+    }
+
+    /// Takes back that a repository was made in so many words, and its own visibility.
+    pub async fn repository_forget(&self, name: &Name) -> Result<(), MetaError> {
+        self.write(Forget(name.clone())).await
     }
 
     /// The repository of this name, if it has content or was made.
@@ -223,6 +236,23 @@ impl Operation for Create {
             .bind(self.visibility.map(visibility_column))
             .bind(column::milliseconds(SystemTime::now()));
         Ok(create.execute(connection).await? > 0)
+    }
+}
+
+impl Operation for Forget {
+    type Output = ();
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        _changes: &mut Changes,
+    ) -> Result<(), MetaError> {
+        revision::advance(connection).await?;
+        Statement::new(SQL_FORGET)
+            .bind(&self.0)
+            .execute(connection)
+            .await?;
+        Ok(())
     }
 }
 

@@ -128,10 +128,7 @@ impl Mirror {
     }
 
     /// The bytes of a manifest, if they are here, or in object storage.
-    pub(super) async fn manifest_bytes(
-        &self,
-        digest: &Digest,
-    ) -> Result<Option<Bytes>, MirrorError> {
+    pub async fn manifest_bytes(&self, digest: &Digest) -> Result<Option<Bytes>, MirrorError> {
         let here = self.inner.store.read(digest).await?;
         let Some(tier) = self.inner.fills.tier().filter(|_| here.is_none()) else {
             return Ok(here);

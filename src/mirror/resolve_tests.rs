@@ -1,39 +1,15 @@
-use std::time::Duration;
-
 use super::*;
-use crate::config::{Freshness, FreshnessMode, Pattern, ProjectKind, StaleIfError, Visibility};
+use crate::config::{Pattern, ProjectKind, Visibility};
 
 fn mirror(name: &str, hosts: &[&str]) -> Project {
+    let kind = ProjectKind::Mirror {
+        remote: name.into(),
+    };
     Project {
-        name: name.into(),
-        kind: ProjectKind::Mirror {
-            remote: name.into(),
-        },
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
         default: name == "docker.io",
         visibility: Visibility::Public,
-        allow: Vec::new(),
-        deny: Vec::new(),
-        prefix: None,
-        keep_deleted: false,
-        negative_ttl: Duration::ZERO,
-        offline: false,
-        max_bytes: None,
-        auto_create_repositories: true,
-        hide_default: false,
-        immutable_tags: Vec::new(),
-        sparse_index: true,
-        quota: None,
-        retention: Vec::new(),
-        freshness: vec![Freshness {
-            tags: Pattern::parse("**").expect("a pattern"),
-            mode: FreshnessMode::Ttl,
-            ttl: Duration::from_secs(60),
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: StaleIfError::Unlimited,
-        }],
-        immutable_tags: Vec::new(),
-        sparse_index: true,
+        ..Project::with_defaults(name.into(), kind)
     }
 }
 

@@ -7,10 +7,12 @@
 
 mod error;
 mod projects;
+mod remotes;
 mod repositories;
 
 pub use error::SettingsError;
-pub use projects::ManagedBy;
+pub use projects::{KnownProject, ManagedBy};
+pub use remotes::{GivenSecrets, KnownRemote, SECRET_MEMBERS};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -20,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    access::{ProjectSet, Projects},
+    access::{ProjectSet, Projects, SecretKey},
     client::Remotes,
-    config::{Declared, ProjectKind, Registries, Row, Rows},
-    meta::{Meta, MetaError, ProjectRow},
+    config::{ConfigError, Declared, Registries, Rows},
+    meta::{Meta, MetaError, ProjectRow, RemoteRow},
     telemetry::Metrics,
     transfer::Space,
 };
@@ -38,6 +40,8 @@ pub struct Parts {
     pub projects: Projects,
     pub remotes: Remotes,
     pub space: Space,
+    /// Seals the remotes' secrets.
+    pub key: SecretKey,
     pub metrics: Metrics,
 }
 
@@ -56,6 +60,7 @@ struct Inner {
 /// All rows as they are.
 struct Stored {
     revision: i64,
+    remotes: Vec<RemoteRow>,
     projects: Vec<ProjectRow>,
 }
 
@@ -100,7 +105,7 @@ impl Inner {
     /// Gives the revision that the lists are of.
     async fn load(&self) -> Result<i64, SettingsError> {
         let stored = self.stored().await?;
-        let registries = self.parts.declared.with(&stored.rows())?;
+        let registries = self.registries(&stored)?;
         for refused in &registries.refused {
             let (name, error) = (&refused.name, &refused.error.problem);
             warn!(
@@ -117,8 +122,26 @@ impl Inner {
         Ok(Stored {
             // First: what changes from here on makes another one.
             revision: meta.project_revision().await?,
+            remotes: meta.remotes().await?,
             projects: meta.projects().await?,
         })
+    }
+
+    /// The rows as the configuration reads them.
+    fn rows(&self, stored: &Stored) -> Rows {
+        let remotes = stored.remotes.iter();
+        let remotes = remotes
+            .map(|row| remotes::row(&row.name, &members(&row.members), self.credentials(row)));
+        let projects = stored.projects.iter();
+        let projects = projects.map(|row| projects::row(&row.name, &members(&row.members)));
+        Rows {
+            remotes: remotes.collect(),
+            projects: projects.collect(),
+        }
+    }
+
+    fn registries(&self, stored: &Stored) -> Result<Registries, ConfigError> {
+        self.parts.declared.with(&self.rows(stored))
     }
 
     async fn apply(&self, registries: Registries) -> Result<(), MetaError> {
@@ -144,25 +167,6 @@ impl Inner {
     }
 }
 
-impl Stored {
-    fn rows(&self) -> Rows {
-        self.rows_without("")
-    }
-
-    /// All but the project of this name.
-    fn rows_without(&self, project: &str) -> Rows {
-        let others = self.projects.iter().filter(|row| row.name != project);
-        Rows {
-            remotes: Vec::new(),
-            projects: others.map(of_project).collect(),
-        }
-    }
-}
-
-fn of_project(row: &ProjectRow) -> Row {
-    Row::new(&row.name, &members(&row.members), [].into())
-}
-
 /// The object in a row. What is no object was not written by this server, and has no members.
 fn members(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_default()
@@ -173,9 +177,4 @@ fn newly_refused(before: &Registries, after: &Registries) -> Vec<String> {
     let was_refused = |name: &String| before.refused.iter().any(|refused| refused.name == *name);
     let names = after.refused.iter().map(|refused| refused.name.clone());
     names.filter(|name| !was_refused(name)).collect()
-}
-
-/// Is this project bound to the remote of this name?
-fn is_bound_to(kind: &ProjectKind, name: &str) -> bool {
-    matches!(kind, ProjectKind::Mirror { remote } if remote == name)
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Inner, Settings, SettingsError, Stored, members, newly_refused};
 use crate::{
-    config::{Project, Row, Rows},
+    config::{Project, Row},
     meta::MetaError,
     oci::Name,
 };
@@ -203,12 +203,10 @@ impl Inner {
         members: &Map<String, Value>,
         stored: &Stored,
     ) -> Result<(), SettingsError> {
-        let mut members = members.clone();
-        members.remove(DESCRIPTION);
-        let rows = stored.rows_without(name);
-        let before = self.parts.declared.with(&stored.rows())?;
-        let mut rows = Rows { ..rows };
-        rows.projects.push(Row::new(name, &members, [].into()));
+        let before = self.registries(stored)?;
+        let mut rows = self.rows(stored);
+        rows.projects.retain(|row| row.name() != name);
+        rows.projects.push(row(name, members));
         let after = self.parts.declared.with(&rows)?;
         if let Some(refused) = after.refused.iter().find(|refused| refused.name == name) {
             return Err(SettingsError::refused(&refused.error));
@@ -271,6 +269,13 @@ impl Inner {
             "project `{project}` is managed by the configuration file; change it there"
         ))
     }
+}
+
+/// A row as the configuration reads it.
+pub(super) fn row(name: &str, members: &Map<String, Value>) -> Row {
+    let mut members = members.clone();
+    members.remove(DESCRIPTION);
+    Row::new(name, &members, [].into())
 }
 
 fn already_there(project: &str) -> String {

@@ -20,6 +20,14 @@ impl Settings {
         Ok(())
     }
 
+    /// A repository whose content was deleted is not there any more, and has no visibility of its own.
+    pub async fn repository_forget(&self, name: &Name) -> Result<(), SettingsError> {
+        let mut revision = self.inner.turn.lock().await;
+        self.inner.parts.meta.repository_forget(name).await?;
+        *revision = self.inner.load().await?;
+        Ok(())
+    }
+
     /// Gives a repository a visibility of its own, or (`None`) its project's again.
     pub async fn repository_visibility(
         &self,

@@ -119,7 +119,7 @@ impl Edge {
                 return self.catalog(caller, page).await;
             }
             Endpoint::Push { name, what } => {
-                let repository = self.writable(caller, name, ns, Right::Push)?;
+                let repository = self.pushable(caller, name, ns).await?;
                 served.project = Some(Arc::clone(&repository.project));
                 let repository = &repository;
                 let pusher = Pusher { caller, repository };

@@ -8,6 +8,7 @@ mod authorize;
 mod base;
 mod blobs;
 mod catalog;
+mod creation;
 mod deletes;
 mod dispatch;
 mod endpoint;
@@ -32,6 +33,7 @@ use crate::{
     meta::Meta,
     mirror::Mirror,
     push::Pushes,
+    settings::Settings,
     telemetry::Metrics,
 };
 
@@ -50,6 +52,9 @@ pub struct Parts {
     pub mirror: Mirror,
     pub pushes: Pushes,
     pub projects: Projects,
+    pub settings: Settings,
+    /// A push by somebody who may make its project does so.
+    pub auto_create_projects: bool,
     pub meta: Meta,
     pub gate: Arc<Gate>,
     pub metrics: Metrics,

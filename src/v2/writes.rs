@@ -17,8 +17,7 @@ const READS: &str = "GET, HEAD";
 
 impl Edge {
     /// The repository that a write means, if this caller may write to it. Of a mirror that is seeding, and deleting what
-    /// was seeded.
-    /// `right` is [`Right::Push`] or [`Right::Delete`].
+    /// was seeded. `right` is [`Right::Push`] or [`Right::Delete`].
     pub(super) fn writable(
         &self,
         caller: &Caller,
@@ -86,21 +85,21 @@ fn is_allowed(caller: &Caller, project: &Project, name: &Name, right: Right) -> 
 }
 
 fn refusal(caller: &Caller, project: &Project, name: &Name, right: Right) -> ApiError {
-    let right = right.as_str();
-    match project.is_mirror() {
-        true if right == Right::Delete.as_str() => ApiError::not_allowed(
+    match right {
+        Right::Delete if project.is_mirror() => ApiError::not_allowed(
             READS,
             format!(
                 "project `{}` is a mirror: only what was pushed there is deleted by clients",
                 project.name
             ),
         ),
-        true => ApiError::denied(format!(
+        _ if project.is_mirror() => ApiError::denied(format!(
             "project `{}` is a mirror: it is filled from its remote and takes no pushes",
             project.name
         )),
-        false if caller.is_anonymous() => ApiError::unauthorized(format!("log in to {right}")),
-        false => ApiError::denied(format!("you may not {right} in `{name}`")),
-    }
+        _ if caller.is_anonymous() => {
+            ApiError::unauthorized(format!("log in to {}", right.as_str()))
+        }
+        _ => ApiError::denied(format!("you may not {} in `{name}`", right.as_str())),
     }
 }

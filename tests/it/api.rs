@@ -12,7 +12,25 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 12] = [
+const CALLS: [(&str, &str, &str); 30] = [
+    ("GET", "/projects", ""),
+    ("POST", "/projects", ""),
+    ("GET", "/projects/{name}", ""),
+    ("PUT", "/projects/{name}", ""),
+    ("DELETE", "/projects/{name}", ""),
+    ("GET", "/repositories", ""),
+    ("POST", "/repositories", ""),
+    ("GET", "/repository", "?name=docker.io/library/app"),
+    ("PUT", "/repository", "?name=docker.io/library/app"),
+    ("GET", "/search", "?q=app"),
+    ("GET", "/providers", ""),
+    ("GET", "/remotes", ""),
+    ("POST", "/remotes", ""),
+    ("POST", "/remotes/test", ""),
+    ("GET", "/remotes/{name}", ""),
+    ("PUT", "/remotes/{name}", ""),
+    ("DELETE", "/remotes/{name}", ""),
+    ("POST", "/remotes/{name}/test", ""),
     ("GET", "/status", ""),
     ("GET", "/cache", ""),
     ("GET", "/cache/entry", ENTRY),

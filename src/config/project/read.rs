@@ -215,7 +215,8 @@ impl Reader<'_> {
 }
 
 impl Project {
-    fn with_defaults(name: String, kind: ProjectKind) -> Self {
+    /// A private project of which nothing else is said.
+    pub fn with_defaults(name: String, kind: ProjectKind) -> Self {
         Self {
             name,
             kind,

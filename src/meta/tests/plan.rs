@@ -4,12 +4,13 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    blob, delete, entry, evict, image, list, manifest, object, orphans, pin, presence, project,
-    pushed, remote, repository, retention, revision, tag, upload, uses,
+    blob, browse, delete, entry, evict, image, list, manifest, object, orphans, pin, presence,
+    project, pushed, remote, repository, retention, revision, tag, upload, uses,
 };
 
 const STATEMENTS: &[&str] = &[
     blob::SQL_LINKED,
+    browse::SQL_TAGS,
     blob::SQL_SIZE,
     blob::SQL_PROJECTS,
     blob::SQL_PUT,
@@ -101,6 +102,7 @@ const STATEMENTS: &[&str] = &[
     revision::SQL_NEXT,
     repository::SQL_CREATE,
     repository::SQL_ROW,
+    repository::SQL_FORGET,
     repository::SQL_VISIBILITY,
     repository::SQL_VISIBILITIES,
     repository::SQL_CONTAINING,
@@ -159,6 +161,7 @@ const WHOLE_REPOSITORY: &[&str] = &[
     delete::SQL_SOME_MANIFESTS,
     delete::SQL_SOME_TAGS,
     image::SQL_EMPTY,
+    repository::SQL_FORGET,
     repository::SQL_PUT,
     tag::SQL_SINCE,
 ];
@@ -244,6 +247,7 @@ fn every_statement_is_in_the_list() {
     let sources = [
         include_str!("../blob.rs"),
         include_str!("../delete.rs"),
+        include_str!("../browse.rs"),
         include_str!("../entry.rs"),
         include_str!("../evict.rs"),
         include_str!("../image.rs"),
