@@ -89,7 +89,7 @@ pub(super) async fn show(
         .mirror
         .entry(&repository, &query.reference)
         .await?;
-    let entry = entry.ok_or_else(|| nothing_here(&query.written(&repository)))?;
+    let entry = entry.ok_or_else(|| nothing_here(&query.written(&repository.name)))?;
     Ok(Json(entry.into()))
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn purge(
     {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(nothing_here(&query.written(&repository)))
+        Err(nothing_here(&query.written(&repository.name)))
     }
 }
 
@@ -154,8 +154,15 @@ pub(super) async fn pin(
     State(api): State<Arc<Api>>,
     query: EntryQuery,
 ) -> Result<StatusCode, Problem> {
-    let repository = query.repository(&api.parts.mirror)?;
-    api.parts.mirror.pin(&repository, &query.reference).await?;
+    if query.is_hosted(&api.parts.mirror) {
+        api.parts
+            .meta
+            .pin_put(&query.name, &query.reference)
+            .await?;
+    } else {
+        let repository = query.repository(&api.parts.mirror)?;
+        api.parts.mirror.pin(&repository, &query.reference).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -170,16 +177,18 @@ pub(super) async fn unpin(
     State(api): State<Arc<Api>>,
     query: EntryQuery,
 ) -> Result<StatusCode, Problem> {
-    let repository = query.repository(&api.parts.mirror)?;
-    if api
-        .parts
-        .mirror
-        .unpin(&repository, &query.reference)
-        .await?
-    {
+    let was_pinned = if query.is_hosted(&api.parts.mirror) {
+        let meta = &api.parts.meta;
+        meta.pin_delete(&query.name, &query.reference).await?
+    } else {
+        let mirror = &api.parts.mirror;
+        let repository = query.repository(mirror)?;
+        mirror.unpin(&repository, &query.reference).await?
+    };
+    if was_pinned {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        let what = query.written(&repository);
+        let what = query.written(&query.name);
         Err(Problem::not_found(format!("{what} is not pinned")))
     }
 }

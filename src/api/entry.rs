@@ -98,13 +98,20 @@ impl EntryQuery {
         Ok(mirror.resolve(&self.name, None, &Caller::admin())?)
     }
 
+    /// Is it of a project that is pushed to? What is pinned there is not retired.
+    pub(super) fn is_hosted(&self, mirror: &Mirror) -> bool {
+        let projects = mirror.projects();
+        let project = projects.get(self.name.first());
+        project.is_some_and(|project| !project.is_mirror())
+    }
+
     /// The entry as people write it.
-    pub(super) fn written(&self, repository: &Repository) -> String {
+    pub(super) fn written(&self, repository: &Name) -> String {
         let separator = match self.reference {
             Reference::Tag(_) => ':',
             Reference::Digest(_) => '@',
         };
-        format!("{}{separator}{}", repository.name, self.reference)
+        format!("{}{separator}{}", repository, self.reference)
     }
 }
 

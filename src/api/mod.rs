@@ -42,7 +42,7 @@ pub use repositories::{
 pub use search::{Found, FoundProject};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
 pub use timestamp::Timestamp;
-pub use upkeep::{Collected, Evicted, Scrubbed};
+pub use upkeep::{Collected, DueTag, Evicted, Retired, Scrubbed};
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -72,7 +72,7 @@ use crate::{
     settings::Settings,
     telemetry::Metrics,
     transfer::Fills,
-    upkeep::{Evictor, Orphans, Scrubber},
+    upkeep::{Evictor, Orphans, Retainer, Scrubber},
 };
 
 /// Where the API is mounted.
@@ -93,6 +93,7 @@ pub struct Parts {
     pub database: config::Database,
     pub evictor: Evictor,
     pub orphans: Orphans,
+    pub retainer: Retainer,
     pub scrubber: Scrubber,
     pub started_at: SystemTime,
     /// Ends what a call has begun.
@@ -164,6 +165,7 @@ fn for_admins() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(fills::list))
         .routes(routes!(upkeep::evict))
         .routes(routes!(upkeep::orphans))
+        .routes(routes!(upkeep::retention))
         .routes(routes!(upkeep::scrub))
 }
 

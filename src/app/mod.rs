@@ -49,7 +49,7 @@ use crate::{
     store::{Objects, Store},
     telemetry::Metrics,
     transfer::{self, Fills, Space, Tier},
-    upkeep::{Evictor, Orphans, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
+    upkeep::{Evictor, Orphans, Retainer, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
 
@@ -65,6 +65,7 @@ pub struct App {
     remotes: Remotes,
     evictor: Evictor,
     orphans: Orphans,
+    retainer: Retainer,
     scrubber: Scrubber,
     meta: Meta,
     metrics: Metrics,
@@ -159,11 +160,15 @@ impl App {
             store: store.clone(),
             meta: meta.clone(),
             fills: fills.clone(),
+            orphan_grace: config.upkeep.orphan_grace,
+            projects: projects.clone(),
+            max_bytes: config.storage.max_bytes,
             tasks: tasks.clone(),
         });
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
+        let retainer = upkeep.retainer();
         upkeep.start(&tasks, &shutdown);
         if let Some(certificates) = &certificates {
             tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
@@ -181,6 +186,7 @@ impl App {
             remotes,
             evictor,
             orphans,
+            retainer,
             scrubber,
             meta,
             metrics,
@@ -240,6 +246,7 @@ impl App {
             database: self.config.database.clone(),
             evictor: self.evictor.clone(),
             orphans: self.orphans.clone(),
+            retainer: self.retainer.clone(),
             scrubber: self.scrubber.clone(),
             started_at: self.started_at,
             shutdown: self.shutdown.clone(),

@@ -10,7 +10,10 @@ use crate::{
     meta::Meta,
     store::Store,
     transfer::{Fills, Limits},
-    upkeep::{Collector, Evictor, Leftovers, LocalTier, Orphans, Uploader, evict, orphans, uses},
+    upkeep::{
+        Collector, Evictor, Leftovers, LocalTier, Orphans, Retainer, Uploader, evict, orphans,
+        retain, uses,
+    },
 };
 
 /// What works by itself.
@@ -18,6 +21,7 @@ pub(super) struct Upkeep {
     tier: Option<TierUpkeep>,
     evictor: Evictor,
     orphans: Orphans,
+    retainer: Retainer,
     leftovers: Leftovers,
     meta: Meta,
 }
@@ -55,6 +59,11 @@ impl Upkeep {
                 orphan_grace: config.upkeep.orphan_grace,
                 local: tier.as_ref().map(|tier| tier.local.clone()),
             }),
+            retainer: Retainer::new(retain::Parts {
+                meta: meta.clone(),
+                fills: fills.clone(),
+                projects: projects.clone(),
+            }),
             orphans: Orphans::new(orphans::Parts {
                 meta: meta.clone(),
                 fills: fills.clone(),
@@ -76,11 +85,16 @@ impl Upkeep {
         self.orphans.clone()
     }
 
+    pub(super) fn retainer(&self) -> Retainer {
+        self.retainer.clone()
+    }
+
     /// Each part is a task that ends with the shutdown.
     pub(super) fn start(self, tasks: &TaskTracker, shutdown: &CancellationToken) {
         tasks.spawn(self.leftovers.run(shutdown.clone()));
         tasks.spawn(self.evictor.run(shutdown.clone()));
         tasks.spawn(self.orphans.run(shutdown.clone()));
+        tasks.spawn(self.retainer.run(shutdown.clone()));
         tasks.spawn(uses::run(self.meta, shutdown.clone()));
         if let Some(tier) = self.tier {
             tasks.spawn(tier.uploader.run(shutdown.clone()));

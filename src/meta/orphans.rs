@@ -232,9 +232,10 @@ impl DeleteUnnamed {
         let fresh = Statement::new(SQL_FRESH)
             .bind(repository_id)
             .bind(column::milliseconds(self.grace.idle));
+        // Of a session nothing is heard while one body comes, which may take long.
         let upload = Statement::new(SQL_UPLOAD)
             .bind(&self.repository)
-            .bind(column::milliseconds(self.grace.idle));
+            .bind(column::milliseconds(self.grace.busy));
         Ok(fresh.fetch_optional::<(i64,)>(connection).await?.is_some()
             || upload.fetch_optional::<(i64,)>(connection).await?.is_some())
     }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{
     ManifestCommit, ManifestSummary, Meta, MetaError, TagRow, blob, changes::Changes, column,
-    connection::Connection, image, operation::Operation, repository, statement::Statement, tag,
-    upload,
+    connection::Connection, delete, image, operation::Operation, repository, statement::Statement,
+    tag, upload,
 };
 use crate::oci::{Digest, Name, Tag};
 
@@ -20,8 +20,9 @@ pub(super) const SQL_LINK: &str = "INSERT INTO link (repository_id, digest, touc
      AND reference.child = $2 AND reference.kind = 'blob') THEN NULL ELSE CAST($3 AS BIGINT) END) \
      ON CONFLICT (repository_id, digest) DO UPDATE SET touched_at = excluded.touched_at";
 
-pub(super) const SQL_LINKED: &str =
-    "SELECT CAST(1 AS BIGINT) FROM link WHERE repository_id = $1 AND digest = $2";
+/// As an update, so that clean-up by another replica waits, and then finds that a manifest names it.
+pub(super) const SQL_LINKED: &str = "UPDATE link SET touched_at = touched_at \
+     WHERE repository_id = $1 AND digest = $2 RETURNING CAST(1 AS BIGINT)";
 
 pub(super) const SQL_REPOSITORIES: &str = "SELECT repository.name FROM link \
      CROSS JOIN repository WHERE link.digest = $1 AND repository.id = link.repository_id";
@@ -33,12 +34,8 @@ pub(super) const SQL_NAMED: &str =
 pub(super) const SQL_SEEDED: &str =
     "UPDATE manifest SET seeded = TRUE WHERE repository_id = $1 AND digest = $2";
 
-pub(super) const SQL_TARGET: &str = "SELECT digest FROM tag WHERE repository_id = $1 AND name = $2";
-
 pub(super) const SQL_TAGGED: &str = "UPDATE tag SET pushed_at = $3, pushed_by = $4, seeded = $5 \
      WHERE repository_id = $1 AND name = $2";
-
-pub(super) const SQL_TAG_FORGET: &str = "DELETE FROM tag WHERE repository_id = $1 AND name = $2";
 
 /// A manifest that a client pushes, and on what conditions.
 #[derive(Debug, Clone)]
@@ -264,7 +261,9 @@ impl ManifestPush {
     ) -> Result<Option<Tag>, MetaError> {
         let pushed = self.commit.digest.to_string();
         for tag in &self.fixed {
-            let target = Statement::new(SQL_TARGET).bind(repository_id).bind(tag);
+            let target = Statement::new(delete::SQL_TARGET)
+                .bind(repository_id)
+                .bind(tag);
             let target: Option<(String,)> = target.fetch_optional(connection).await?;
             if target.is_some_and(|(digest,)| digest != pushed) {
                 return Ok(Some(tag.clone()));
@@ -291,7 +290,9 @@ impl ManifestPush {
             told: None,
             checked_at: now,
         };
-        let forget = Statement::new(SQL_TAG_FORGET).bind(repository_id).bind(tag);
+        let forget = Statement::new(delete::SQL_DELETE_TAG)
+            .bind(repository_id)
+            .bind(tag);
         forget.execute(connection).await?;
         tag::put(connection, changes, &self.commit.repository, tag, &row).await?;
         Statement::new(SQL_TAGGED)

@@ -67,6 +67,8 @@ impl Pushes {
                 tag: None,
             },
         };
+        let (allowances, bytes) = (&self.inner.allowances, upload.bytes.len() as u64);
+        allowances.take(repository, &digest, bytes).await?;
         let placed = self.inner.store.put(&digest, upload.bytes).await?;
         let refusal = match self.inner.meta.manifest_push(push).await {
             Ok(ManifestPushed::Done) => {

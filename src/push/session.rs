@@ -124,7 +124,7 @@ impl Pushes {
         let (store, meta) = (&self.inner.store, &self.inner.meta);
         let _turn = self.turn().await?;
         let file = store.upload(id, algorithm).await?;
-        let file = self.take_in(file, chunk, body).await?;
+        let file = self.take_in(repository, file, chunk, body).await?;
         let received = file.written();
         file.rest().await;
         if !meta.upload_touch(id, &repository.name).await? {
@@ -166,7 +166,7 @@ impl Pushes {
         self.session(repository, id).await?;
         let _turn = self.turn().await?;
         let file = self.inner.store.upload(id, digest.algorithm()).await?;
-        let file = self.take_in(file, chunk, body).await?;
+        let file = self.take_in(repository, file, chunk, body).await?;
         self.complete(repository, Some(id), digest, file).await
     }
 
@@ -199,7 +199,7 @@ impl Pushes {
         let _turn = self.turn().await?;
         let (store, id) = (&self.inner.store, Uuid::new_v4());
         let file = store.upload(id, digest.algorithm()).await?;
-        let pushed = match self.take_in(file, chunk, body).await {
+        let pushed = match self.take_in(repository, file, chunk, body).await {
             Ok(file) => self.complete(repository, None, digest, file).await,
             Err(error) => Err(error),
         };
@@ -243,6 +243,7 @@ impl Pushes {
     /// Appends a body that begins where the file ends.
     async fn take_in(
         &self,
+        repository: &Repository,
         file: UploadFile,
         chunk: Chunk,
         body: impl Body<Data = Bytes> + Unpin,
@@ -255,6 +256,8 @@ impl Pushes {
         }
         let announced = chunk.announced()?;
         if let Some(bytes) = announced {
+            let all = begin.saturating_add(bytes);
+            self.inner.allowances.check(repository, all).await?;
             self.check_room(bytes).await?;
         }
         let (file, ended) = receive(file, body, announced).await?;
@@ -281,7 +284,10 @@ impl Pushes {
         if self.inner.fills.space().has_room(bytes).await? {
             return Ok(());
         }
-        tracing::error!(bytes, "a push is refused: the disk has no room for {bytes} bytes");
+        tracing::error!(
+            bytes,
+            "a push is refused: the disk has no room for {bytes} bytes"
+        );
         Err(PushError::NoSpace)
     }
 
@@ -294,6 +300,8 @@ impl Pushes {
         file: UploadFile,
     ) -> Result<(), PushError> {
         let (meta, name) = (&self.inner.meta, &repository.name);
+        let allowances = &self.inner.allowances;
+        allowances.take(repository, digest, file.written()).await?;
         let placed = match file.commit(digest).await {
             Ok(placed) => placed,
             Err(error @ StoreError::Mismatch { .. }) => {

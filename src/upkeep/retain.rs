@@ -292,3 +292,100 @@ fn leads_to_referrers(tag: &Tag) -> bool {
         && hex.len() == 64
         && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn project(rules: &str) -> Project {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("entrepot.toml");
+        let text = format!("[[project]]\nname = \"team\"\nkind = \"hosted\"\n{rules}");
+        std::fs::write(&file, text).unwrap();
+        let config = config::load(Some(&file), []).unwrap();
+        let mut projects = config.projects.into_iter();
+        projects.find(|project| project.name == "team").unwrap()
+    }
+
+    fn pushed(tag: &str, days_ago: u64) -> PushedTag {
+        PushedTag {
+            tag: tag.parse().unwrap(),
+            digest: Digest::sha256(tag.as_bytes()),
+            pushed_at: now() - Duration::from_hours(24 * days_ago),
+            is_pinned: false,
+        }
+    }
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_hours(24 * 1000)
+    }
+
+    /// Names of those that go.
+    fn due(rules: &str, tags: &[PushedTag]) -> Vec<String> {
+        let project = project(rules);
+        let mut selection = Selection::new(&project, now());
+        tags.iter().for_each(|tag| selection.note(tag));
+        let due = tags.iter().filter(|tag| selection.is_due(tag));
+        due.map(|tag| tag.tag.to_string()).collect()
+    }
+
+    #[test]
+    fn a_tag_stays_that_is_among_the_newest_or_young_enough() {
+        let tags = [
+            pushed("a", 1),
+            pushed("b", 2),
+            pushed("c", 3),
+            pushed("d", 4),
+        ];
+        let rule = |keys: &str| due(&format!("[[project.retention]]\n{keys}\n"), &tags);
+        assert_eq!(rule("newest = 2"), ["c", "d"]);
+        assert_eq!(rule("max_age = \"3d\""), ["d"]);
+        assert_eq!(rule("newest = 2\nmax_age = \"3d\""), ["d"]);
+        assert_eq!(rule("newest = 3\nmax_age = \"1h\""), ["d"]);
+        assert_eq!(rule("newest = 9"), Vec::<String>::new());
+        assert_eq!(due("", &tags), Vec::<String>::new());
+    }
+
+    #[test]
+    fn of_tags_pushed_at_the_same_time_so_many_stay_as_are_to() {
+        let tags = [pushed("a", 1), pushed("b", 1), pushed("c", 1)];
+        assert_eq!(due("[[project.retention]]\nnewest = 2\n", &tags), ["a"]);
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides_and_what_none_matches_stays() {
+        let rules = "immutable_tags = [\"v*\"]\n\
+             [[project.retention]]\ntags = \"nightly-*\"\nnewest = 1\n\
+             [[project.retention]]\ntags = \"{nightly,weekly}-*\"\nmax_age = \"1d\"\n\
+             [[project.retention]]\ntags = \"v*\"\nmax_age = \"1d\"\n";
+        let tags = [
+            pushed("nightly-1", 9),
+            pushed("nightly-2", 8),
+            pushed("weekly-1", 9),
+            pushed("v1", 9),
+            pushed("latest", 9),
+        ];
+        assert_eq!(due(rules, &tags), ["nightly-1", "weekly-1"]);
+    }
+
+    #[test]
+    fn what_is_pinned_or_leads_to_referrers_stays_and_takes_no_place() {
+        let pinned = PushedTag {
+            is_pinned: true,
+            ..pushed("pinned", 1)
+        };
+        let hex = "0123456789abcdef".repeat(4);
+        let tags = [
+            pinned,
+            pushed(&format!("sha256-{hex}"), 1),
+            pushed(&format!("sha256-{hex}.sig"), 1),
+            pushed("new", 2),
+            pushed("sha256-old", 3),
+        ];
+        assert_eq!(
+            due("[[project.retention]]\nnewest = 1\n", &tags),
+            ["sha256-old"]
+        );
+    }
+}

@@ -19,9 +19,9 @@ use super::{
     error::ApiError,
     referrers::Question,
     uploads::Pusher,
-    writes::Write,
 };
 use crate::{
+    access::Right,
     config::Project,
     mirror::Repository,
     oci::{
@@ -126,7 +126,7 @@ impl Edge {
                 return self.push(what, pusher, &request.headers, body).await;
             }
             Endpoint::Delete { name, what } => {
-                let repository = self.writable(caller, name, ns, Write::Delete)?;
+                let repository = self.writable(caller, name, ns, Right::Delete)?;
                 served.project = Some(Arc::clone(&repository.project));
                 return self.delete(what, &repository).await;
             }

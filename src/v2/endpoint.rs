@@ -458,7 +458,7 @@ mod tests {
     #[test]
     fn writes_are_known_as_such() {
         let name: Name = "a/b".parse().unwrap();
-        let push = |method: &Method, path: &str, query| match parse(method, path, query) {
+        let push = |method: &Method, path: &str, query: &str| match parse(method, path, query) {
             Ok(Endpoint::Push { name: of, what }) if of == name => what,
             other => panic!("{method} {path}?{query}: {other:?}"),
         };

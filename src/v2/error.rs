@@ -137,7 +137,9 @@ impl ApiError {
                 status: StatusCode::CONFLICT,
                 ..refused(ErrorCode::Denied)
             },
-            PushError::NoSpace => refused(ErrorCode::Denied),
+            PushError::NoSpace
+            | PushError::QuotaExceeded { .. }
+            | PushError::BudgetExceeded { .. } => refused(ErrorCode::Denied),
             PushError::TooManyUploads | PushError::Busy => Self {
                 extra: Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))),
                 ..refused(ErrorCode::TooManyRequests)

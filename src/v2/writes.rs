@@ -15,22 +15,15 @@ use crate::{
 
 const READS: &str = "GET, HEAD";
 
-/// What somebody wants to do to a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Write {
-    Push,
-    Delete,
-}
-
 impl Edge {
     /// The repository that a write means, if this caller may write to it. Of a mirror that is seeding, and deleting what
-    /// was seeded.
+    /// was seeded. `right` is [`Right::Push`] or [`Right::Delete`].
     pub(super) fn writable(
         &self,
         caller: &Caller,
         name: &Name,
         ns: Option<&str>,
-        write: Write,
+        right: Right,
     ) -> Result<Repository, ApiError> {
         if self.listener == Listener::MirrorOnly {
             return Err(ApiError::not_allowed(
@@ -51,18 +44,13 @@ impl Edge {
             );
             return Err(self.hidden(caller, unknown));
         };
-        if is_allowed(caller, project, name, write) {
+        if is_allowed(caller, project, name, right) {
             return Ok(Repository {
                 project: Arc::clone(project),
                 name: name.clone(),
             });
         }
-        let refusal = refusal(project, write);
-        Err(if project.is_mirror() {
-            refusal
-        } else {
-            self.hidden(caller, refusal)
-        })
+        Err(refusal(caller, project, name, right))
     }
 
     /// May this caller pull from this repository, a hosted or a mirrored one?
@@ -87,31 +75,31 @@ impl Edge {
     }
 }
 
-fn is_allowed(caller: &Caller, project: &Project, name: &Name, write: Write) -> bool {
-    let rights: &[Right] = match (project.is_mirror(), write) {
-        (true, Write::Push) => &[Right::Seed],
-        (true, Write::Delete) => &[Right::Seed, Right::Delete],
-        (false, Write::Push) => &[Right::Push],
-        (false, Write::Delete) => &[Right::Delete],
-    };
-    rights.iter().any(|&right| caller.may(right, project, name))
+fn is_allowed(caller: &Caller, project: &Project, name: &Name, right: Right) -> bool {
+    let may = |right| caller.may(right, project, name);
+    match right {
+        _ if !project.is_mirror() => may(right),
+        Right::Delete => may(Right::Seed) || may(Right::Delete),
+        _ => may(Right::Seed),
+    }
 }
 
-fn refusal(project: &Project, write: Write) -> ApiError {
-    let name = &project.name;
-    match (project.is_mirror(), write) {
-        (true, Write::Push) => ApiError::denied(format!(
-            "project `{name}` is a mirror: it is filled from its remote; to push there takes the right `seed`"
-        )),
-        (true, Write::Delete) => ApiError::not_allowed(
+fn refusal(caller: &Caller, project: &Project, name: &Name, right: Right) -> ApiError {
+    match right {
+        Right::Delete if project.is_mirror() => ApiError::not_allowed(
             READS,
-            format!("project `{name}` is a mirror: only what was pushed there can be deleted"),
+            format!(
+                "project `{}` is a mirror: only what was pushed there is deleted by clients",
+                project.name
+            ),
         ),
-        (false, Write::Push) => ApiError::denied(format!(
-            "to push to project `{name}` takes the right `push`"
+        _ if project.is_mirror() => ApiError::denied(format!(
+            "project `{}` is a mirror: it is filled from its remote and takes no pushes",
+            project.name
         )),
-        (false, Write::Delete) => ApiError::denied(format!(
-            "to delete from project `{name}` takes the right `delete`"
-        )),
+        _ if caller.is_anonymous() => {
+            ApiError::unauthorized(format!("log in to {}", right.as_str()))
+        }
+        _ => ApiError::denied(format!("you may not {} in `{name}`", right.as_str())),
     }
 }

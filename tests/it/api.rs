@@ -12,7 +12,7 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 32] = [
+const CALLS: [(&str, &str, &str); 33] = [
     ("GET", "/projects", ""),
     ("POST", "/projects", ""),
     ("GET", "/projects/{name}", ""),
@@ -52,6 +52,7 @@ const CALLS: [(&str, &str, &str); 32] = [
     ("GET", "/fills", ""),
     ("POST", "/upkeep/evict", ""),
     ("POST", "/upkeep/orphans", ""),
+    ("POST", "/upkeep/retention", ""),
     ("POST", "/upkeep/scrub", ""),
 ];
 const ENTRY: &str = "?name=docker.io/library/app&reference=1";

@@ -26,6 +26,7 @@ mod harness;
 mod harness_selftest;
 mod hostile_clients;
 mod hostile_remotes;
+mod hosting;
 mod idle_connections;
 mod layering;
 mod listeners;

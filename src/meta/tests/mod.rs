@@ -34,6 +34,7 @@ mod postgres;
 #[path = "../../../tests/it/harness/postgres.rs"]
 mod postgres_server;
 mod repository;
+mod retention;
 mod tag;
 mod writer;
 

@@ -95,9 +95,16 @@ async fn where_something_is_pushed_an_old_link_stays_as_long_as_a_push_may_take(
     let (repository, algorithm) = (name("p/r"), crate::oci::Algorithm::Sha256);
     let meta = &database.meta;
     let upload = uuid::Uuid::new_v4();
-    let started = meta.upload_start(upload, &repository, algorithm, limits).await;
+    let started = meta
+        .upload_start(upload, &repository, algorithm, limits)
+        .await;
     assert!(started.unwrap());
-    let third = async || database.delete_unnamed(&["third layer"], grace(at(4))).await.0;
+    let third = async || {
+        database
+            .delete_unnamed(&["third layer"], grace(at(4)))
+            .await
+            .0
+    };
     assert_eq!(third().await, 0);
     meta.upload_delete(upload, &repository).await.unwrap();
     assert_eq!(third().await, 1);

@@ -62,10 +62,16 @@ async fn a_large_blob_comes_back_byte_for_byte() {
     let url = server.blob_url("team/big", &digest);
     assert_eq!(get(&url).await.body, bytes);
     let part = get_range(&url, "8000000-8999999").await;
-    assert_eq!((part.status, part.body), (206, bytes.slice(8_000_000..9_000_000)));
+    assert_eq!(
+        (part.status, part.body),
+        (206, bytes.slice(8_000_000..9_000_000))
+    );
     // Once more, as another repository: the same content is there once.
     pusher.blob("team/again", &bytes).await;
-    assert_eq!(get(&server.blob_url("team/again", &digest)).await.body, bytes);
+    assert_eq!(
+        get(&server.blob_url("team/again", &digest)).await.body,
+        bytes
+    );
 }
 
 #[tokio::test]
@@ -90,7 +96,10 @@ async fn content_that_its_digest_does_not_tell_is_refused_and_leaves_nothing() {
     let path = format!("/v2/team/app/blobs/uploads/?digest={wrong}");
     let post = Pusher::send(pusher.request(Method::POST, &path).body(bytes)).await;
     for refused in [put, post] {
-        assert_eq!((refused.status, refused.error_code().as_str()), (400, "DIGEST_INVALID"));
+        assert_eq!(
+            (refused.status, refused.error_code().as_str()),
+            (400, "DIGEST_INVALID")
+        );
     }
     assert_eq!(pusher.get(&session).await.status, 404);
     assert_eq!(get(&server.blob_url("team/app", &wrong)).await.status, 404);
@@ -105,9 +114,14 @@ async fn a_digest_that_is_none_is_refused_and_the_session_goes_on() {
     let session = pusher.session("team/app").await;
     for digest in ["", "sha256:00", "md5:d41d8cd98f00b204e9800998ecf8427e", "x"] {
         let refused = pusher.finish(&session, digest, Bytes::from("a")).await;
-        assert_eq!((refused.status, refused.error_code().as_str()), (400, "DIGEST_INVALID"));
+        assert_eq!(
+            (refused.status, refused.error_code().as_str()),
+            (400, "DIGEST_INVALID")
+        );
     }
-    let finished = pusher.finish(&session, &sha256(b"a"), Bytes::from("a")).await;
+    let finished = pusher
+        .finish(&session, &sha256(b"a"), Bytes::from("a"))
+        .await;
     assert_eq!(finished.status, 201);
 }
 

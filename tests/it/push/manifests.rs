@@ -33,7 +33,10 @@ async fn an_image_is_pushed_and_pulled_byte_for_byte() {
                 .platforms(&["linux/amd64", "linux/arm64"])
                 .build(),
         ),
-        ("chart", ImageBuilder::helm_chart(4, "chart", "1.0.0").build()),
+        (
+            "chart",
+            ImageBuilder::helm_chart(4, "chart", "1.0.0").build(),
+        ),
     ] {
         pusher.image("team/app", tag, &image).await;
         let root = image.root_manifest();
@@ -55,14 +58,21 @@ async fn an_image_is_pushed_and_pulled_byte_for_byte() {
         tags.json(),
         json!({"name": "team/app", "tags": ["chart", "docker", "index", "oci"]})
     );
-    let page = get(&format!("{}/v2/team/app/tags/list?n=2&last=chart", server.url())).await;
+    let page = get(&format!(
+        "{}/v2/team/app/tags/list?n=2&last=chart",
+        server.url()
+    ))
+    .await;
     assert_eq!(page.json()["tags"], json!(["docker", "index"]));
     assert_eq!(
         page.header("link"),
         "</v2/team/app/tags/list?n=2&last=index>; rel=\"next\""
     );
     let none = get(&format!("{}/v2/team/app/tags/list?n=0", server.url())).await;
-    assert_eq!((none.json()["tags"].clone(), none.header("link")), (json!([]), ""));
+    assert_eq!(
+        (none.json()["tags"].clone(), none.header("link")),
+        (json!([]), "")
+    );
     let catalog = get(&format!("{}/v2/_catalog", server.url())).await;
     assert_eq!(catalog.json(), json!({"repositories": ["team/app"]}));
 }
@@ -97,12 +107,18 @@ async fn each_blob_that_a_manifest_names_in_vain_is_named() {
     let root = image.root_manifest();
     let put = async || {
         let bytes = root.bytes.clone();
-        pusher.manifest("team/app", "1", &root.media_type, bytes).await
+        pusher
+            .manifest("team/app", "1", &root.media_type, bytes)
+            .await
     };
     let refused = put().await;
     assert_eq!(refused.status, 400);
     let errors = refused.errors();
-    assert!(errors.iter().all(|(code, _)| code == "MANIFEST_BLOB_UNKNOWN"));
+    assert!(
+        errors
+            .iter()
+            .all(|(code, _)| code == "MANIFEST_BLOB_UNKNOWN")
+    );
     let named = |digest: &str| errors.iter().any(|(_, message)| message.contains(digest));
     assert!(named(&config) && named(&layers[1]) && errors.len() == 2);
     assert_eq!(get(&server.manifest_url("team/app", "1")).await.status, 404);
@@ -218,7 +234,9 @@ async fn four_mebibytes_are_taken_and_more_is_too_large() {
         body.push_str("\"}");
         assert_eq!(body.len(), length);
         let body = Bytes::from(body);
-        let pushed = pusher.manifest("team/app", "1", media_type, body.clone()).await;
+        let pushed = pusher
+            .manifest("team/app", "1", media_type, body.clone())
+            .await;
         assert_eq!(pushed.status, expected);
         let path = "/v2/team/app/manifests/2";
         let unannounced = futures_util::stream::iter([Ok::<_, std::io::Error>(body)]);
@@ -239,7 +257,10 @@ async fn a_manifest_is_pushed_by_sha512() {
     let reference = format!("{digest}?tag=1");
     let pushed = pusher.manifest("team/app", &reference, "a/b", body.clone());
     let pushed = pushed.await;
-    assert_eq!((pushed.status, pushed.header("docker-content-digest")), (201, digest.as_str()));
+    assert_eq!(
+        (pushed.status, pushed.header("docker-content-digest")),
+        (201, digest.as_str())
+    );
     let pulled = get(&server.manifest_url("team/app", "1")).await;
     assert_eq!(pulled.header("docker-content-digest"), digest);
     assert_eq!(pulled.body, body);
@@ -271,7 +292,9 @@ async fn a_tag_moves_to_what_was_pushed_last() {
     let server = setup("").start().await;
     let pusher = Pusher::of(&server);
     for body in ["{\"a\":1}", "{\"a\":2}", "{\"a\":1}"] {
-        let pushed = pusher.manifest("team/app", "1", "a/b", Bytes::from(body)).await;
+        let pushed = pusher
+            .manifest("team/app", "1", "a/b", Bytes::from(body))
+            .await;
         assert_eq!(pushed.status, 201);
         assert_eq!(get(&server.manifest_url("team/app", "1")).await.body, body);
     }
@@ -282,7 +305,9 @@ async fn a_tag_moves_to_what_was_pushed_last() {
 
 #[tokio::test]
 async fn an_immutable_tag_stays_where_it_was_pushed() {
-    let server = setup("immutable_tags = [\"v*\", \"/^release/\"]").start().await;
+    let server = setup("immutable_tags = [\"v*\", \"/^release/\"]")
+        .start()
+        .await;
     let pusher = Pusher::of(&server);
     let put = async |reference: &str, body: &'static str| {
         let pushed = pusher.manifest("team/app", reference, "a/b", Bytes::from(body));
@@ -300,11 +325,20 @@ async fn an_immutable_tag_stays_where_it_was_pushed() {
         (by_digest.as_str(), "`v*`"),
     ] {
         let refused = put(reference, "{\"a\":2}").await;
-        assert_eq!((refused.status, refused.error_code().as_str()), (409, "DENIED"));
+        assert_eq!(
+            (refused.status, refused.error_code().as_str()),
+            (409, "DENIED")
+        );
         assert!(refused.errors()[0].1.contains(pattern));
     }
-    assert_eq!(get(&server.manifest_url("team/app", "v1")).await.body, "{\"a\":1}");
-    assert_eq!(get(&server.manifest_url("team/app", "v2")).await.status, 404);
+    assert_eq!(
+        get(&server.manifest_url("team/app", "v1")).await.body,
+        "{\"a\":1}"
+    );
+    assert_eq!(
+        get(&server.manifest_url("team/app", "v2")).await.status,
+        404
+    );
 }
 
 async fn referrers_are_listed_whatever_comes_first() {
@@ -314,7 +348,8 @@ async fn referrers_are_listed_whatever_comes_first() {
     let sbom = ImageBuilder::artifact(2, "application/vnd.example.sbom", &subject)
         .annotation("org.example.format", "json")
         .build();
-    let signature = ImageBuilder::artifact(3, "application/vnd.example.signature", &subject).build();
+    let signature =
+        ImageBuilder::artifact(3, "application/vnd.example.signature", &subject).build();
     for artifact in [&sbom, &signature] {
         for bytes in artifact.blobs.values() {
             pusher.blob("team/app", bytes).await;

@@ -43,15 +43,23 @@ async fn what_cannot_be_mounted_begins_a_session() {
     ] {
         let started = pusher.post("team/two", &query).await;
         assert_eq!(started.status, 202, "{query}");
-        let bytes = if query.contains(&absent) { "absent" } else { "here" };
+        let bytes = if query.contains(&absent) {
+            "absent"
+        } else {
+            "here"
+        };
         let session = started.header("location");
-        let finished = pusher.finish(session, &sha256(bytes.as_bytes()), Bytes::from(bytes)).await;
+        let finished = pusher
+            .finish(session, &sha256(bytes.as_bytes()), Bytes::from(bytes))
+            .await;
         assert_eq!(finished.status, 201);
     }
     let never = sha256(b"never seen");
     let started = pusher.post("team/two", &format!("?mount={never}")).await;
     assert_eq!(started.status, 202);
-    let refused = pusher.post("team/two", "?mount=sha256:00&from=team/one").await;
+    let refused = pusher
+        .post("team/two", "?mount=sha256:00&from=team/one")
+        .await;
     assert_eq!(
         (refused.status, refused.error_code().as_str()),
         (400, "DIGEST_INVALID")

@@ -34,7 +34,10 @@ async fn a_session_goes_on_after_the_process_was_killed() {
         (process, pusher) = killed_and_started_again(process).await;
         let status = pusher.get(&session).await;
         let so_far = format!("0-{}", end - 1);
-        assert_eq!((status.status, status.header("range")), (204, so_far.as_str()));
+        assert_eq!(
+            (status.status, status.header("range")),
+            (204, so_far.as_str())
+        );
     }
     let digest = sha256(&bytes);
     let finished = pusher.finish(&session, &digest, bytes.slice(2_500_000..));
@@ -52,7 +55,10 @@ async fn what_was_pushed_is_there_after_the_process_was_killed() {
     pusher.image("team/app", "1", &image).await;
     let (_process, pusher) = killed_and_started_again(process).await;
     let pulled = pusher.get("/v2/team/app/manifests/1").await;
-    assert_eq!((pulled.status, &pulled.body), (200, &image.root_manifest().bytes));
+    assert_eq!(
+        (pulled.status, &pulled.body),
+        (200, &image.root_manifest().bytes)
+    );
     for (digest, bytes) in &image.blobs {
         let pulled = pusher.get(&format!("/v2/team/app/blobs/{digest}")).await;
         assert_eq!((pulled.status, &pulled.body), (200, bytes));
