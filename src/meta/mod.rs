@@ -70,5 +70,6 @@ pub use image::{Removal, Removed};
 pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
 pub use object::{BlobObject, Garbage};
+pub use presence::{Counted, UsagePage};
 pub use tag::{ManifestSummary, TagRow};
 pub use uses::Uses;

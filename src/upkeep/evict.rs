@@ -18,7 +18,7 @@ use super::{
     leftovers::{Leftovers, delete_gone},
 };
 use crate::{
-    meta::{Meta, Removal, Removed, Root},
+    meta::{Counted, Meta, Removal, Removed, Root},
     oci::Digest,
     transfer::{Fills, ReconcileError, Space, Standing},
 };
@@ -33,6 +33,8 @@ const REST_IN_VAIN: Duration = Duration::from_secs(1);
 /// So many times as long as such a run took, at most [`EVERY`]: with very many images that must stay it reads for long.
 const REST_IN_VAIN_TIMES: u32 = 20;
 
+/// Blobs whose sizes are summed at a time.
+const SUM_PAGE: u32 = 1000;
 /// Candidates that are looked up at a time.
 const PAGE: u32 = 64;
 /// Images whose files are deleted together.
@@ -247,13 +249,22 @@ impl Inner {
 
     /// Reads the sizes of all rows that count in a budget; their sum in bytes.
     async fn measure(&self, project: Option<&str>) -> Result<u64, ReconcileError> {
-        self.space().measuring(project);
-        let bytes = if let Some(project) = project {
-            self.meta.usage_of(&[project]).await?
-        } else {
-            let hosted: Vec<&str> = self.hosted.iter().map(String::as_str).collect();
-            self.meta.usage_without(&hosted).await?
+        let hosted: Vec<&str> = self.hosted.iter().map(String::as_str).collect();
+        let counted = match &project {
+            Some(project) => Counted::Of(std::slice::from_ref(project)),
+            None => Counted::Without(&hosted),
         };
+        self.space().measuring(project);
+        let mut bytes = 0;
+        let mut last = None;
+        loop {
+            let started = Instant::now();
+            let page = self.meta.usage_page(counted, last.as_ref(), SUM_PAGE);
+            let Some(page) = page.await? else { break };
+            bytes += page.bytes;
+            last = Some(page.last);
+            rest(started).await;
+        }
         self.space().measured(project, bytes);
         Ok(bytes)
     }
