@@ -1,9 +1,10 @@
 //! From an `Authorization` header to a [`Caller`], and whether callers are asked to log in at all.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 
-use super::Caller;
+use super::{Caller, Source};
 use crate::config::{Access, Challenge, Project, Visibility};
 
 const ADMIN: &str = "admin";
@@ -16,10 +17,13 @@ pub struct Gate {
     anonymous_pull: bool,
 }
 
-/// Credentials were sent, and they are not right.
+/// Why nobody knows who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the user name or the password is wrong")]
-pub struct BadCredentials;
+pub enum IdentifyError {
+    /// Credentials were sent, and they are not right.
+    #[error("the user name or the password is wrong")]
+    Wrong,
+}
 
 impl Gate {
     pub fn new(access: &Access, projects: &[Project]) -> Self {
@@ -37,12 +41,18 @@ impl Gate {
             anonymous_pull: access.anonymous_pull,
         }
     }
-    /// Who sent this `Authorization` header.
-    pub fn identify(&self, authorization: Option<&[u8]>) -> Result<Caller, BadCredentials> {
-        let Some(authorization) = authorization else {
+
+    /// Who sent these headers, from where.
+    #[expect(clippy::unused_async, reason = "users are rows")]
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        _source: Source,
+    ) -> Result<Caller, IdentifyError> {
+        let Some(authorization) = headers.get(header::AUTHORIZATION) else {
             return Ok(Caller::Anonymous);
         };
-        let (user, password) = basic(authorization).ok_or(BadCredentials)?;
+        let (user, password) = basic(authorization.as_bytes()).ok_or(IdentifyError::Wrong)?;
         if user.is_empty() && password.is_empty() {
             return Ok(Caller::Anonymous);
         }
@@ -50,18 +60,20 @@ impl Gate {
             .admin_password
             .is_some_and(|expected| same(&expected, &sha256(&password)));
         if matches && user == ADMIN {
-            Ok(Caller::Admin)
+            Ok(Caller::admin())
         } else {
-            Err(BadCredentials)
+            Err(IdentifyError::Wrong)
         }
     }
+
     /// Is an anonymous caller asked to log in?
     pub fn challenges(&self) -> bool {
         self.challenges
     }
+
     /// May this caller pull anything at all?
-    pub fn admits(&self, caller: Caller) -> bool {
-        caller != Caller::Anonymous || self.anonymous_pull
+    pub fn admits(&self, caller: &Caller) -> bool {
+        !caller.is_anonymous() || self.anonymous_pull
     }
 }
 
@@ -119,40 +131,53 @@ mod tests {
         }
     }
 
-    fn header(user: &str, password: &str) -> Vec<u8> {
+    fn header(user: &str, password: &str) -> String {
         format!(
             "Basic {}",
             BASE64_STANDARD.encode(format!("{user}:{password}"))
         )
-        .into_bytes()
     }
 
-    #[test]
-    fn without_credentials_a_caller_is_anonymous() {
-        let gate = Gate::new(&access(), &[]);
-        assert_eq!(gate.identify(None), Ok(Caller::Anonymous));
-        assert_eq!(gate.identify(Some(&header("", ""))), Ok(Caller::Anonymous));
+    async fn identify(gate: &Gate, authorization: Option<&str>) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = authorization {
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        let caller = gate.identify(&headers, Source::UNKNOWN).await.ok()?;
+        Some(caller.name().to_owned())
     }
 
-    #[test]
-    fn the_admin_is_known_by_name_and_password() {
+    #[tokio::test]
+    async fn without_credentials_a_caller_is_anonymous() {
         let gate = Gate::new(&access(), &[]);
-        let right = header("admin", "s3cret:with colon");
-        assert_eq!(gate.identify(Some(&right)), Ok(Caller::Admin));
-        for wrong in [
-            header("admin", "s3cret"),
-            header("admin", ""),
-            header("root", "s3cret:with colon"),
-            b"Bearer abc".to_vec(),
-            b"Basic ???".to_vec(),
-            b"Basic".to_vec(),
-        ] {
-            assert_eq!(gate.identify(Some(&wrong)), Err(BadCredentials));
+        for none in [None, Some(header("", ""))] {
+            let caller = identify(&gate, none.as_deref()).await;
+            assert_eq!(caller.as_deref(), Some("anonymous"));
         }
     }
 
-    #[test]
-    fn without_a_configured_password_there_is_no_admin() {
+    #[tokio::test]
+    async fn the_admin_is_known_by_name_and_password() {
+        let gate = Gate::new(&access(), &[]);
+        let right = header("admin", "s3cret:with colon");
+        assert_eq!(
+            identify(&gate, Some(&right)).await.as_deref(),
+            Some("admin")
+        );
+        for wrong in [
+            &header("admin", "s3cret"),
+            &header("admin", ""),
+            &header("root", "s3cret:with colon"),
+            "Bearer abc",
+            "Basic ???",
+            "Basic",
+        ] {
+            assert_eq!(identify(&gate, Some(wrong)).await, None, "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_configured_password_there_is_no_admin() {
         let gate = Gate::new(
             &Access {
                 admin_password: None,
@@ -160,10 +185,7 @@ mod tests {
             },
             &[],
         );
-        assert_eq!(
-            gate.identify(Some(&header("admin", ""))),
-            Err(BadCredentials)
-        );
+        assert_eq!(identify(&gate, Some(&header("admin", ""))).await, None);
     }
 
     #[test]
@@ -196,7 +218,7 @@ mod tests {
             &[project(Visibility::Public)],
         );
         assert!(gate.challenges());
-        assert!(!gate.admits(Caller::Anonymous));
-        assert!(gate.admits(Caller::Admin));
+        assert!(!gate.admits(&Caller::Anonymous));
+        assert!(gate.admits(&Caller::admin()));
     }
 }

@@ -3,7 +3,13 @@
 pub mod caller;
 pub mod first_admin;
 pub mod gate;
+pub mod principal;
+pub mod right;
+pub mod source;
 
 pub use caller::Caller;
 pub use first_admin::{FirstAdmin, FirstAdminError};
-pub use gate::{BadCredentials, Gate};
+pub use gate::{Gate, IdentifyError};
+pub use principal::{Grant, Principal, Scope};
+pub use right::{Right, Rights, UnknownRight};
+pub use source::Source;

@@ -7,10 +7,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::problem::Problem;
-use crate::access::{Caller, Gate};
+use crate::access::{Gate, Source};
 
 /// Sent by browsers, which also send a login that they remember, whoever's page asks them to.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -20,24 +20,36 @@ pub(super) async fn authenticate(
     request: Request,
     next: Next,
 ) -> Response {
-    match admit(&gate, request.method(), request.headers()) {
+    let source = request.extensions().get().copied();
+    let source = source.unwrap_or(Source::UNKNOWN);
+    match admit(&gate, request.method(), request.headers(), source).await {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-fn admit(gate: &Gate, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
-    let authorization = headers.get(header::AUTHORIZATION);
+async fn admit(
+    gate: &Gate,
+    method: &Method,
+    headers: &HeaderMap,
+    source: Source,
+) -> Result<(), Problem> {
     let caller = gate
-        .identify(authorization.map(http::HeaderValue::as_bytes))
+        .identify(headers, source)
+        .await
         .map_err(|bad| Problem::unauthorized(bad.to_string()))?;
-    match caller {
-        Caller::Anonymous => Err(Problem::unauthorized("log in as `admin`")),
-        Caller::Admin if !method.is_safe() && is_of_another_site(headers) => Err(
-            Problem::forbidden("a page of another site may not change anything here"),
-        ),
-        Caller::Admin => Ok(()),
+    if caller.is_anonymous() {
+        return Err(Problem::unauthorized("log in as `admin`"));
     }
+    if !caller.is_admin() {
+        return Err(Problem::forbidden("this takes an admin of the system"));
+    }
+    if !method.is_safe() && is_of_another_site(headers) {
+        return Err(Problem::forbidden(
+            "a page of another site may not change anything here",
+        ));
+    }
+    Ok(())
 }
 
 fn is_of_another_site(headers: &HeaderMap) -> bool {

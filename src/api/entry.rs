@@ -95,7 +95,9 @@ impl EntryQuery {
                 "no project is named `{project}`: a name begins with its project, as in docker.io/library/nginx"
             )));
         }
-        Ok(mirror.projects().resolve(&self.name, None, Caller::Admin)?)
+        Ok(mirror
+            .projects()
+            .resolve(&self.name, None, &Caller::admin())?)
     }
 
     /// The entry as people write it.

@@ -25,7 +25,7 @@ pub use problem::{FieldError, ProblemDetails};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
 pub use timestamp::Timestamp;
-pub use upkeep::{Evicted, Scrubbed};
+pub use upkeep::{Collected, Evicted, Scrubbed};
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -49,7 +49,7 @@ use crate::{
     mirror::Mirror,
     telemetry::Metrics,
     transfer::Fills,
-    upkeep::{Evictor, Scrubber},
+    upkeep::{Evictor, Orphans, Scrubber},
 };
 
 /// Where the API is mounted.
@@ -67,6 +67,7 @@ pub struct Parts {
     pub storage: config::Storage,
     pub database: config::Database,
     pub evictor: Evictor,
+    pub orphans: Orphans,
     pub scrubber: Scrubber,
     pub started_at: SystemTime,
     /// Ends what a call has begun.
@@ -113,6 +114,7 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(cache::pin, cache::unpin))
         .routes(routes!(fills::list))
         .routes(routes!(upkeep::evict))
+        .routes(routes!(upkeep::orphans))
         .routes(routes!(upkeep::scrub))
 }
 

@@ -1,4 +1,4 @@
-//! `/upkeep`: eviction and scrub, now instead of when they are due.
+//! `/upkeep`: eviction, clean-up and scrub, now instead of when they are due.
 
 use std::sync::Arc;
 
@@ -17,6 +17,16 @@ pub struct Evicted {
     pub bytes: u64,
     /// A budget is still exceeded, and nothing more may go
     pub in_vain: bool,
+}
+
+/// What nothing named any more, and is gone.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct Collected {
+    /// How often a blob went from a repository
+    pub links: u64,
+    /// Blobs that no repository has any more
+    pub blobs: u64,
+    pub bytes: u64,
 }
 
 /// What was read, and what was wrong.
@@ -41,6 +51,23 @@ pub struct Scrubbed {
 pub(super) async fn evict(State(api): State<Arc<Api>>) -> Result<Json<Evicted>, Problem> {
     let evicted = until_stop(&api, api.parts.evictor.run_once()).await?;
     Ok(Json(evicted.into()))
+}
+
+#[utoipa::path(
+    post, path = "/upkeep/orphans", tag = "upkeep", operation_id = "orphans",
+    responses(
+        (status = 200, description = "What no manifest named for longer than `upkeep.orphan_grace` is gone", body = Collected),
+        (status = 503, description = "The server is stopping"),
+    )
+)]
+pub(super) async fn orphans(State(api): State<Arc<Api>>) -> Result<Json<Collected>, Problem> {
+    match until_stop(&api, api.parts.orphans.run_once()).await? {
+        Ok(collected) => Ok(Json(collected.into())),
+        Err(error) => {
+            tracing::error!(%error, "the clean-up cannot go on: {error}");
+            Err(Problem::internal())
+        }
+    }
 }
 
 #[utoipa::path(
@@ -76,6 +103,16 @@ impl From<upkeep::Evicted> for Evicted {
             blobs: evicted.blobs,
             bytes: evicted.bytes,
             in_vain: evicted.in_vain,
+        }
+    }
+}
+
+impl From<upkeep::Collected> for Collected {
+    fn from(collected: upkeep::Collected) -> Self {
+        Self {
+            links: collected.links,
+            blobs: collected.blobs,
+            bytes: collected.bytes,
         }
     }
 }

@@ -47,7 +47,7 @@ use crate::{
     store::{Objects, Store},
     telemetry::Metrics,
     transfer::{self, Fills, Space, Tier},
-    upkeep::{Evictor, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
+    upkeep::{Evictor, Orphans, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
 
@@ -60,6 +60,7 @@ pub struct App {
     fills: Fills,
     clients: Vec<RegistryClient>,
     evictor: Evictor,
+    orphans: Orphans,
     scrubber: Scrubber,
     meta: Meta,
     metrics: Metrics,
@@ -135,7 +136,7 @@ impl App {
         });
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills);
-        let evictor = upkeep.evictor();
+        let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
         upkeep.start(&tasks, &shutdown);
         if let Some(certificates) = &certificates {
             tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
@@ -150,6 +151,7 @@ impl App {
             fills,
             clients: all_clients,
             evictor,
+            orphans,
             scrubber,
             meta,
             metrics,
@@ -205,6 +207,7 @@ impl App {
             storage: self.config.storage.clone(),
             database: self.config.database.clone(),
             evictor: self.evictor.clone(),
+            orphans: self.orphans.clone(),
             scrubber: self.scrubber.clone(),
             started_at: self.started_at,
             shutdown: self.shutdown.clone(),

@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
-use super::middleware::client_address::ClientKey;
+use crate::access::Source;
 
 /// More connections than this cost more memory than a mirror should take.
 const MOST_CONNECTIONS: usize = 32_768;
@@ -32,13 +32,13 @@ struct Inner {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    by_client: HashMap<ClientKey, usize>,
+    by_client: HashMap<Source, usize>,
 }
 
 /// One place, free again when dropped.
 pub(super) struct Place {
     room: Room,
-    client: ClientKey,
+    client: Source,
 }
 
 impl Room {
@@ -71,7 +71,7 @@ impl Room {
     /// A place for a connection from this address; `None`: it has its share.
     pub(super) fn take(&self, address: IpAddr) -> Option<Place> {
         let address = address.to_canonical();
-        let client = ClientKey::of(address);
+        let client = Source::of(address);
         let is_proxy = self
             .0
             .trusted_proxies

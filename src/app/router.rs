@@ -1,6 +1,9 @@
 //! The one list of mounts and layers.
 
+use std::sync::Arc;
+
 use axum::{Router, middleware::from_fn, middleware::from_fn_with_state, routing::get};
+use ipnet::IpNet;
 
 use super::{
     App,
@@ -9,6 +12,7 @@ use super::{
         catch_panic::catch_panic,
         limit::limit_requests,
         request_id::assign_request_id,
+        source::assign_source,
     },
     status,
 };
@@ -35,7 +39,11 @@ pub(super) fn router(app: &App, parts: v2::Parts, kind: v2::Listener) -> Router 
             )
             .merge(api::router(app.api_parts())),
     };
-    layered(mounts.fallback(status::not_found), access_log)
+    let trusted_proxies: Arc<[IpNet]> = app.config.server.trusted_proxies.clone().into();
+    let mounts = mounts
+        .fallback(status::not_found)
+        .layer(from_fn_with_state(trusted_proxies, assign_source));
+    layered(mounts, access_log)
 }
 
 /// The layers, the innermost first.

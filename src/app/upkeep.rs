@@ -7,13 +7,14 @@ use crate::{
     meta::Meta,
     store::Store,
     transfer::{Fills, Limits},
-    upkeep::{Collector, Evictor, Leftovers, LocalTier, Uploader, evict, uses},
+    upkeep::{Collector, Evictor, Leftovers, LocalTier, Orphans, Uploader, evict, orphans, uses},
 };
 
 /// What works by itself.
 pub(super) struct Upkeep {
     tier: Option<TierUpkeep>,
     evictor: Evictor,
+    orphans: Orphans,
     leftovers: Leftovers,
     meta: Meta,
 }
@@ -35,6 +36,7 @@ impl Upkeep {
             .projects
             .iter()
             .filter(|project| project.kind == ProjectKind::Hosted);
+        let hosted: Vec<String> = hosted.map(|project| project.name.clone()).collect();
         let tier = TierUpkeep::new(config, &store, meta, fills);
         let leftovers = Leftovers {
             store,
@@ -47,9 +49,16 @@ impl Upkeep {
                 meta: meta.clone(),
                 fills: fills.clone(),
                 leftovers: leftovers.clone(),
-                hosted: hosted.map(|project| project.name.clone()).collect(),
+                hosted: hosted.clone(),
                 orphan_grace: config.upkeep.orphan_grace,
                 local: tier.as_ref().map(|tier| tier.local.clone()),
+            }),
+            orphans: Orphans::new(orphans::Parts {
+                meta: meta.clone(),
+                fills: fills.clone(),
+                hosted,
+                grace: config.upkeep.orphan_grace,
+                longest_push: config.storage.spool_max_age,
             }),
             tier,
             leftovers,
@@ -61,10 +70,15 @@ impl Upkeep {
         self.evictor.clone()
     }
 
+    pub(super) fn orphans(&self) -> Orphans {
+        self.orphans.clone()
+    }
+
     /// Each part is a task that ends with the shutdown.
     pub(super) fn start(self, tasks: &TaskTracker, shutdown: &CancellationToken) {
         tasks.spawn(self.leftovers.run(shutdown.clone()));
         tasks.spawn(self.evictor.run(shutdown.clone()));
+        tasks.spawn(self.orphans.run(shutdown.clone()));
         tasks.spawn(uses::run(self.meta, shutdown.clone()));
         if let Some(tier) = self.tier {
             tasks.spawn(tier.uploader.run(shutdown.clone()));

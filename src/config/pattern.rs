@@ -53,12 +53,12 @@ impl Pattern {
     }
 
     /// A pattern that matches every text.
-    pub(super) fn everything() -> Self {
+    pub fn everything() -> Self {
         Self(Matcher::Glob("**".to_owned()))
     }
 
-    /// Is it plain that every tag matches? (A tag has no slash.)
-    pub(super) fn is_everything(&self) -> bool {
+    /// Is it plain that every tag matches? (A tag has no slash; neither has the name of a project.)
+    pub fn is_everything(&self) -> bool {
         matches!(&self.0, Matcher::Glob(glob) if glob == "**" || glob == "*")
     }
 

@@ -42,8 +42,9 @@ pub enum MetaError {
     Corrupt(String),
 }
 
-/// PostgreSQL's codes for a transaction that another one got in the way of: serialization failure and deadlock.
-const CONFLICTS: &[&str] = &["40001", "40P01"];
+/// PostgreSQL's codes for a transaction that another one got in the way of: serialization failure, deadlock, and a row
+/// that another replica deletes while this one begins to refer to it, or the other way round.
+const CONFLICTS: &[&str] = &["40001", "40P01", "23503"];
 
 /// PostgreSQL's code for a statement that took longer than it may.
 const STATEMENT_TIMEOUT: &str = "57014";

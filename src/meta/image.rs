@@ -109,6 +109,15 @@ pub struct Removed {
     pub project_bytes: u64,
 }
 
+impl Removed {
+    /// Both together.
+    pub(super) fn add(&mut self, other: Self) {
+        self.gone.extend(other.gone);
+        self.bytes += other.bytes;
+        self.project_bytes += other.project_bytes;
+    }
+}
+
 impl Meta {
     /// Deletes an image: its tags, its manifests and what only it held. `None`: it is not here, or it is to stay.
     /// The files of what is gone are still there.

@@ -35,6 +35,7 @@
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod blob;
+pub mod delete;
 pub mod entry;
 pub mod error;
 pub mod evict;
@@ -42,6 +43,7 @@ pub mod image;
 pub mod list;
 pub mod manifest;
 pub mod object;
+pub mod orphans;
 pub mod pin;
 pub mod presence;
 pub mod repository;
@@ -62,6 +64,7 @@ mod statement;
 mod tests;
 mod writer;
 
+pub use delete::{Deletable, Deleted, Deletion};
 pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;
 pub use evict::{LooseLink, Root};
@@ -70,6 +73,7 @@ pub use image::{Removal, Removed};
 pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
 pub use object::{BlobObject, Garbage};
+pub use orphans::{BlobPage, Grace, OldLink};
 pub use presence::{Counted, UsagePage};
 pub use tag::{ManifestSummary, TagRow};
 pub use uses::Uses;

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    access::Caller,
+    access::{Caller, Right},
     config::{Project, ProjectKind, Provider, Remote, Visibility},
     oci::Name,
 };
@@ -88,13 +88,13 @@ impl Projects {
         &self,
         name: &Name,
         ns: Option<&str>,
-        caller: Caller,
+        caller: &Caller,
     ) -> Result<Repository, ResolveError> {
         let (entry, rest) = match ns {
             Some(ns) => self.by_ns(name, ns),
             None => self.by_path(name),
         }
-        .filter(|(entry, _)| caller.may_pull(&entry.project))
+        .filter(|(entry, _)| caller.may_see_project(&entry.project))
         .filter(|(entry, _)| matches!(entry.project.kind, ProjectKind::Mirror { .. }))
         .ok_or_else(|| self.unknown(name, ns, caller))?;
         let rest = match rest {
@@ -110,11 +110,16 @@ impl Projects {
                 "project `{name}` does not mirror `{rest}`"
             )));
         }
-        repository(entry, &rest)
+        let repository = repository(entry, &rest)?;
+        if caller.may(Right::Pull, &repository.project, &repository.name) {
+            Ok(repository)
+        } else {
+            Err(self.unknown(name, ns, caller))
+        }
     }
 
-    /// Names of the projects that this caller may pull from, sorted.
-    pub fn visible(&self, caller: Caller) -> Vec<String> {
+    /// Names of the projects that this caller may know of, sorted.
+    pub fn visible(&self, caller: &Caller) -> Vec<String> {
         self.names(caller, |_| true)
     }
 
@@ -168,7 +173,7 @@ impl Projects {
         (!names_a_host).then(|| (entry, Some(name.clone())))
     }
 
-    fn unknown(&self, name: &Name, ns: Option<&str>, caller: Caller) -> ResolveError {
+    fn unknown(&self, name: &Name, ns: Option<&str>, caller: &Caller) -> ResolveError {
         let mirrors = self.names(caller, |project| {
             matches!(project.kind, ProjectKind::Mirror { .. })
         });
@@ -183,10 +188,10 @@ impl Projects {
         }
     }
 
-    fn names(&self, caller: Caller, wanted: impl Fn(&Project) -> bool) -> Vec<String> {
+    fn names(&self, caller: &Caller, wanted: impl Fn(&Project) -> bool) -> Vec<String> {
         let visible = self
             .iter()
-            .filter(|project| caller.may_pull(project) && wanted(project));
+            .filter(|project| caller.may_see_project(project) && wanted(project));
         let mut names: Vec<String> = visible.map(|project| project.name.clone()).collect();
         names.sort();
         names

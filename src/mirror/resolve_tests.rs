@@ -49,7 +49,7 @@ fn projects() -> Projects {
     Projects::from_entries(known, |project| project.name == "docker.io")
 }
 
-fn resolve(name: &str, ns: Option<&str>, caller: Caller) -> Result<(String, String), String> {
+fn resolve(name: &str, ns: Option<&str>, caller: &Caller) -> Result<(String, String), String> {
     let name = name.parse().expect("a name");
     projects()
         .resolve(&name, ns, caller)
@@ -75,7 +75,7 @@ fn ns_path_prefix_and_default_reach_one_repository() {
         ("docker.io/library/nginx", Some("docker.io")),
     ] {
         assert_eq!(
-            resolve(name, ns, Caller::Anonymous),
+            resolve(name, ns, &Caller::Anonymous),
             Ok(nginx.clone()),
             "{name} {ns:?}"
         );
@@ -85,11 +85,11 @@ fn ns_path_prefix_and_default_reach_one_repository() {
 #[test]
 fn only_docker_hub_names_are_completed_with_library() {
     assert_eq!(
-        resolve("ghcr.io/tool", None, Caller::Anonymous),
+        resolve("ghcr.io/tool", None, &Caller::Anonymous),
         Ok(found("ghcr.io/tool", "tool"))
     );
     assert_eq!(
-        resolve("tool", Some("ghcr.io"), Caller::Anonymous),
+        resolve("tool", Some("ghcr.io"), &Caller::Anonymous),
         Ok(found("ghcr.io/tool", "tool"))
     );
 }
@@ -98,19 +98,19 @@ fn only_docker_hub_names_are_completed_with_library() {
 fn the_component_that_ns_selects_is_lost_only_once() {
     let twice = Ok(found("ghcr.io/ghcr.io/tool", "ghcr.io/tool"));
     assert_eq!(
-        resolve("ghcr.io/ghcr.io/tool", Some("ghcr.io"), Caller::Anonymous),
+        resolve("ghcr.io/ghcr.io/tool", Some("ghcr.io"), &Caller::Anonymous),
         twice
     );
 }
 
 #[test]
 fn an_unknown_ns_or_host_is_told_the_mirrors_that_the_caller_may_see() {
-    let error = resolve("a/b", Some("169.254.169.254"), Caller::Anonymous).expect_err("unknown");
+    let error = resolve("a/b", Some("169.254.169.254"), &Caller::Anonymous).expect_err("unknown");
     assert_eq!(
         error,
         "no project mirrors `169.254.169.254`; mirror projects: docker.io, ghcr.io"
     );
-    let error = resolve("quay.example/a/b", None, Caller::Admin).expect_err("unknown");
+    let error = resolve("quay.example/a/b", None, &Caller::admin()).expect_err("unknown");
     assert_eq!(
         error,
         "no project has `quay.example/a/b`; mirror projects: docker.io, ghcr.io, team"
@@ -119,29 +119,29 @@ fn an_unknown_ns_or_host_is_told_the_mirrors_that_the_caller_may_see() {
 
 #[test]
 fn a_private_project_does_not_exist_for_who_may_not_see_it() {
-    let hidden = resolve("app", Some("team"), Caller::Anonymous).expect_err("private");
-    let absent = resolve("app", Some("none"), Caller::Anonymous).expect_err("absent");
+    let hidden = resolve("app", Some("team"), &Caller::Anonymous).expect_err("private");
+    let absent = resolve("app", Some("none"), &Caller::Anonymous).expect_err("absent");
     assert_eq!(hidden.replace("team", "none"), absent);
     assert_eq!(
-        resolve("app", Some("team"), Caller::Admin),
+        resolve("app", Some("team"), &Caller::admin()),
         Ok(found("team/app", "org/mirror/app"))
     );
 }
 
 #[test]
 fn allow_and_deny_look_at_the_name_without_the_project() {
-    let error = resolve("team/secret/key", None, Caller::Admin).expect_err("denied");
+    let error = resolve("team/secret/key", None, &Caller::admin()).expect_err("denied");
     assert_eq!(error, "project `team` does not mirror `secret/key`");
 }
 
 #[test]
 fn a_project_alone_names_no_repository() {
-    assert!(resolve("ghcr.io", None, Caller::Anonymous).is_err());
-    assert!(resolve("ghcr.io", Some("ghcr.io"), Caller::Anonymous).is_err());
+    assert!(resolve("ghcr.io", None, &Caller::Anonymous).is_err());
+    assert!(resolve("ghcr.io", Some("ghcr.io"), &Caller::Anonymous).is_err());
 }
 
 #[test]
 fn a_name_that_grows_too_long_is_refused() {
     let long = "a".repeat(250);
-    assert!(resolve(&long, None, Caller::Anonymous).is_err());
+    assert!(resolve(&long, None, &Caller::Anonymous).is_err());
 }

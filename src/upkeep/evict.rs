@@ -16,6 +16,7 @@ use super::{
     LocalTier,
     demand::{Demand, Evicted, Scope},
     leftovers::{Leftovers, delete_gone},
+    rest::rest,
 };
 use crate::{
     meta::{Counted, Meta, Removal, Removed, Root},
@@ -395,9 +396,4 @@ impl Inner {
         delete_gone(&self.fills, &self.meta).await?;
         Ok(())
     }
-}
-
-/// As long as the step took: at least half of the time is for others.
-async fn rest(started: Instant) {
-    tokio::time::sleep(started.elapsed()).await;
 }

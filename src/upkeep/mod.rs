@@ -7,7 +7,9 @@ pub mod evict;
 pub mod garbage;
 pub mod leftovers;
 pub mod local;
-pub mod scrub;
+pub mod orphans;
+pub mod rest;
+mod scrub;
 pub mod upload;
 pub mod uses;
 
@@ -16,6 +18,7 @@ pub use evict::Evictor;
 pub use garbage::Collector;
 pub use leftovers::Leftovers;
 pub use local::LocalTier;
+pub use orphans::{Collected, Orphans};
 pub use scrub::{Scrubbed, Scrubber};
 pub use upload::{Uploader, Uploads};
 

@@ -281,3 +281,78 @@ async fn leftovers_of_an_eviction_are_deleted_unless_they_came_back() {
     assert!(!scene.file(&manifest).exists() && scene.file(&blob).exists());
     assert_eq!(scene.meta.gone(10).await.unwrap(), []);
 }
+
+impl Scene {
+    fn orphans(&self, grace: Duration, longest_push: Duration) -> Orphans {
+        Orphans::new(orphans::Parts {
+            meta: self.meta.clone(),
+            fills: self.fills.clone(),
+            hosted: vec!["hosted".to_owned()],
+            grace,
+            longest_push,
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_up_takes_what_hosted_projects_do_not_name_after_its_grace() {
+    let scene = Scene::new(Limits::default()).await;
+    let (manifest, named) = scene.image("hosted/app", "named").await;
+    let left = scene.blob("hosted/app", "of a push that never ended").await;
+    let shared = scene.blob("hosted/app", "shared").await;
+    scene.blob("mirror/app", "shared").await;
+    let cached = scene.blob("mirror/app", "cached").await;
+    let (deleted, of_deleted) = scene.image("hosted/other", "deleted").await;
+    let (other, deletable) = (name("hosted/other"), Default::default());
+    let deletion = scene.meta.delete_manifest(&other, &deleted, deletable);
+    deletion.await.unwrap();
+
+    let hour = Duration::from_hours(1);
+    let early = scene.orphans(hour, hour).run_once().await.unwrap();
+    assert_eq!(early, Collected::default());
+    assert!(scene.file(&left).exists() && scene.file(&of_deleted).exists());
+    // Deletes of clients leave the file to whoever comes by.
+    assert!(!scene.file(&deleted).exists());
+    let collected = scene
+        .orphans(Duration::ZERO, Duration::ZERO)
+        .run_once()
+        .await
+        .unwrap();
+    assert_eq!(
+        (collected.links, collected.blobs, collected.bytes),
+        (3, 2, 1026)
+    );
+    for (digest, is_here) in [
+        (&manifest, true),
+        (&named, true),
+        (&shared, true),
+        (&cached, true),
+        (&left, false),
+        (&of_deleted, false),
+    ] {
+        assert_eq!(scene.file(digest).exists(), is_here, "{digest}");
+    }
+    let is_linked = scene.meta.blob_linked(&name("hosted/app"), &shared).await;
+    assert!(!is_linked.unwrap());
+    let again = scene
+        .orphans(Duration::ZERO, Duration::ZERO)
+        .run_once()
+        .await
+        .unwrap();
+    assert_eq!(again, Collected::default());
+    assert_eq!(scene.meta.gone(10).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_up_leaves_the_first_layers_of_a_long_push() {
+    let scene = Scene::new(Limits::default()).await;
+    let first = scene.blob("hosted/app", "first layer").await;
+    let grace = Duration::from_millis(200);
+    tokio::time::sleep(grace * 2).await;
+    scene.blob("hosted/app", "second layer").await;
+    let orphans = scene.orphans(grace, Duration::from_hours(1));
+    assert_eq!(orphans.run_once().await.unwrap(), Collected::default());
+    assert!(scene.file(&first).exists());
+    tokio::time::sleep(grace * 2).await;
+    assert_eq!(orphans.run_once().await.unwrap().blobs, 2);
+}

@@ -1,22 +1,25 @@
 //! Who asks, and which repository that caller means. A caller who may not see a repository gets the answer that a missing one gets.
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Uri, header, request};
 
 use super::{Edge, Listener, error::ApiError};
-use crate::{access::Caller, mirror::Repository, oci::Name};
+use crate::{
+    access::{Caller, Source},
+    mirror::Repository,
+    oci::Name,
+};
 
 impl Edge {
-    /// Who sent these headers.
-    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    /// Who sent this request.
+    pub(super) async fn caller(&self, request: &request::Parts) -> Result<Caller, ApiError> {
         if self.listener == Listener::MirrorOnly {
             return Ok(Caller::Anonymous);
         }
-        let authorization = headers
-            .get(header::AUTHORIZATION)
-            .map(http::HeaderValue::as_bytes);
+        let source = request.extensions.get().copied();
         self.parts
             .gate
-            .identify(authorization)
+            .identify(&request.headers, source.unwrap_or(Source::UNKNOWN))
+            .await
             .map_err(|bad| ApiError::unauthorized(bad.to_string()))
     }
 
@@ -26,7 +29,7 @@ impl Edge {
     }
 
     /// Lets those in who may pull anything at all.
-    pub(super) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
+    pub(super) fn admit(&self, caller: &Caller) -> Result<(), ApiError> {
         match self.listener {
             _ if self.parts.gate.admits(caller) => Ok(()),
             Listener::Main => Err(ApiError::unauthorized("log in to pull")),
@@ -39,7 +42,7 @@ impl Edge {
     /// The repository that a pull means.
     pub(super) fn repository(
         &self,
-        caller: Caller,
+        caller: &Caller,
         name: &Name,
         ns: Option<&str>,
     ) -> Result<Repository, ApiError> {
@@ -50,8 +53,8 @@ impl Edge {
     }
 
     /// `missing`, or a challenge for those who might see more after a login: the same for what is hidden and for what is not there.
-    pub(super) fn hidden(&self, caller: Caller, missing: ApiError) -> ApiError {
-        if caller == Caller::Anonymous && self.challenges() {
+    pub(super) fn hidden(&self, caller: &Caller, missing: ApiError) -> ApiError {
+        if caller.is_anonymous() && self.challenges() {
             ApiError::unauthorized(missing.message().to_owned())
         } else {
             missing

@@ -7,8 +7,8 @@ use super::{Edge, error::ApiError};
 use crate::access::Caller;
 
 impl Edge {
-    pub(super) fn base(&self, caller: Caller) -> Result<Response, ApiError> {
-        if caller == Caller::Anonymous && self.challenges() {
+    pub(super) fn base(&self, caller: &Caller) -> Result<Response, ApiError> {
+        if caller.is_anonymous() && self.challenges() {
             return Err(ApiError::unauthorized("log in to see all projects"));
         }
         let mut response = Response::new(Body::from("{}"));

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Edge, Listener, endpoint::PageQuery, error::ApiError, page::next_link};
 use crate::{
-    access::Caller,
+    access::{Caller, Right},
     oci::{Name, Path},
 };
 
@@ -22,7 +22,7 @@ struct Catalog<'a> {
 impl Edge {
     pub(super) async fn catalog(
         &self,
-        caller: Caller,
+        caller: &Caller,
         query: &PageQuery,
     ) -> Result<Response, ApiError> {
         let mut projects = self.parts.projects.visible(caller);
@@ -30,18 +30,37 @@ impl Edge {
             projects.retain(|project| self.is_mirror(project));
         }
         let count = query.n.unwrap_or(MAX_PAGE).min(MAX_PAGE);
-        // One more tells whether there is a next page.
-        let limit = u32::try_from(count + 1).expect("a page is small");
-        let names = self
-            .parts
-            .meta
-            .repositories(&projects, query.last.as_deref(), limit)
-            .await
-            .map_err(|error| {
-                tracing::error!(%error, "cannot read the list of repositories: {error}");
-                ApiError::internal()
-            })?;
-        Ok(list(&names, count))
+        let mut names = Vec::new();
+        let mut last = query.last.clone();
+        loop {
+            // One more tells whether there is a next page.
+            let page = self.page(&projects, last.as_deref(), count + 1).await?;
+            last = page.last().map(Name::to_string);
+            let is_whole = page.len() > count;
+            names.extend(page.into_iter().filter(|name| self.may_pull(caller, name)));
+            if names.len() > count || !is_whole {
+                return Ok(list(&names, count));
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        projects: &[String],
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Name>, ApiError> {
+        let limit = u32::try_from(limit).expect("a page is small");
+        let page = self.parts.meta.repositories(projects, last, limit).await;
+        page.map_err(|error| {
+            tracing::error!(%error, "cannot read the list of repositories: {error}");
+            ApiError::internal()
+        })
+    }
+
+    fn may_pull(&self, caller: &Caller, name: &Name) -> bool {
+        let project = self.by_name.get(name.first());
+        project.is_some_and(|project| caller.may(Right::Pull, project, name))
     }
 }
 

@@ -103,7 +103,7 @@ impl Edge {
         query: &Query,
         served: &mut Served,
     ) -> Result<Response, ApiError> {
-        let caller = self.caller(&request.headers)?;
+        let caller = &self.caller(request).await?;
         let endpoint = Endpoint::parse(&request.method, request.uri.path(), query)?;
         served.kind = endpoint.kind();
         let ns = self.foreign_ns(query.ns.as_deref(), &request.uri, &request.headers);

@@ -23,7 +23,7 @@ impl Edge {
     /// The refusal.
     pub(super) fn write(
         &self,
-        caller: Caller,
+        caller: &Caller,
         name: &Name,
         ns: Option<&str>,
         write: Write,
@@ -39,7 +39,7 @@ impl Edge {
                 .find(|p| p.hosts.iter().any(|host| host.eq_ignore_ascii_case(ns))),
             None => self.by_name.get(name.first()),
         };
-        match project.filter(|project| caller.may_pull(project)) {
+        match project.filter(|project| caller.may_see_project(project)) {
             Some(project) => refusal(project, write),
             None => self.hidden(
                 caller,

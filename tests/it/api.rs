@@ -12,7 +12,7 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 10] = [
+const CALLS: [(&str, &str, &str); 11] = [
     ("GET", "/status", ""),
     ("GET", "/cache", ""),
     ("GET", "/cache/entry", ENTRY),
@@ -22,6 +22,7 @@ const CALLS: [(&str, &str, &str); 10] = [
     ("DELETE", "/cache/entry/pin", ENTRY),
     ("GET", "/fills", ""),
     ("POST", "/upkeep/evict", ""),
+    ("POST", "/upkeep/orphans", ""),
     ("POST", "/upkeep/scrub", ""),
 ];
 const ENTRY: &str = "?name=docker.io/library/app&reference=1";

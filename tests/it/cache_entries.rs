@@ -94,7 +94,7 @@ impl Scene {
         let name = format!("r/{name}").parse().expect("a name");
         let projects = self.mirror.projects();
         projects
-            .resolve(&name, None, Caller::Anonymous)
+            .resolve(&name, None, &Caller::Anonymous)
             .expect("it is public")
     }
 

@@ -1,6 +1,6 @@
 //! Who the client is when proxies stand before the server. Pure.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -10,20 +10,6 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// The address of the other end of the connection; on each request.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::app) struct Peer(pub(in crate::app) SocketAddr);
-
-/// Whom limits are for: an IPv4 address, or a network of IPv6 addresses, which one machine can have all of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::app) struct ClientKey(IpAddr);
-
-impl ClientKey {
-    pub(in crate::app) fn of(address: IpAddr) -> Self {
-        const HOST_BITS: u32 = 64;
-        Self(match address.to_canonical() {
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> HOST_BITS << HOST_BITS).into(),
-            v4 @ IpAddr::V4(_) => v4,
-        })
-    }
-}
 
 /// The nearest address that is not a trusted proxy's: `X-Forwarded-For` is read from its end, as far as it can be believed.
 pub(in crate::app) fn client_address(

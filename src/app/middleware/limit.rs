@@ -16,10 +16,10 @@ use axum::{
 use ipnet::IpNet;
 
 use super::{
-    client_address::{ClientKey, Peer, client_address},
+    client_address::{Peer, client_address},
     turns::{Limits, NoTurn, Turn, Turns},
 };
-use crate::v2;
+use crate::{access::Source, v2};
 
 const ABANDONED: Duration = Duration::from_secs(1);
 /// When to come again, in seconds.
@@ -65,7 +65,7 @@ pub(in crate::app) async fn limit_requests(
         return next.run(request).await;
     };
     let address = client_address(peer.ip(), request.headers(), &limit.trusted_proxies);
-    let turn = match limit.turns.take(ClientKey::of(address)).await {
+    let turn = match limit.turns.take(Source::of(address)).await {
         Ok(turn) => turn,
         Err(NoTurn::Busy) => return v2::busy(RETRY_AFTER),
         Err(NoTurn::TooMany) => return v2::too_many_requests(RETRY_AFTER),

@@ -5,6 +5,7 @@ pub(super) mod catch_panic;
 pub(super) mod client_address;
 pub(super) mod limit;
 pub(super) mod request_id;
+pub(super) mod source;
 
 mod recorded_body;
 mod turns;

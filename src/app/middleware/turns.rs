@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::client_address::ClientKey;
+use crate::access::Source;
 
 /// The limits.
 #[derive(Debug, Clone, Copy)]
@@ -47,9 +47,9 @@ struct State {
     waiting: usize,
     /// Numbers those who wait.
     last_id: u64,
-    clients: HashMap<ClientKey, Share>,
+    clients: HashMap<Source, Share>,
     /// Clients that have somebody waiting and may have more in progress; the first is next. Each is in it once.
-    order: VecDeque<ClientKey>,
+    order: VecDeque<Source>,
 }
 
 /// What one client has.
@@ -64,7 +64,7 @@ struct Share {
 /// One request in progress; its place is free again when this is dropped.
 pub(super) struct Turn {
     turns: Turns,
-    client: ClientKey,
+    client: Source,
 }
 
 impl Turns {
@@ -74,7 +74,7 @@ impl Turns {
     }
 
     /// Waits for a turn. Dropping the future gives up the place in the queue.
-    pub(super) async fn take(&self, client: ClientKey) -> Result<Turn, NoTurn> {
+    pub(super) async fn take(&self, client: Source) -> Result<Turn, NoTurn> {
         let mut waiting = match self.enter(client)? {
             Entered::Running(turn) => return Ok(turn),
             Entered::Waiting(waiting) => waiting,
@@ -86,7 +86,7 @@ impl Turns {
         }
     }
 
-    fn enter(&self, client: ClientKey) -> Result<Entered, NoTurn> {
+    fn enter(&self, client: Source) -> Result<Entered, NoTurn> {
         let limits = &self.0.limits;
         let state = &mut *self.lock();
         let share = state.clients.entry(client).or_default();
@@ -118,14 +118,14 @@ impl Turns {
         }))
     }
 
-    fn turn(&self, client: ClientKey) -> Turn {
+    fn turn(&self, client: Source) -> Turn {
         Turn {
             turns: self.clone(),
             client,
         }
     }
 
-    fn finish(&self, client: ClientKey) {
+    fn finish(&self, client: Source) {
         let state = &mut *self.lock();
         state.running -= 1;
         if let Some(share) = state.clients.get_mut(&client) {
@@ -144,7 +144,7 @@ impl Turns {
 
 impl State {
     /// Puts a client at the end of the order, if it waits and may have more.
-    fn line_up(&mut self, client: ClientKey, limits: &Limits) {
+    fn line_up(&mut self, client: Source, limits: &Limits) {
         let Some(share) = self.clients.get_mut(&client) else {
             return;
         };
@@ -184,7 +184,7 @@ impl State {
     }
 
     /// Removes a client that has nothing.
-    fn forget(&mut self, client: ClientKey) {
+    fn forget(&mut self, client: Source) {
         let has_nothing =
             |share: &Share| share.running == 0 && share.queue.is_empty() && !share.in_order;
         if self.clients.get(&client).is_some_and(has_nothing) {
@@ -207,7 +207,7 @@ enum Entered {
 /// A place in the queue.
 struct Waiting {
     turns: Turns,
-    client: ClientKey,
+    client: Source,
     id: u64,
     granted: oneshot::Receiver<()>,
     over: bool,

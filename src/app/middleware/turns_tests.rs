@@ -16,8 +16,8 @@ fn turns() -> Turns {
     })
 }
 
-fn client(n: u8) -> ClientKey {
-    ClientKey::of(IpAddr::from([192, 0, 2, n]))
+fn client(n: u8) -> Source {
+    Source::of(IpAddr::from([192, 0, 2, n]))
 }
 
 type Asked = JoinHandle<Result<Turn, NoTurn>>;

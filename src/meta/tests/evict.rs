@@ -19,7 +19,7 @@ on_both! {
 }
 
 /// A manifest with these blobs.
-fn image(repository: &str, content: &str, blobs: &[&str]) -> ManifestCommit {
+pub(super) fn image(repository: &str, content: &str, blobs: &[&str]) -> ManifestCommit {
     let mut image = commit(repository, content);
     image.manifest.blobs = blobs
         .iter()
@@ -28,7 +28,7 @@ fn image(repository: &str, content: &str, blobs: &[&str]) -> ManifestCommit {
     image
 }
 
-fn index(repository: &str, content: &str, children: &[&str]) -> ManifestCommit {
+pub(super) fn index(repository: &str, content: &str, children: &[&str]) -> ManifestCommit {
     let mut index = commit(repository, content);
     index.manifest.manifests = children
         .iter()
@@ -37,13 +37,18 @@ fn index(repository: &str, content: &str, children: &[&str]) -> ManifestCommit {
     index
 }
 
-fn referrer(repository: &str, content: &str, subject: &str, blobs: &[&str]) -> ManifestCommit {
+pub(super) fn referrer(
+    repository: &str,
+    content: &str,
+    subject: &str,
+    blobs: &[&str],
+) -> ManifestCommit {
     let mut referrer = image(repository, content, blobs);
     referrer.manifest.subject = Some(descriptor(subject, None));
     referrer
 }
 
-fn tagged(commit: ManifestCommit, name: &str) -> ManifestCommit {
+pub(super) fn tagged(commit: ManifestCommit, name: &str) -> ManifestCommit {
     ManifestCommit {
         tag: Some((tag(name), at(1))),
         ..commit
@@ -51,13 +56,13 @@ fn tagged(commit: ManifestCommit, name: &str) -> ManifestCommit {
 }
 
 impl Database {
-    async fn commit(&self, commits: impl IntoIterator<Item = ManifestCommit>) {
+    pub(super) async fn commit(&self, commits: impl IntoIterator<Item = ManifestCommit>) {
         for commit in commits {
             self.meta.manifest_commit(commit).await.unwrap();
         }
     }
 
-    async fn link(&self, repository: &str, blobs: &[&str]) {
+    pub(super) async fn link(&self, repository: &str, blobs: &[&str]) {
         for blob in blobs {
             let repositories = [name(repository)];
             self.meta
@@ -67,7 +72,7 @@ impl Database {
         }
     }
 
-    async fn has_manifest(&self, repository: &str, content: &str) -> bool {
+    pub(super) async fn has_manifest(&self, repository: &str, content: &str) -> bool {
         let row = self
             .meta
             .manifest(&name(repository), &digest(content))
@@ -75,7 +80,7 @@ impl Database {
         row.unwrap().is_some()
     }
 
-    async fn has_blob(&self, repository: &str, content: &str) -> bool {
+    pub(super) async fn has_blob(&self, repository: &str, content: &str) -> bool {
         self.meta
             .blob_linked(&name(repository), &digest(content))
             .await
@@ -129,13 +134,13 @@ impl Database {
     }
 
     /// Rows that an earlier version, or a use long ago, would have left.
-    async fn run(&self, sql: &'static str) {
+    pub(super) async fn run(&self, sql: &'static str) {
         run(&mut *self.outside().await, sql).await;
     }
 }
 
 /// Later than every use in these tests.
-fn end() -> SystemTime {
+pub(super) fn end() -> SystemTime {
     at(40_000_000_000)
 }
 

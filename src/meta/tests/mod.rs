@@ -20,12 +20,14 @@ macro_rules! on_both {
     };
 }
 
+mod delete;
 mod entry;
 mod evict;
 mod hot;
 mod manifest;
 mod object;
 mod open;
+mod orphans;
 mod pin;
 mod plan;
 mod postgres;

@@ -4,7 +4,8 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    blob, entry, evict, image, list, manifest, object, pin, presence, repository, tag, uses,
+    blob, delete, entry, evict, image, list, manifest, object, orphans, pin, presence, repository,
+    tag, uses,
 };
 
 const STATEMENTS: &[&str] = &[
@@ -13,6 +14,19 @@ const STATEMENTS: &[&str] = &[
     blob::SQL_PROJECTS,
     blob::SQL_PUT,
     blob::SQL_LINK,
+    delete::SQL_TARGET,
+    delete::SQL_DELETE_TAG,
+    delete::SQL_SEEDED,
+    delete::SQL_TAGS_OF,
+    delete::SQL_SEEDED_BLOB,
+    delete::SQL_REFERRERS,
+    delete::SQL_LOOSEN,
+    delete::SQL_DELETE_LINK,
+    delete::SQL_SOME_TAGS,
+    delete::SQL_SOME_MANIFESTS,
+    delete::SQL_SOME_LINKS,
+    delete::SQL_DELETE_LISTS,
+    delete::SQL_DELETE_PINS,
     evict::SQL_ROOTS,
     evict::SQL_USED_WHEN_CREATED,
     image::SQL_HERE,
@@ -56,6 +70,13 @@ const STATEMENTS: &[&str] = &[
     object::SQL_LOSE,
     object::SQL_DUE,
     object::SQL_FORGET,
+    orphans::SQL_LOOSE,
+    orphans::SQL_FRESH,
+    orphans::SQL_DELETE,
+    orphans::SQL_TOUCHED,
+    orphans::SQL_RENEW,
+    orphans::SQL_BLOBS,
+    orphans::SQL_OLD,
     presence::SQL_USAGE,
     presence::SQL_USAGE_OF,
     presence::SQL_GONE,
@@ -89,6 +110,18 @@ const WHOLE: &[&str] = &[
     presence::SQL_GONE,
 ];
 
+/// All of a repository, or the first few rows of it.
+const WHOLE_REPOSITORY: &[&str] = &[
+    delete::SQL_DELETE_LISTS,
+    delete::SQL_DELETE_PINS,
+    delete::SQL_SOME_LINKS,
+    delete::SQL_SOME_MANIFESTS,
+    delete::SQL_SOME_TAGS,
+    image::SQL_EMPTY,
+    repository::SQL_PUT,
+    tag::SQL_SINCE,
+];
+
 async fn plan(meta: &Meta, sql: &str) -> Vec<String> {
     let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
     let rows: Vec<(i64, i64, i64, String)> = meta.fetch_all(Statement::new(explain)).await.unwrap();
@@ -102,8 +135,7 @@ async fn no_statement_scans_a_table_or_a_repository_or_sorts() {
         for step in plan(&database.meta, sql).await {
             // All rows of one repository are read where all are wanted, and nowhere else. (A repository's own row
             // asks for the first row that has it as foreign key, should its id change.)
-            let whole_repository =
-                [tag::SQL_SINCE, repository::SQL_PUT, image::SQL_EMPTY].contains(sql);
+            let whole_repository = WHOLE_REPOSITORY.contains(sql);
             let bad = step.starts_with("SCAN")
                 || step.contains("TEMP B-TREE")
                 || step.contains("AUTOMATIC")
@@ -170,12 +202,14 @@ async fn foreign_keys_are_checked_by_an_index() {
 fn every_statement_is_in_the_list() {
     let sources = [
         include_str!("../blob.rs"),
+        include_str!("../delete.rs"),
         include_str!("../entry.rs"),
         include_str!("../evict.rs"),
         include_str!("../image.rs"),
         include_str!("../list.rs"),
         include_str!("../manifest.rs"),
         include_str!("../object.rs"),
+        include_str!("../orphans.rs"),
         include_str!("../pin.rs"),
         include_str!("../presence.rs"),
         include_str!("../repository.rs"),

@@ -1,0 +1,396 @@
+//! What clients delete: a tag, a manifest with its tags, a blob; and a repository, step by step.
+//!
+//! ```text
+//!   tag ──► manifest ──► config, layers     by tag:    the tag alone
+//!             ▲                             by digest: the manifest and its tags; its blobs stay for a grace, because
+//!             └ subject ── referrer                    somebody may be about to push what names them again
+//! ```
+//!
+//! What named the manifest stays, and is told: its referrers dangle. (An image that is evicted goes as a whole:
+//! `image.rs`. What is left without a name goes by `orphans.rs`.)
+
+use std::{collections::BTreeSet, time::SystemTime};
+
+use super::{
+    Meta, MetaError, Removed, changes::Changes, column, connection::Connection, image,
+    operation::Operation, statement::Statement, uses::SQL_REPOSITORY,
+};
+use crate::{
+    config::Pattern,
+    oci::{Digest, Name, Tag},
+};
+
+pub(super) const SQL_TARGET: &str = "SELECT digest FROM tag WHERE repository_id = $1 AND name = $2";
+
+pub(super) const SQL_DELETE_TAG: &str = "DELETE FROM tag WHERE repository_id = $1 AND name = $2";
+
+pub(super) const SQL_SEEDED: &str =
+    "SELECT seeded FROM manifest WHERE repository_id = $1 AND digest = $2";
+
+pub(super) const SQL_TAGS_OF: &str =
+    "SELECT name FROM tag WHERE repository_id = $1 AND digest = $2 ORDER BY name";
+
+/// A manifest that was pushed into a mirror names the blob.
+pub(super) const SQL_SEEDED_BLOB: &str = "SELECT CAST(1 AS BIGINT) FROM reference CROSS JOIN manifest \
+     WHERE reference.repository_id = $1 AND reference.child = $2 AND reference.kind = 'blob' \
+     AND manifest.repository_id = reference.repository_id AND manifest.digest = reference.parent \
+     AND manifest.seeded LIMIT 1";
+
+pub(super) const SQL_REFERRERS: &str = "SELECT parent FROM reference \
+     WHERE repository_id = $1 AND child = $2 AND kind = 'subject' ORDER BY parent LIMIT $3";
+
+/// Links that no other manifest of the repository names are wanted until now ($3).
+pub(super) const SQL_LOOSEN: &str = "UPDATE link SET touched_at = $3 WHERE repository_id = $1 \
+     AND digest IN (SELECT child FROM reference WHERE repository_id = $1 AND parent = $2 AND kind = 'blob') \
+     AND NOT EXISTS (SELECT 1 FROM reference AS other WHERE other.repository_id = $1 \
+     AND other.child = link.digest AND other.kind = 'blob' AND other.parent <> $2)";
+
+pub(super) const SQL_DELETE_LINK: &str =
+    "DELETE FROM link WHERE repository_id = $1 AND digest = $2 RETURNING digest";
+
+pub(super) const SQL_SOME_TAGS: &str =
+    "SELECT name FROM tag WHERE repository_id = $1 ORDER BY name LIMIT $2";
+
+pub(super) const SQL_SOME_MANIFESTS: &str =
+    "SELECT digest FROM manifest WHERE repository_id = $1 ORDER BY digest LIMIT $2";
+
+pub(super) const SQL_SOME_LINKS: &str =
+    "SELECT digest FROM link WHERE repository_id = $1 ORDER BY digest LIMIT $2";
+
+pub(super) const SQL_DELETE_LISTS: &str = "DELETE FROM list WHERE repository_id = $1";
+
+pub(super) const SQL_DELETE_PINS: &str = "DELETE FROM pin WHERE repository_id = $1";
+
+/// How many referrers are told at most.
+pub const MAX_DANGLING: u32 = 100;
+
+/// How many rows of each kind one transaction takes of a repository.
+const STEP: i64 = 64;
+
+/// What of a repository clients may delete.
+#[derive(Debug, Clone, Default)]
+pub struct Deletable {
+    /// Of a mirror: only what was pushed there.
+    pub only_seeded: bool,
+    /// Tags that stay once they are there, and what they point to.
+    pub fixed: Vec<Pattern>,
+}
+
+/// What became of a wish to delete something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deletion {
+    Done(Deleted),
+    /// There is nothing of this name.
+    Absent,
+    /// This tag stays.
+    Fixed(Tag),
+    /// It was not pushed here.
+    NotSeeded,
+}
+
+/// What was deleted, and what that left behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// Tags that pointed to the manifest.
+    pub tags: Vec<Tag>,
+    /// Manifests whose subject is no longer here, by digest, the first [`MAX_DANGLING`].
+    pub dangling: Vec<Digest>,
+    /// Its files are still there.
+    pub removed: Removed,
+}
+
+impl Meta {
+    /// Deletes a tag; what it points to stays.
+    pub async fn delete_tag(
+        &self,
+        repository: &Name,
+        tag: &Tag,
+        deletable: Deletable,
+    ) -> Result<Deletion, MetaError> {
+        self.write(DeleteTag {
+            repository: repository.clone(),
+            tag: tag.clone(),
+            deletable,
+        })
+        .await
+    }
+
+    /// Deletes a manifest and the tags that point to it.
+    pub async fn delete_manifest(
+        &self,
+        repository: &Name,
+        digest: &Digest,
+        deletable: Deletable,
+    ) -> Result<Deletion, MetaError> {
+        self.write(DeleteManifest {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            deletable,
+        })
+        .await
+    }
+
+    /// Deletes a blob from one repository, also when a manifest there names it: then that one cannot be pulled whole
+    /// any more.
+    pub async fn delete_blob(
+        &self,
+        repository: &Name,
+        digest: &Digest,
+        deletable: Deletable,
+    ) -> Result<Deletion, MetaError> {
+        self.write(DeleteBlob {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            deletable,
+        })
+        .await
+    }
+
+    /// Deletes a part of a repository: first its tags, then its manifests, then its links, then that anything was known
+    /// of it. `None`: there is nothing left. To be called until then.
+    pub async fn delete_some_of(&self, repository: &Name) -> Result<Option<Removed>, MetaError> {
+        self.write(DeleteSome(repository.clone())).await
+    }
+}
+
+/// [`Meta::delete_tag`]
+struct DeleteTag {
+    repository: Name,
+    tag: Tag,
+    deletable: Deletable,
+}
+
+/// [`Meta::delete_manifest`]
+struct DeleteManifest {
+    repository: Name,
+    digest: Digest,
+    deletable: Deletable,
+}
+
+/// [`Meta::delete_blob`]
+struct DeleteBlob {
+    repository: Name,
+    digest: Digest,
+    deletable: Deletable,
+}
+
+/// [`Meta::delete_some_of`]
+struct DeleteSome(Name);
+
+impl Deletable {
+    fn is_fixed(&self, tag: &Tag) -> bool {
+        self.fixed
+            .iter()
+            .any(|pattern| pattern.matches(tag.as_str()))
+    }
+}
+
+impl Operation for DeleteTag {
+    type Output = Deletion;
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<Deletion, MetaError> {
+        let Some(repository_id) = id(connection, &self.repository).await? else {
+            return Ok(Deletion::Absent);
+        };
+        let run = |sql| Statement::new(sql).bind(repository_id).bind(&self.tag);
+        let target: Option<(String,)> = run(SQL_TARGET).fetch_optional(connection).await?;
+        let Some((digest,)) = target else {
+            return Ok(Deletion::Absent);
+        };
+        if self.deletable.is_fixed(&self.tag) {
+            return Ok(Deletion::Fixed(self.tag.clone()));
+        }
+        let seeded = seeded(connection, repository_id, &digest).await?;
+        if self.deletable.only_seeded && seeded != Some(true) {
+            return Ok(Deletion::NotSeeded);
+        }
+        changes.tag(&self.repository, &self.tag);
+        run(SQL_DELETE_TAG).execute(connection).await?;
+        Ok(Deletion::Done(Deleted {
+            tags: vec![self.tag.clone()],
+            ..Deleted::default()
+        }))
+    }
+}
+
+impl Operation for DeleteManifest {
+    type Output = Deletion;
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<Deletion, MetaError> {
+        let Some(repository_id) = id(connection, &self.repository).await? else {
+            return Ok(Deletion::Absent);
+        };
+        let digest = self.digest.to_string();
+        match seeded(connection, repository_id, &digest).await? {
+            None => return Ok(Deletion::Absent),
+            Some(false) if self.deletable.only_seeded => return Ok(Deletion::NotSeeded),
+            Some(_) => {}
+        }
+        let select = Statement::new(SQL_TAGS_OF)
+            .bind(repository_id)
+            .bind(&*digest);
+        let tags: Vec<(String,)> = select.fetch_all(connection).await?;
+        let tags = tags.iter().map(|(tag,)| column::parsed(tag));
+        let tags: Vec<Tag> = tags.collect::<Result<_, _>>()?;
+        if let Some(fixed) = tags.iter().find(|tag| self.deletable.is_fixed(tag)) {
+            return Ok(Deletion::Fixed(fixed.clone()));
+        }
+        let dangling = referrers(connection, repository_id, &digest).await?;
+        let removed = manifest(
+            connection,
+            changes,
+            repository_id,
+            &self.repository,
+            &digest,
+        );
+        Ok(Deletion::Done(Deleted {
+            tags,
+            dangling,
+            removed: removed.await?,
+        }))
+    }
+}
+
+impl Operation for DeleteBlob {
+    type Output = Deletion;
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<Deletion, MetaError> {
+        let Some(repository_id) = id(connection, &self.repository).await? else {
+            return Ok(Deletion::Absent);
+        };
+        let run = |sql| Statement::new(sql).bind(repository_id).bind(&self.digest);
+        if self.deletable.only_seeded {
+            let seeded: Option<(i64,)> = run(SQL_SEEDED_BLOB).fetch_optional(connection).await?;
+            if seeded.is_none() {
+                return Ok(Deletion::NotSeeded);
+            }
+        }
+        changes.link(&self.repository, &self.digest);
+        let deleted: Option<(String,)> = run(SQL_DELETE_LINK).fetch_optional(connection).await?;
+        let Some((digest,)) = deleted else {
+            return Ok(Deletion::Absent);
+        };
+        let left = BTreeSet::from([digest]);
+        Ok(Deletion::Done(Deleted {
+            removed: image::removed(connection, repository_id, &self.repository, &left).await?,
+            ..Deleted::default()
+        }))
+    }
+}
+
+impl Operation for DeleteSome {
+    type Output = Option<Removed>;
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<Option<Removed>, MetaError> {
+        let repository = &self.0;
+        let Some(repository_id) = id(connection, repository).await? else {
+            return Ok(None);
+        };
+        let some = async |connection: &mut Connection, sql| {
+            let select = Statement::new(sql).bind(repository_id).bind(STEP);
+            let rows: Vec<(String,)> = select.fetch_all(connection).await?;
+            Ok::<_, MetaError>(rows)
+        };
+        let tags = some(connection, SQL_SOME_TAGS).await?;
+        for (tag,) in &tags {
+            changes.tag(repository, &column::parsed(tag)?);
+            let delete = Statement::new(SQL_DELETE_TAG).bind(repository_id);
+            delete.bind(tag.as_str()).execute(connection).await?;
+        }
+        if !tags.is_empty() {
+            return Ok(Some(Removed::default()));
+        }
+        let manifests = some(connection, SQL_SOME_MANIFESTS).await?;
+        let mut all = Removed::default();
+        for (digest,) in &manifests {
+            all.add(manifest(connection, changes, repository_id, repository, digest).await?);
+        }
+        if !manifests.is_empty() {
+            return Ok(Some(all));
+        }
+        let links = some(connection, SQL_SOME_LINKS).await?;
+        for (digest,) in &links {
+            changes.link(repository, &column::parsed(digest)?);
+            let delete = Statement::new(SQL_DELETE_LINK).bind(repository_id);
+            delete.bind(digest.as_str()).execute(connection).await?;
+        }
+        if links.is_empty() {
+            for sql in [SQL_DELETE_LISTS, SQL_DELETE_PINS, image::SQL_EMPTY] {
+                let delete = Statement::new(sql).bind(repository_id);
+                delete.execute(connection).await?;
+            }
+            return Ok(None);
+        }
+        let left = links.into_iter().map(|(digest,)| digest).collect();
+        let removed = image::removed(connection, repository_id, repository, &left).await?;
+        Ok(Some(removed))
+    }
+}
+
+async fn id(connection: &mut Connection, repository: &Name) -> Result<Option<i64>, MetaError> {
+    let find = Statement::new(SQL_REPOSITORY).bind(repository);
+    let row: Option<(i64,)> = find.fetch_optional(connection).await?;
+    Ok(row.map(|(id,)| id))
+}
+
+/// Was this manifest pushed into a mirror? `None`: it is not here.
+async fn seeded(
+    connection: &mut Connection,
+    repository_id: i64,
+    digest: &str,
+) -> Result<Option<bool>, MetaError> {
+    let select = Statement::new(SQL_SEEDED).bind(repository_id).bind(digest);
+    let row: Option<(bool,)> = select.fetch_optional(connection).await?;
+    Ok(row.map(|(seeded,)| seeded))
+}
+
+async fn referrers(
+    connection: &mut Connection,
+    repository_id: i64,
+    digest: &str,
+) -> Result<Vec<Digest>, MetaError> {
+    let select = Statement::new(SQL_REFERRERS).bind(repository_id);
+    let select = select.bind(digest).bind(i64::from(MAX_DANGLING));
+    let rows: Vec<(String,)> = select.fetch_all(connection).await?;
+    let digests = rows.iter().map(|(digest,)| column::parsed(digest));
+    digests.collect()
+}
+
+/// One manifest and its tags. What only it named is loose from now on.
+pub(super) async fn manifest(
+    connection: &mut Connection,
+    changes: &mut Changes,
+    repository_id: i64,
+    repository: &Name,
+    digest: &str,
+) -> Result<Removed, MetaError> {
+    changes.manifest(repository, &column::parsed(digest)?);
+    let run = |sql| Statement::new(sql).bind(repository_id).bind(digest);
+    let tags: Vec<(String,)> = run(image::SQL_DELETE_TAGS).fetch_all(connection).await?;
+    for (tag,) in &tags {
+        changes.tag(repository, &column::parsed(tag)?);
+    }
+    let loosen = run(SQL_LOOSEN).bind(column::milliseconds(SystemTime::now()));
+    loosen.execute(connection).await?;
+    for sql in [image::SQL_DELETE_REFERENCES, image::SQL_DELETE_MANIFEST] {
+        run(sql).execute(connection).await?;
+    }
+    let left = BTreeSet::from([digest.to_owned()]);
+    image::removed(connection, repository_id, repository, &left).await
+}
