@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use futures_util::future::join;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -303,8 +304,8 @@ impl Inner {
                 let started = Instant::now();
                 let removed = self.meta.loose_link_delete(&link, before).await?;
                 self.note(demand, &link.project, &removed);
-                self.delete_files(demand, 1).await?;
                 rest(started).await;
+                self.delete_files(demand, 1).await?;
             }
         }
         Ok(())
@@ -339,26 +340,26 @@ impl Inner {
         root: &Root,
     ) -> Result<(), ReconcileError> {
         let started = Instant::now();
-        // Who got it just now is not to find it gone: the transaction looks at its last use once more.
-        self.flush_uses().await;
         let filling: HashSet<Digest> = self.fills.digests().into_iter().collect();
         let removal = Removal::Evict {
             used_at: root.used_at,
             filling: Arc::new(filling),
         };
-        let removed = self
+        let delete = self
             .meta
-            .image_delete(&root.repository, &root.digest, removal)
-            .await?;
+            .image_delete(&root.repository, &root.digest, removal);
+        // Who got it just now is not to find it gone: the transaction looks at its last use once more. Both are written
+        // in this order, and synced once.
+        let ((), removed) = join(self.flush_uses(), delete).await;
+        let removed = removed?;
         let Some(removed) = removed else {
             return Ok(());
         };
         tracing::debug!(repository = %root.repository, digest = %root.digest, bytes = removed.bytes, "evicted an image");
         demand.evicted.images += 1;
         self.note(demand, &root.project, &removed);
-        self.delete_files(demand, IMAGES_PER_DELETION).await?;
         rest(started).await;
-        Ok(())
+        self.delete_files(demand, IMAGES_PER_DELETION).await
     }
 
     async fn flush_uses(&self) {

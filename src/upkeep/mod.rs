@@ -8,8 +8,8 @@ pub mod garbage;
 pub mod leftovers;
 pub mod local;
 pub mod orphans;
-pub mod rest;
-mod scrub;
+mod rest;
+pub mod scrub;
 pub mod upload;
 pub mod uses;
 
