@@ -74,5 +74,6 @@ pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
 pub use object::{BlobObject, Garbage};
 pub use orphans::{BlobPage, Grace, OldLink};
+pub use presence::{Counted, UsagePage};
 pub use tag::{ManifestSummary, TagRow};
 pub use uses::Uses;
