@@ -20,6 +20,7 @@ use super::{
     rest::rest,
 };
 use crate::{
+    cluster::Claim,
     meta::{Counted, Meta, Removal, Removed, Root},
     oci::Digest,
     transfer::{Fills, ReconcileError, Space, Standing},
@@ -186,7 +187,7 @@ impl Inner {
             all.add(self.keep_all().await?);
         }
         evicted.add(all);
-        evicted.unfinished = !delete_gone(&self.fills, &self.meta).await?;
+        evicted.unfinished |= !delete_gone(&self.fills, &self.meta).await?;
         Ok(evicted)
     }
 
@@ -200,11 +201,23 @@ impl Inner {
     async fn keep_budget(&self, project: Option<&str>) -> Result<Evicted, ReconcileError> {
         let standing = self.standing(project);
         let Standing { limit, left, .. } = standing;
-        let missing = if standing.is_exceeded() {
-            let cached = self.measure(project).await?;
-            cached.saturating_add(left).saturating_sub(limit)
-        } else {
-            0
+        // Of replicas that all see it one evicts, or each would evict as much.
+        let claim = match self.fills.cluster() {
+            Some(cluster) if standing.is_exceeded() => Some(cluster.claim("eviction", None).await?),
+            _ => None,
+        };
+        let missing = match &claim {
+            _ if !standing.is_exceeded() => 0,
+            Some(Claim::Other { .. }) => {
+                return Ok(Evicted {
+                    unfinished: true,
+                    ..Evicted::default()
+                });
+            }
+            Some(Claim::Mine(_)) | None => {
+                let cached = self.measure(project).await?;
+                cached.saturating_add(left).saturating_sub(limit)
+            }
         };
         if missing == 0 {
             self.space().set_stuck(project, false);

@@ -13,6 +13,7 @@ mod error;
 mod manifests;
 mod multipart;
 mod page;
+mod peer;
 mod range;
 mod referrers;
 mod tags;
@@ -20,6 +21,7 @@ mod writes;
 
 pub use dispatch::{Served, router};
 pub use error::{busy, internal_error, too_many_requests};
+pub use peer::{PeerParts, peer_router};
 
 use std::{collections::HashMap, sync::Arc};
 

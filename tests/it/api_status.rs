@@ -33,7 +33,12 @@ async fn the_status_shows_version_store_database_and_totals() {
         "{status}"
     );
     assert_eq!(status["database"], json!({"kind": "sqlite", "ready": true}));
-    assert_eq!(status["replicas"][0]["version"], env!("CARGO_PKG_VERSION"));
+    let replica = &status["replicas"][0];
+    assert_eq!(replica["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        (&replica["url"], &replica["answers"]),
+        (&json!(null), &json!(true))
+    );
     let url = format!("{}/", hub.url());
     let healthy = json!({"url": url, "healthy": true, "since": null, "message": null});
     let remote = json!({"name": "docker.io", "urls": [healthy], "rate_limit": "plenty"});

@@ -8,6 +8,7 @@ mod blobs_ranges;
 mod cache_command;
 mod cache_entries;
 mod chaos;
+mod cluster;
 mod damage;
 mod errors;
 mod eviction;
