@@ -3,7 +3,11 @@
 use std::{io, net::SocketAddr};
 
 use super::tls::TlsError;
-use crate::{client::SetupError, meta::MetaError, store::StoreError};
+use crate::{
+    client::SetupError,
+    meta::MetaError,
+    store::{ObjectSetupError, StoreError},
+};
 
 /// Why the process does not start.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +18,9 @@ pub enum StartError {
     /// The files of `server.tls`.
     #[error("`server.tls`: {0}")]
     Tls(#[from] TlsError),
+    /// `storage.url` and `[storage.options]`.
+    #[error(transparent)]
+    Objects(#[from] ObjectSetupError),
     #[error("cannot open the store: {0}")]
     Store(#[from] StoreError),
     #[error("cannot open the database: {0}")]
@@ -29,6 +36,6 @@ pub enum StartError {
 impl StartError {
     /// True when the configuration is to be changed, and nothing was bound or written.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Client(_) | Self::Tls(_))
+        matches!(self, Self::Client(_) | Self::Tls(_) | Self::Objects(_))
     }
 }

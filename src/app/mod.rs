@@ -37,9 +37,9 @@ use crate::{
     config::Config,
     meta::Meta,
     mirror::{self, Mirror, Projects},
-    store::Store,
+    store::{Objects, Store},
     telemetry::Metrics,
-    transfer::{self, Fills, Space},
+    transfer::{self, Fills, Space, Tier},
     v2,
 };
 
@@ -70,6 +70,7 @@ impl App {
     pub fn check(config: &Config) -> Result<(), StartError> {
         clients(config, &Metrics::default())?;
         certificates(config)?;
+        objects(config, &TaskTracker::new())?;
         Ok(())
     }
 
@@ -79,13 +80,20 @@ impl App {
         let clients = clients(&config, &metrics)?;
         let certificates = certificates(&config)?;
         info!(remotes = clients.len(), "clients of remotes are ready");
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let objects = objects(&config, &tasks)?;
 
         let store = Store::open(&config.storage.path).await?;
+        let store = match &objects {
+            Some(_) => store.noting_uses(),
+            None => store,
+        };
         info!(path = %config.storage.path.display(), "store is open");
         let meta = Meta::open(&config.database).await?;
         info!(database = %config.database, "database is open");
 
-        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let tier =
+            objects.map(|objects| Tier::new(objects, store.clone(), meta.clone(), metrics.clone()));
         let projects = Arc::new(Projects::new(config.projects.clone(), &config.remotes));
         let space = Space::new(store.clone(), upkeep::limits(&config));
         let fills = Fills::new(transfer::Parts {
@@ -93,6 +101,7 @@ impl App {
             meta: meta.clone(),
             metrics: metrics.clone(),
             space,
+            tier,
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
@@ -219,6 +228,12 @@ fn clients(
         clients.insert(remote.name.clone(), client);
     }
     Ok(clients)
+}
+
+fn objects(config: &Config, tasks: &TaskTracker) -> Result<Option<Objects>, StartError> {
+    let objects = config.storage.objects.as_ref();
+    let objects = objects.map(|storage| Objects::new(storage, tasks.clone()));
+    Ok(objects.transpose()?)
 }
 
 fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {

@@ -7,11 +7,12 @@ use crate::{
     meta::Meta,
     store::Store,
     transfer::{Fills, Limits},
-    upkeep::{Evictor, Leftovers, evict, uses},
+    upkeep::{Collector, Evictor, Leftovers, LocalTier, Uploader, evict, uses},
 };
 
 /// What works by itself.
 pub(super) struct Upkeep {
+    tier: Option<TierUpkeep>,
     evictor: Evictor,
     leftovers: Leftovers,
     meta: Meta,
@@ -34,13 +35,16 @@ impl Upkeep {
             .projects
             .iter()
             .filter(|project| project.kind == ProjectKind::Hosted);
+        let tier = TierUpkeep::new(config, &store, meta, fills);
         Self {
             evictor: Evictor::new(evict::Parts {
                 meta: meta.clone(),
                 fills: fills.clone(),
                 hosted: hosted.map(|project| project.name.clone()).collect(),
                 orphan_grace: config.upkeep.orphan_grace,
+                local: tier.as_ref().map(|tier| tier.local.clone()),
             }),
+            tier,
             leftovers: Leftovers {
                 store,
                 meta: meta.clone(),
@@ -56,5 +60,36 @@ impl Upkeep {
         tasks.spawn(self.leftovers.run(shutdown.clone()));
         tasks.spawn(self.evictor.run(shutdown.clone()));
         tasks.spawn(uses::run(self.meta, shutdown.clone()));
+        if let Some(tier) = self.tier {
+            tasks.spawn(tier.uploader.run(shutdown.clone()));
+            tasks.spawn(tier.collector.run(shutdown.clone()));
+            tasks.spawn(tier.local.run(shutdown.clone()));
+        }
+    }
+}
+
+/// What works by itself where content is in object storage, too.
+struct TierUpkeep {
+    uploader: Uploader,
+    collector: Collector,
+    local: LocalTier,
+}
+
+impl TierUpkeep {
+    fn new(config: &Config, store: &Store, meta: &Meta, fills: &Fills) -> Option<Self> {
+        let (tier, storage) = (fills.tier()?, config.storage.objects.as_ref()?);
+        let (store, meta) = (store.clone(), meta.clone());
+        Some(Self {
+            uploader: Uploader {
+                tier: tier.clone(),
+                meta: meta.clone(),
+            },
+            collector: Collector {
+                objects: tier.objects().clone(),
+                meta: meta.clone(),
+                grace: config.upkeep.orphan_grace,
+            },
+            local: LocalTier::new(store, meta, tier.clone(), storage.local_max_bytes),
+        })
     }
 }

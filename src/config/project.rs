@@ -25,9 +25,9 @@ pub struct Project {
     pub deny: Vec<Pattern>,
     /// Put before the remote's repository name.
     pub prefix: Option<Name>,
-    /// Still serve a tag that the remote says is gone.
+    /// Still serve a tag that the remote says is gone, or hides.
     pub keep_deleted: bool,
-    /// How long "not there" is remembered.
+    /// How long a remote's "not there" or "not for you" is remembered.
     pub negative_ttl: Duration,
     /// Never ask the remote for this project.
     pub offline: bool,
@@ -97,14 +97,18 @@ impl Project {
             .expect("reading ends the list with a rule for every tag")
     }
 
-    /// How long a list of tags or referrers is served without asking: as the first rule that is for every tag says. No
-    /// list is immutable: tags come and go while each of them stays.
-    pub fn list_ttl(&self) -> Duration {
+    /// The rule for lists of tags and referrers: the first one that is for every tag. No list is immutable: tags come and
+    /// go while each of them stays.
+    pub fn freshness_of_lists(&self) -> Freshness {
         let mut rules = self.freshness.iter();
-        match rules.find(|rule| rule.tags.is_everything()) {
-            Some(rule) if rule.mode != FreshnessMode::Always => rule.ttl,
-            Some(_) | None => Duration::ZERO,
+        let rule = rules.find(|rule| rule.tags.is_everything());
+        let mut rule = rule
+            .expect("reading ends the list with a rule for every tag")
+            .clone();
+        if rule.mode == FreshnessMode::Immutable {
+            rule.mode = FreshnessMode::Ttl;
         }
+        rule
     }
 
     /// `allow` and `deny` on the repository name without the project. No `allow` allows all; `deny` wins.

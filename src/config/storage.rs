@@ -3,9 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    ConfigError,
+    ConfigError, ObjectStorage,
     section::Section,
-    value::{self, duration, size, size_or_unlimited},
+    value::{duration, size, size_or_unlimited},
 };
 
 /// Where content is kept.
@@ -19,6 +19,8 @@ pub struct Storage {
     pub free_floor_bytes: u64,
     /// How long an unfinished fill is kept to be resumed.
     pub spool_max_age: Duration,
+    /// Content in object storage; `None` keeps it under `path` only.
+    pub objects: Option<ObjectStorage>,
 }
 
 const GIB: u64 = 1 << 30;
@@ -36,10 +38,8 @@ impl Storage {
             spool_max_age: section
                 .take("spool_max_age", duration)?
                 .unwrap_or(Duration::from_hours(24)),
+            objects: ObjectStorage::read(&mut section)?,
         };
-        section.set_aside("url", value::text)?;
-        section.set_aside("options", value::table)?;
-        section.set_aside("local_max_bytes", size)?;
         section.finish()?;
         Ok(storage)
     }

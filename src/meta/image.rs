@@ -17,8 +17,8 @@ use std::{
 };
 
 use super::{
-    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
-    statement::Statement, uses::SQL_REPOSITORY,
+    Meta, MetaError, changes::Changes, column, connection::Connection, object,
+    operation::Operation, statement::Statement, uses::SQL_REPOSITORY,
 };
 use crate::oci::{Digest, Name};
 
@@ -74,7 +74,7 @@ pub(super) const SQL_LEFT_PROJECT: &str = "SELECT size_bytes FROM blob WHERE dig
 
 pub(super) const SQL_DELETE_BLOB: &str = "DELETE FROM blob WHERE digest = $1 \
      AND NOT EXISTS (SELECT 1 FROM manifest WHERE manifest.digest = $1) \
-     AND NOT EXISTS (SELECT 1 FROM link WHERE link.digest = $1)";
+     AND NOT EXISTS (SELECT 1 FROM link WHERE link.digest = $1) RETURNING object, size_bytes";
 
 pub(super) const SQL_GONE_PUT: &str =
     "INSERT INTO gone (digest) VALUES ($1) ON CONFLICT (digest) DO NOTHING";
@@ -286,9 +286,9 @@ pub(super) async fn removed(
         };
         let size_bytes = column::size_read(size_bytes)?;
         removed.project_bytes += size_bytes;
-        let run = |sql| Statement::new(sql).bind(digest.as_str());
-        if run(SQL_DELETE_BLOB).execute(connection).await? > 0 {
-            run(SQL_GONE_PUT).execute(connection).await?;
+        if delete_blob(connection, digest).await? {
+            let gone = Statement::new(SQL_GONE_PUT).bind(digest.as_str());
+            gone.execute(connection).await?;
             removed.bytes += size_bytes;
             removed.gone.push(column::parsed(digest)?);
         }
@@ -296,4 +296,17 @@ pub(super) async fn removed(
     let empty = Statement::new(SQL_EMPTY).bind(repository_id);
     empty.execute(connection).await?;
     Ok(removed)
+}
+
+/// Deletes the row of a blob that no row refers to; its object is garbage then.
+pub(super) async fn delete_blob(
+    connection: &mut Connection,
+    digest: &str,
+) -> Result<bool, MetaError> {
+    let delete = Statement::new(SQL_DELETE_BLOB).bind(digest);
+    let Some((object, size)) = delete.fetch_optional(connection).await? else {
+        return Ok(false);
+    };
+    object::discard(connection, object, size).await?;
+    Ok(true)
 }

@@ -35,11 +35,14 @@
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod blob;
+pub mod entry;
 pub mod error;
 pub mod evict;
 pub mod image;
 pub mod list;
 pub mod manifest;
+pub mod object;
+pub mod pin;
 pub mod presence;
 pub mod repository;
 pub mod tag;
@@ -59,11 +62,13 @@ mod statement;
 mod tests;
 mod writer;
 
+pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;
 pub use evict::{LooseLink, Root};
 pub use handle::Meta;
 pub use image::{Removal, Removed};
 pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
+pub use object::{BlobObject, Garbage};
 pub use tag::{ManifestSummary, TagRow};
 pub use uses::Uses;

@@ -59,9 +59,9 @@ impl Meta {
         self.write(DeleteGone(digests)).await
     }
 
-    /// The file of this digest is lost: no repository has it as a blob any more. Manifests keep their rows: their next
-    /// pull brings the content back.
-    pub async fn content_lost(&self, digest: &Digest) -> Result<(), MetaError> {
+    /// The file of this digest is lost: no repository has it as a blob any more, unless object storage has it. Manifests
+    /// keep their rows: their next pull brings the content back. `false`: object storage has it.
+    pub async fn content_lost(&self, digest: &Digest) -> Result<bool, MetaError> {
         self.write(Lose(digest.clone())).await
     }
 }
@@ -83,14 +83,18 @@ impl Operation for DeleteGone {
 struct Lose(Digest);
 
 impl Operation for Lose {
-    type Output = ();
+    type Output = bool;
 
     async fn execute(
         &self,
         connection: &mut Connection,
         changes: &mut Changes,
-    ) -> Result<(), MetaError> {
+    ) -> Result<bool, MetaError> {
         let run = |sql| Statement::new(sql).bind(&self.0);
+        let stored = run(super::object::SQL_STORED);
+        if stored.fetch_optional::<(i64,)>(connection).await?.is_some() {
+            return Ok(false);
+        }
         for (name,) in run(SQL_LINKED_IN)
             .fetch_all::<(String,)>(connection)
             .await?
@@ -99,9 +103,7 @@ impl Operation for Lose {
             changes.link(&name, &self.0);
         }
         run(SQL_UNLINK).execute(connection).await?;
-        run(super::image::SQL_DELETE_BLOB)
-            .execute(connection)
-            .await?;
-        Ok(())
+        super::image::delete_blob(connection, &self.0.to_string()).await?;
+        Ok(true)
     }
 }

@@ -12,8 +12,9 @@ pub(super) const SQL_GET: &str = "SELECT digest, media_type, size_bytes, \
      told_digest, told_media_type, told_size_bytes, checked_at FROM tag \
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND name = $2";
 
-pub(super) const SQL_ALL: &str = "SELECT name, checked_at FROM tag \
-     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) ORDER BY name";
+pub(super) const SQL_SINCE: &str = "SELECT name FROM tag \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND checked_at > $2 \
+     ORDER BY name";
 
 /// An answer that is older than the row changes nothing, unless the row's time is still to come ($10 is now):
 /// then the clock was wrong, and the row would stand until that time.
@@ -148,13 +149,17 @@ impl Meta {
         .await
     }
 
-    /// All tags of a repository with the time each was checked, sorted as bytes.
-    pub async fn tags(&self, repository: &Name) -> Result<Vec<(Tag, SystemTime)>, MetaError> {
-        let statement = Statement::new(SQL_ALL).bind(repository);
-        let rows: Vec<(String, i64)> = self.fetch_all(statement).await?;
-        rows.into_iter()
-            .map(|(tag, checked_at)| Ok((column::parsed(&tag)?, column::time(checked_at))))
-            .collect()
+    /// Tags of a repository that were checked after this time, sorted as bytes.
+    pub async fn tags_since(
+        &self,
+        repository: &Name,
+        since: SystemTime,
+    ) -> Result<Vec<Tag>, MetaError> {
+        let statement = Statement::new(SQL_SINCE)
+            .bind(repository)
+            .bind(column::milliseconds(since));
+        let rows: Vec<(String,)> = self.fetch_all(statement).await?;
+        rows.iter().map(|(tag,)| column::parsed(tag)).collect()
     }
 }
 

@@ -2,13 +2,13 @@
 
 use futures_util::FutureExt;
 
-use super::{Answer, Mirror, MirrorError, Outcome, Repository, flight::Seat};
+use super::{Answer, Mirror, MirrorError, Outcome, Repository, absent::Thing, flight::Seat};
 use crate::{
     client::Patience,
     meta::Referenced,
     oci::Digest,
     store::Blob,
-    transfer::{Content, FillRequest, Joined, ReconcileError, Reconciled},
+    transfer::{Content, FillRequest, Joined, Origin, ReconcileError, Reconciled, RemoteBlob},
 };
 
 /// How a repository may see a digest.
@@ -122,19 +122,26 @@ impl Mirror {
         digest: &Digest,
         right: &mut Right,
     ) -> Result<Option<Answer<Content>>, MirrorError> {
+        let (origin, is_object) = self.origin(repository, digest, right).await?;
         let request = FillRequest {
             digest: digest.clone(),
             repository: repository.name.clone(),
-            client: self.client_for(repository, digest)?,
-            remote_name: repository.remote_name.clone(),
+            origin,
             size_bytes: right.size_bytes(),
         };
-        let mut joined = self.inner.fills.join(&request, right.is_known()).await?;
+        if !is_object {
+            self.inner
+                .absences
+                .check(&thing(repository, digest))
+                .await?;
+        }
+        let mut joined = self.join_fill(repository, &request, right).await?;
         if matches!(joined, Joined::NeedsRight) {
             self.ask_for_right(repository, digest, right).await?;
-            joined = self.inner.fills.join(&request, true).await?;
+            joined = self.join_fill(repository, &request, right).await?;
         }
         let (content, outcome) = match joined {
+            Joined::Leader(tail) if is_object => (Content::Filling(tail), Outcome::Hit),
             Joined::Leader(tail) => (Content::Filling(tail), Outcome::Miss),
             Joined::Follower(tail) => (Content::Filling(tail), Outcome::Joined),
             Joined::NoRoom => {
@@ -151,6 +158,60 @@ impl Mirror {
         }))
     }
 
+    /// Where the content can be had from, and whether object storage comes first. That it has it proves no right.
+    async fn origin(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        right: &mut Right,
+    ) -> Result<(Origin, bool), MirrorError> {
+        let object = match self.inner.fills.tier() {
+            Some(tier) => tier.object(digest).await?,
+            None => None,
+        };
+        if object.is_some() && !right.is_known() {
+            self.ask_for_right(repository, digest, right).await?;
+        }
+        let client = match &object {
+            Some(_) => self.client(repository),
+            None => Some(
+                self.client_for(repository, &thing(repository, digest))
+                    .await?,
+            ),
+        };
+        let remote = client.map(|client| RemoteBlob {
+            client,
+            name: repository.remote_name.clone(),
+        });
+        let is_object = object.is_some();
+        let origin = Origin::new(object, remote).expect("without an object there is a client");
+        Ok((origin, is_object))
+    }
+
+    /// The size of content that is here, or in object storage.
+    async fn size_here(&self, digest: &Digest) -> Result<Option<u64>, MirrorError> {
+        if let Some(blob) = self.inner.store.get(digest).await? {
+            return Ok(Some(blob.len()));
+        }
+        let Some(tier) = self.inner.fills.tier() else {
+            return Ok(None);
+        };
+        let object = tier.object(digest).await?;
+        Ok(object.map(|object| object.size_bytes()))
+    }
+
+    async fn join_fill(
+        &self,
+        repository: &Repository,
+        request: &FillRequest,
+        right: &Right,
+    ) -> Result<Joined, MirrorError> {
+        let join = async { Ok(self.inner.fills.join(request, right.is_known()).await?) };
+        let ttl = repository.project.negative_ttl;
+        let thing = thing(repository, &request.digest);
+        self.inner.absences.learn(thing, ttl, join.boxed()).await
+    }
+
     /// Answers `HEAD blobs/<digest>`: the size in bytes. Nothing is downloaded.
     pub async fn head_blob(
         &self,
@@ -162,21 +223,19 @@ impl Mirror {
             .meta
             .blob_linked(&repository.name, digest)
             .await?;
-        let stored = self.inner.store.get(digest).await?;
-        if let (true, Some(blob)) = (linked, &stored) {
-            return Ok(hit(blob.len()));
+        let here = self.size_here(digest).await?;
+        if let (true, Some(size_bytes)) = (linked, here) {
+            return Ok(hit(size_bytes));
         }
         let right = self.right(repository, digest).await?;
-        let known = stored.as_ref().filter(|_| right.granted).map(Blob::len);
+        let known = here.filter(|_| right.granted);
         if let Some(size_bytes) = known.or(right.size_bytes()) {
             return Ok(hit(size_bytes));
         }
         let (said, seat) = self.ask_for_size(repository, digest).await?;
-        let size_bytes =
-            said.or(stored.map(|blob| blob.len()))
-                .ok_or_else(|| MirrorError::BadGateway {
-                    message: format!("the remote does not tell the size of {digest}"),
-                })?;
+        let size_bytes = said.or(here).ok_or_else(|| MirrorError::BadGateway {
+            message: format!("the remote does not tell the size of {digest}"),
+        })?;
         Ok(Answer {
             content: size_bytes,
             outcome: seat.outcome(Outcome::Miss),
@@ -234,13 +293,23 @@ impl Mirror {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<(Option<u64>, Seat), MirrorError> {
-        let client = self.client_for(repository, digest)?;
+        let thing = thing(repository, digest);
+        let client = self.client_for(repository, &thing).await?;
+        self.inner.absences.check(&thing).await?;
         let key = (repository.name.clone(), digest.clone());
         let (name, digest) = (repository.remote_name.clone(), digest.clone());
-        let ask = async move { Ok(client.blob_head(&name, &digest, Patience::Full).await?) };
+        let (mirror, ttl) = (self.clone(), repository.project.negative_ttl);
+        let ask = async move {
+            let head = async { Ok(client.blob_head(&name, &digest, Patience::Full).await?) };
+            mirror.inner.absences.learn(thing, ttl, head.boxed()).await
+        };
         let (result, seat) = self.inner.blob_heads.run(key, ask.boxed()).await;
         Ok((result?, seat))
     }
+}
+
+fn thing(repository: &Repository, digest: &Digest) -> Thing {
+    Thing::Blob(repository.name.clone(), digest.clone())
 }
 
 fn hit<T>(content: T) -> Answer<T> {

@@ -3,23 +3,29 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ManifestContent, MirrorError, Outcome, Projects, Repository,
-    flight::{Flights, Seat},
-    lists::ListKey,
+    ManifestContent, ManifestSummary, MirrorError, Outcome, Projects,
+    absent::Absences,
+    flight::{Flights, Gate, Seat},
+    listed::{List, ListKey, Lists},
     tags::Checked,
 };
 use crate::{
     client::RegistryClient,
-    config::ProjectKind,
-    meta::{ListRow, Meta},
+    meta::Meta,
     oci::{Digest, Name, Reference, Tag},
     store::Store,
     transfer::Fills,
 };
+
+/// Questions to remotes at once, fills not counted. Each may hold a document of a few MiB.
+const QUESTIONS: usize = 256;
+/// How long a question waits for its turn.
+const TURN: Duration = Duration::from_secs(3);
+/// Tags that are asked about behind the answers that were given; one that finds no place is asked about next time.
+const REVALIDATIONS: usize = 16;
 
 /// An answer and how it came about.
 #[derive(Debug, Clone)]
@@ -52,21 +58,23 @@ pub struct Mirror {
 
 pub(super) struct Inner {
     projects: Arc<Projects>,
-    clients: HashMap<String, RegistryClient>,
+    pub(super) clients: HashMap<String, RegistryClient>,
     pub(super) store: Store,
     pub(super) meta: Meta,
-    offline: bool,
+    pub(super) offline: bool,
     pub(super) fills: Fills,
     pub(super) manifest_fetches: Flights<(Name, Reference), (ManifestContent, Outcome)>,
-    pub(super) tag_checks: Flights<(Name, Tag), Checked>,
+    /// `None`: the remote tells only with the whole manifest.
+    pub(super) manifest_heads: Flights<(Name, Digest), Option<ManifestSummary>>,
+    pub(super) tag_checks: Flights<(Name, Tag), Option<Checked>>,
     pub(super) blob_heads: Flights<(Name, Digest), Option<u64>>,
-    pub(super) list_fetches: Flights<ListKey, ListRow>,
-    /// Empty lists of subjects that nothing here knows of.
-    pub(super) lists_of_strangers: Cache<ListKey, ListRow>,
+    pub(super) list_fetches: Flights<ListKey, List>,
+    pub(super) tag_revalidations: Flights<(Name, Tag), ()>,
+    pub(super) absences: Absences,
+    pub(super) lists: Lists,
+    /// Where all questions to remotes queue.
+    pub(super) gate: Gate,
 }
-
-/// How many lists of strangers are remembered.
-const STRANGERS: u64 = 10_000;
 
 impl Mirror {
     pub fn new(parts: Parts) -> Self {
@@ -79,6 +87,8 @@ impl Mirror {
             offline,
             tasks,
         } = parts;
+        let gate = Gate::new(QUESTIONS, TURN);
+        let behind = Gate::new(REVALIDATIONS, Duration::ZERO);
         let inner = Inner {
             projects,
             clients,
@@ -86,11 +96,15 @@ impl Mirror {
             meta,
             offline,
             fills,
-            manifest_fetches: Flights::new(tasks.clone()),
-            tag_checks: Flights::new(tasks.clone()),
-            blob_heads: Flights::new(tasks.clone()),
-            list_fetches: Flights::new(tasks),
-            lists_of_strangers: Cache::new(STRANGERS),
+            manifest_fetches: Flights::new(&gate, &tasks),
+            manifest_heads: Flights::new(&gate, &tasks),
+            tag_checks: Flights::new(&gate, &tasks),
+            blob_heads: Flights::new(&gate, &tasks),
+            list_fetches: Flights::new(&gate, &tasks),
+            tag_revalidations: Flights::new(&behind, &tasks),
+            absences: Absences::new(),
+            lists: Lists::new(),
+            gate,
         };
         Self {
             inner: Arc::new(inner),
@@ -101,33 +115,19 @@ impl Mirror {
         &self.inner.projects
     }
 
-    /// The client of the repository's remote; none when it must not be dialed.
-    pub(super) fn client(&self, repository: &Repository) -> Option<RegistryClient> {
-        if self.inner.offline || repository.project.offline {
-            return None;
-        }
-        match &repository.project.kind {
-            ProjectKind::Mirror { remote } => self.inner.clients.get(remote).cloned(),
-            ProjectKind::Hosted => None,
-        }
-    }
-
-    /// As `client`, for what is not here.
-    pub(super) fn client_for(
-        &self,
-        repository: &Repository,
-        what: &dyn std::fmt::Display,
-    ) -> Result<RegistryClient, MirrorError> {
-        self.client(repository)
-            .ok_or_else(|| MirrorError::offline(what))
-    }
-
-    /// The bytes of a manifest, if they are here.
+    /// The bytes of a manifest, if they are here, or in object storage.
     pub(super) async fn manifest_bytes(
         &self,
         digest: &Digest,
     ) -> Result<Option<Bytes>, MirrorError> {
-        Ok(self.inner.store.read(digest).await?)
+        let here = self.inner.store.read(digest).await?;
+        let Some(tier) = self.inner.fills.tier().filter(|_| here.is_none()) else {
+            return Ok(here);
+        };
+        Ok(tier.read(digest).await.unwrap_or_else(|error| {
+            tracing::warn!(%digest, %error, "a manifest's object cannot be had; its remote is asked");
+            None
+        }))
     }
 }
 

@@ -77,6 +77,10 @@ impl From<FillError> for MirrorError {
                 message: error.to_string(),
                 retry_after: Some(BUSY_RETRY_AFTER),
             },
+            FillError::Object(_) => Self::Unavailable {
+                message: "object storage does not give this content now".to_owned(),
+                retry_after: None,
+            },
             FillError::Store(_) | FillError::Abandoned => Self::internal("fill", &error),
         }
     }
@@ -104,12 +108,5 @@ impl MirrorError {
     /// True when the remote gave an answer about the thing that was asked: not an outage.
     pub(super) fn is_answer(&self) -> bool {
         matches!(self, Self::NotFound(_) | Self::Refused(_))
-    }
-
-    pub(super) fn offline(what: &dyn std::fmt::Display) -> Self {
-        Self::Unavailable {
-            message: format!("{what} is not here, and this server is offline"),
-            retry_after: None,
-        }
     }
 }

@@ -1,50 +1,26 @@
 //! Tag lists and referrers: fetched whole from the remote, kept for the ttl, given stale in outages.
 
 use std::{
-    collections::BTreeSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
-
-use serde::{Serialize, de::DeserializeOwned};
 
 use futures_util::FutureExt;
 
 use super::{
     Answer, Mirror, MirrorError, Outcome, Repository,
-    freshness::{age_of, is_within},
+    absent::Thing,
+    dial::is_scarce,
+    freshness::{Standing, age_of, may_be_stale, standing},
+    listed::{Entries, List, ListKey, merge},
 };
 use crate::{
     client::{Patience, RegistryClient},
-    meta::{ListKind, ListRow},
-    oci::{Descriptor, Digest, Name, Tag},
+    oci::{Descriptor, Digest, Tag},
 };
 
-/// The body of an empty list.
-const NO_ENTRIES: &str = "[]";
-
-/// One list of one repository.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum ListKey {
-    Tags(Name),
-    Referrers(Name, Digest),
-}
-
-impl ListKey {
-    fn repository(&self) -> &Name {
-        match self {
-            Self::Tags(name) | Self::Referrers(name, _) => name,
-        }
-    }
-
-    /// As the rows have it.
-    fn row_key(&self) -> (ListKind, String) {
-        match self {
-            Self::Tags(_) => (ListKind::Tags, String::new()),
-            Self::Referrers(_, subject) => (ListKind::Referrers, subject.to_string()),
-        }
-    }
-}
+/// A list, how it came about, and how old it is.
+type Told = (List, Outcome, Option<Duration>);
 
 impl Mirror {
     /// All tags, sorted as bytes: the remote's list, and what was learned since it was fetched.
@@ -53,32 +29,24 @@ impl Mirror {
         repository: &Repository,
     ) -> Result<Answer<Arc<[Tag]>>, MirrorError> {
         let key = ListKey::Tags(repository.name.clone());
-        let learned = self.inner.meta.tags(&repository.name).await?;
-        let (row, outcome, age) = match self.list(repository, &key).await {
-            Ok(list) => list,
-            Err(error) if error.is_answer() || learned.is_empty() => return Err(error),
-            // Never listed before the outage: the tags that were pulled are what there is.
-            Err(_) => (
-                ListRow {
-                    body: NO_ENTRIES.into(),
-                    fetched_at: SystemTime::UNIX_EPOCH,
-                },
-                Outcome::Stale,
-                None,
-            ),
+        let ever = SystemTime::UNIX_EPOCH;
+        let meta = &self.inner.meta;
+        let (list, outcome, age) = match self.list(repository, &key).await {
+            Ok(told) => told,
+            Err(error) => {
+                let pulled = meta.tags_since(&repository.name, ever).await?;
+                if pulled.is_empty() || !self.may_stand_in(repository, &key, &error).await? {
+                    return Err(error);
+                }
+                return Ok(stale(pulled.into()));
+            }
         };
-        let mut tags: BTreeSet<Tag> = parse::<String>(&row)?
-            .iter()
-            .filter_map(|tag| tag.parse().ok())
-            .collect();
-        tags.extend(
-            learned
-                .into_iter()
-                .filter(|(_, checked_at)| *checked_at > row.fetched_at)
-                .map(|(tag, _)| tag),
-        );
+        // What is still served although the remote deleted it belongs to the list, too.
+        let keeps_deleted = repository.project.keep_deleted;
+        let since = if keeps_deleted { ever } else { list.fetched_at };
+        let learned = meta.tags_since(&repository.name, since).await?;
         Ok(Answer {
-            content: tags.into_iter().collect(),
+            content: merge(&list.tags(), learned),
             outcome,
             age,
         })
@@ -92,144 +60,215 @@ impl Mirror {
     ) -> Result<Answer<Arc<[Descriptor]>>, MirrorError> {
         let key = ListKey::Referrers(repository.name.clone(), subject.clone());
         let error = match self.list(repository, &key).await {
-            Ok((row, outcome, age)) => {
+            Ok((list, outcome, age)) => {
                 return Ok(Answer {
-                    content: parse(&row)?.into(),
+                    content: list.referrers(),
                     outcome,
                     age,
                 });
             }
             Err(error) => error,
         };
-        let known = self
-            .inner
-            .meta
-            .manifest_referrers(&repository.name, subject)
-            .await?;
-        if error.is_answer() || known.is_empty() {
+        let meta = &self.inner.meta;
+        let pulled = meta.manifest_referrers(&repository.name, subject).await?;
+        if pulled.is_empty() || !self.may_stand_in(repository, &key, &error).await? {
             return Err(error);
         }
-        Ok(Answer {
-            content: known.into(),
-            outcome: Outcome::Stale,
-            age: None,
-        })
+        Ok(stale(pulled.into()))
     }
 
-    /// The list from its row while it is fresh, else from the remote, else the row again.
-    async fn list(
+    /// May what was pulled stand in for a list that cannot be had? Only if there never was one, and the remote has not
+    /// said that there is none.
+    async fn may_stand_in(
         &self,
         repository: &Repository,
         key: &ListKey,
-    ) -> Result<(ListRow, Outcome, Option<Duration>), MirrorError> {
-        let row = self.list_row(key).await?;
-        let now = SystemTime::now();
-        let age = row.as_ref().map(|row| age_of(row.fetched_at, now));
-        if let Some(row) = &row
-            && is_within(repository.project.list_ttl(), row.fetched_at, now)
-        {
-            return Ok((row.clone(), Outcome::Hit, age));
-        }
-        match (self.fetch_list(repository, key, row.clone()).await, row) {
-            (Ok((row, outcome)), _) => Ok((row, outcome, None)),
-            (Err(error), Some(row)) if !error.is_answer() => {
-                tracing::warn!(repository = %repository.name, %error, "the remote cannot be asked; a list is served stale");
-                Ok((row, Outcome::Stale, age))
-            }
-            (Err(error), _) => Err(error),
-        }
+        error: &MirrorError,
+    ) -> Result<bool, MirrorError> {
+        let is_settled = error.is_answer() && !repository.project.keep_deleted;
+        Ok(!is_settled && self.known_list(key).await?.is_none())
     }
 
+    /// The list from here while it is fresh, else from the remote, else from here again.
+    async fn list(&self, repository: &Repository, key: &ListKey) -> Result<Told, MirrorError> {
+        let Some(list) = self.known_list(key).await? else {
+            let thing = Thing::List(key.clone());
+            let client = self.client_for(repository, &thing).await?;
+            let (list, outcome) = self.fetch_list(client, repository, key, None).await?;
+            return Ok((list, outcome, None));
+        };
+        let now = SystemTime::now();
+        let age = age_of(list.fetched_at, now);
+        let rule = repository.project.freshness_of_lists();
+        let standing = standing(&rule, key, list.fetched_at, now);
+        if standing == Standing::Fresh {
+            return Ok((list, Outcome::Hit, Some(age)));
+        }
+        let Some(client) = self.client(repository) else {
+            return Ok((list, Outcome::Stale, Some(age)));
+        };
+        let seen = Some(list.fetched_at);
+        if !self.is_absent_since(key, &list).await {
+            if standing == Standing::Lapsing {
+                self.fetch_list_behind(&client, repository, key, seen);
+                return Ok((list, Outcome::Hit, Some(age)));
+            }
+            if is_scarce(&client) && may_be_stale(&rule, age) {
+                return Ok((list, Outcome::Stale, Some(age)));
+            }
+        }
+        let error = match self.fetch_list(client, repository, key, seen).await {
+            Ok((list, outcome)) => return Ok((list, outcome, None)),
+            Err(error) => error,
+        };
+        let may_be_served = if error.is_answer() {
+            repository.project.keep_deleted
+        } else {
+            may_be_stale(&rule, age)
+        };
+        if !may_be_served {
+            return Err(error);
+        }
+        tracing::warn!(repository = %repository.name, %error, "a list cannot be fetched; it is served stale");
+        Ok((list, Outcome::Stale, Some(age)))
+    }
+
+    /// Has the remote said since that there is no such list?
+    async fn is_absent_since(&self, key: &ListKey, list: &List) -> bool {
+        let absence = self.inner.absences.get(&Thing::List(key.clone())).await;
+        absence.is_some_and(|absence| absence.asked_at > list.fetched_at)
+    }
+
+    /// `seen`: when the list that the caller knows was fetched.
     async fn fetch_list(
         &self,
+        client: RegistryClient,
         repository: &Repository,
         key: &ListKey,
-        old: Option<ListRow>,
-    ) -> Result<(ListRow, Outcome), MirrorError> {
-        let client = self.client_for(repository, &repository.name)?;
-        let (mirror, remote_name, flight_key) =
-            (self.clone(), repository.remote_name.clone(), key.clone());
+        seen: Option<SystemTime>,
+    ) -> Result<(List, Outcome), MirrorError> {
+        self.inner.absences.check(&Thing::List(key.clone())).await?;
+        let (mirror, repository, wanted) = (self.clone(), repository.clone(), key.clone());
         let fetch = async move {
             mirror
-                .fetch_list_alone(&client, &remote_name, &flight_key, old)
+                .fetch_list_alone(&client, &repository, &wanted, seen)
                 .await
         };
-        let (result, seat) = self
-            .inner
-            .list_fetches
-            .run(key.clone(), fetch.boxed())
-            .await;
+        let flights = &self.inner.list_fetches;
+        let (result, seat) = flights.run(key.clone(), fetch.boxed()).await;
         Ok((result?, seat.outcome(Outcome::Miss)))
+    }
+
+    /// As `fetch_list`, for nobody who waits; left for another time when the rate budget is low.
+    fn fetch_list_behind(
+        &self,
+        client: &RegistryClient,
+        repository: &Repository,
+        key: &ListKey,
+        seen: Option<SystemTime>,
+    ) {
+        if is_scarce(client) {
+            return;
+        }
+        let client = client.background();
+        let (mirror, repository, wanted) = (self.clone(), repository.clone(), key.clone());
+        let fetch = async move {
+            let fetched = mirror.fetch_list_alone(&client, &repository, &wanted, seen);
+            fetched.await.inspect_err(|error| {
+                tracing::warn!(repository = %repository.name, %error, "a list that was served could not be fetched anew");
+            })
+        };
+        self.inner.list_fetches.start(key.clone(), fetch.boxed());
     }
 
     async fn fetch_list_alone(
         &self,
         client: &RegistryClient,
-        remote_name: &Name,
+        repository: &Repository,
         key: &ListKey,
-        old: Option<ListRow>,
-    ) -> Result<ListRow, MirrorError> {
+        seen: Option<SystemTime>,
+    ) -> Result<List, MirrorError> {
         // The fetch before this one may have ended after the caller had looked.
-        let row = self.list_row(key).await?;
-        if let Some(row) = row.filter(|row| Some(row) != old.as_ref()) {
-            return Ok(row);
+        let known = self.read_list(key).await?;
+        if let Some(list) = known.filter(|list| Some(list.fetched_at) != seen) {
+            return Ok(list);
         }
-        let patience = if old.is_some() {
-            Patience::Short
-        } else {
-            Patience::Full
+        let patience = match seen {
+            Some(_) => Patience::Short,
+            None => Patience::Full,
         };
-        let fetched_at = SystemTime::now();
-        let body = match key {
-            ListKey::Tags(_) => {
-                let tags = client.tag_list(remote_name, patience).await?;
-                serialize(&tags.iter().map(Tag::as_str).collect::<Vec<_>>())
-            }
-            ListKey::Referrers(_, subject) => {
-                serialize(&client.referrer_list(remote_name, subject, patience).await?)
-            }
+        let ask = async {
+            let name = &repository.remote_name;
+            Ok(match key {
+                ListKey::Tags(_) => Entries::Tags(client.tag_list(name, patience).await?.into()),
+                ListKey::Referrers(_, subject) => {
+                    let referrers = client.referrer_list(name, subject, patience).await?;
+                    Entries::Referrers(referrers.into())
+                }
+            })
         };
-        let row = ListRow {
-            body: body.into(),
-            fetched_at,
-        };
-        self.keep_list(key, row.clone()).await?;
-        Ok(row)
+        let ttl = repository.project.negative_ttl;
+        let thing = Thing::List(key.clone());
+        let asked_at = SystemTime::now();
+        let entries = self.inner.absences.learn(thing, ttl, ask.boxed()).await?;
+        self.keep_list(key, entries, asked_at).await
     }
 
-    async fn list_row(&self, key: &ListKey) -> Result<Option<ListRow>, MirrorError> {
+    async fn known_list(&self, key: &ListKey) -> Result<Option<List>, MirrorError> {
+        match self.inner.lists.get(key).await {
+            None => self.read_list(key).await,
+            list => Ok(list),
+        }
+    }
+
+    /// The list of the row, which may be newer than what is in memory; lists of strangers have no row.
+    async fn read_list(&self, key: &ListKey) -> Result<Option<List>, MirrorError> {
         let (kind, row_key) = key.row_key();
         let row = self.inner.meta.list(key.repository(), kind, &row_key);
-        Ok(match row.await? {
-            None => self.inner.lists_of_strangers.get(key).await,
-            row => row,
-        })
+        let (row, read) = (row.await?, self.inner.lists.get(key).await);
+        let Some(row) = row else {
+            return Ok(read);
+        };
+        if read
+            .as_ref()
+            .is_some_and(|list| list.fetched_at == row.fetched_at)
+        {
+            return Ok(read);
+        }
+        let list = List::parse(key, &row)?;
+        self.inner.lists.keep(key, list.clone()).await;
+        Ok(Some(list))
     }
 
     /// Remotes say of any digest, even in a repository that they do not have, that it has no referrers. Rows are for
     /// subjects that are known; of others, which any client can make up, that is kept in memory, and not of many.
-    async fn keep_list(&self, key: &ListKey, row: ListRow) -> Result<(), MirrorError> {
+    async fn keep_list(
+        &self,
+        key: &ListKey,
+        entries: Entries,
+        asked_at: SystemTime,
+    ) -> Result<List, MirrorError> {
         let meta = &self.inner.meta;
-        if let ListKey::Referrers(name, subject) = key
-            && row.body == NO_ENTRIES
-            && !meta.manifest_known(name, subject).await?
-        {
-            let strangers = &self.inner.lists_of_strangers;
-            strangers.insert(key.clone(), row).await;
-            return Ok(());
+        let (list, row) = List::new(entries, asked_at);
+        let is_of_a_stranger = match key {
+            ListKey::Referrers(name, subject) if list.is_empty() => {
+                !meta.manifest_known(name, subject).await?
+            }
+            ListKey::Referrers(..) | ListKey::Tags(_) => false,
+        };
+        if !is_of_a_stranger {
+            let (kind, row_key) = key.row_key();
+            meta.list_put(key.repository(), kind, &row_key, row).await?;
         }
-        let (kind, row_key) = key.row_key();
-        Ok(meta.list_put(key.repository(), kind, &row_key, row).await?)
+        self.inner.lists.keep(key, list.clone()).await;
+        Ok(list)
     }
 }
 
-fn serialize<T: Serialize>(list: &T) -> Vec<u8> {
-    serde_json::to_vec(list).expect("strings and descriptors have no keys that JSON refuses")
-}
-
-fn parse<T: DeserializeOwned>(row: &ListRow) -> Result<Vec<T>, MirrorError> {
-    serde_json::from_slice(&row.body).map_err(|error| {
-        tracing::error!(%error, "a list's row cannot be read");
-        MirrorError::Internal
-    })
+fn stale<T>(content: T) -> Answer<T> {
+    Answer {
+        content,
+        outcome: Outcome::Stale,
+        age: None,
+    }
 }

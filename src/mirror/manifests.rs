@@ -1,20 +1,22 @@
 //! Manifests by digest and by tag.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-
 use futures_util::FutureExt;
 
 use super::{
     Answer, Mirror, MirrorError, Outcome, Repository,
-    freshness::age_of,
-    tags::{Checked, row_is_fresh},
+    absent::Thing,
+    dial::is_scarce,
+    fetch::Fetch,
+    freshness::{Standing, age_of, may_be_stale_for},
+    tags::{Checked, standing_of},
 };
 use crate::{
-    client::{Patience, RegistryClient, RemoteManifest},
-    meta::{ManifestCommit, TagRow},
-    oci::{Digest, Manifest, Reference, Tag, media_type},
+    client::{Patience, RegistryClient},
+    meta::TagRow,
+    oci::{Digest, Reference, Tag},
 };
 
 pub use crate::meta::ManifestSummary;
@@ -67,20 +69,15 @@ impl Mirror {
         }
     }
 
-    async fn manifest_by_digest(
+    pub(super) async fn manifest_by_digest(
         &self,
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Answer<ManifestContent>, MirrorError> {
         if let Some((content, created_at)) = self.manifest_here(repository, digest).await? {
-            let age = Some(age_of(created_at, SystemTime::now()));
-            return Ok(Answer {
-                content,
-                outcome: Outcome::Hit,
-                age,
-            });
+            return Ok(here(content, created_at, Outcome::Hit));
         }
-        self.fetch_manifest(repository, &Reference::Digest(digest.clone()), None)
+        self.fetch_missing(repository, &Reference::Digest(digest.clone()), None)
             .await
     }
 
@@ -91,33 +88,89 @@ impl Mirror {
     ) -> Result<Answer<ManifestContent>, MirrorError> {
         let Some(row) = self.inner.meta.tag(&repository.name, tag).await? else {
             return self
-                .fetch_manifest(repository, &Reference::Tag(tag.clone()), None)
+                .fetch_missing(repository, &Reference::Tag(tag.clone()), None)
                 .await;
         };
-        let here = self.manifest_here(repository, &row.target.digest).await?;
-        if here.is_none() && row.told.is_none() && !row_is_fresh(repository, tag, &row) {
-            return self
-                .fetch_manifest(repository, &Reference::Tag(tag.clone()), Some(row))
-                .await;
-        }
+        let pulled = self.manifest_here(repository, &row.target.digest).await?;
+        let Some((content, created_at)) = pulled else {
+            return self.manifest_of_row(repository, tag, row).await;
+        };
+        let pulled = here(content, created_at, Outcome::Hit);
+        // Since when it is known that what was pulled is not the newest; if this check finds out, just now.
+        let moved_at = row.told.as_ref().map(|_| row.checked_at);
         let checked = self.check_tag(repository, tag, row).await?;
-        let fetched = self
-            .manifest_by_digest(repository, &checked.summary.digest)
-            .await;
-        match (fetched, here) {
-            (Ok(answer), _) => Ok(checked.dress(answer)),
+        if checked.summary.digest == pulled.content.digest {
+            return Ok(checked.dress(pulled));
+        }
+        let staleness = moved_at.map_or(Duration::ZERO, |at| age_of(at, SystemTime::now()));
+        let digest = &checked.summary.digest;
+        if !may_be_stale_for(repository.project.freshness_of(tag), staleness) {
+            let answer = self.manifest_by_digest(repository, digest).await?;
+            return Ok(checked.dress(answer));
+        }
+        match self.manifest_moved_to(repository, digest).await {
+            Ok(answer) => Ok(checked.dress(answer)),
+            Err(error) if error.is_answer() && !repository.project.keep_deleted => Err(error),
             // The tag moved, but what it points to now cannot be had: what was pulled still pulls.
-            (Err(error), Some((content, created_at))) if !error.is_answer() => {
+            Err(error) => {
                 tracing::warn!(repository = %repository.name, %tag, %error, "the tag moved and its new manifest cannot be had");
-                let age = Some(age_of(created_at, SystemTime::now()));
                 Ok(Answer {
-                    content,
                     outcome: Outcome::Stale,
-                    age,
+                    ..pulled
                 })
             }
-            (Err(error), _) => Err(error),
         }
+    }
+
+    /// Of a tag that was only asked for by HEAD, or whose manifest's file is gone.
+    async fn manifest_of_row(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        row: TagRow,
+    ) -> Result<Answer<ManifestContent>, MirrorError> {
+        let is_fresh = standing_of(repository, tag, &row) == Standing::Fresh;
+        if is_fresh || row.told.is_some() || self.client(repository).is_none() {
+            let checked = self.check_tag(repository, tag, row).await?;
+            let answer = self.manifest_by_digest(repository, &checked.summary.digest);
+            return Ok(checked.dress(answer.await?));
+        }
+        // One GET in place of a HEAD and a GET.
+        let reference = Reference::Tag(tag.clone());
+        let fetched = self
+            .fetch_missing(repository, &reference, Some(row.clone()))
+            .await;
+        if let Err(error) = &fetched {
+            self.note_absence(repository, tag, &row, error).await?;
+        }
+        fetched
+    }
+
+    /// What a tag points to now, for a client who could also be given what it pointed to before: worth neither a long wait
+    /// nor the last of a rate budget.
+    async fn manifest_moved_to(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Answer<ManifestContent>, MirrorError> {
+        if let Some((content, created_at)) = self.manifest_here(repository, digest).await? {
+            return Ok(here(content, created_at, Outcome::Hit));
+        }
+        let thing = Thing::Manifest(repository.name.clone(), Reference::Digest(digest.clone()));
+        let client = self.client_for(repository, &thing).await?;
+        if is_scarce(&client) {
+            return Err(MirrorError::Unavailable {
+                message: format!("the rate budget of remote {} is low", client.remote().name),
+                retry_after: None,
+            });
+        }
+        let fetch = Fetch {
+            client,
+            repository: repository.clone(),
+            reference: Reference::Digest(digest.clone()),
+            seen: None,
+        };
+        self.fetch_manifest(fetch, Patience::Short).await
     }
 
     async fn head_by_digest(
@@ -125,65 +178,66 @@ impl Mirror {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Answer<ManifestSummary>, MirrorError> {
-        if let Some(row) = self.inner.meta.manifest(&repository.name, digest).await? {
-            let age = Some(age_of(row.created_at, SystemTime::now()));
+        let meta = &self.inner.meta;
+        if let Some(row) = meta.manifest(&repository.name, digest).await? {
             let content = ManifestSummary {
                 digest: row.digest,
                 media_type: row.media_type,
                 size_bytes: row.size_bytes,
             };
-            return Ok(Answer {
-                content,
-                outcome: Outcome::Hit,
-                age,
-            });
+            return Ok(here(content, row.created_at, Outcome::Hit));
         }
-        if let Some(named) = self
-            .inner
-            .meta
-            .manifest_referenced(&repository.name, digest)
-            .await?
+        let named = meta.manifest_referenced(&repository.name, digest).await?;
+        if let Some(named) = named
             && let Some(size_bytes) = named.size_bytes
             && !named.media_type.is_empty()
         {
-            let content = ManifestSummary {
-                digest: digest.clone(),
-                media_type: named.media_type,
-                size_bytes,
-            };
             return Ok(Answer {
-                content,
+                content: ManifestSummary {
+                    digest: digest.clone(),
+                    media_type: named.media_type,
+                    size_bytes,
+                },
                 outcome: Outcome::Hit,
                 age: None,
             });
         }
-        let client = self.client_for(repository, digest)?;
-        let reference = Reference::Digest(digest.clone());
-        let head = client
-            .manifest_head(&repository.remote_name, &reference, Patience::Full)
-            .await?;
-        // A remote that does not confirm the digest may be talking of anything.
-        if let (Some(media_type), Some(size_bytes), Some(confirmed)) =
-            (head.media_type, head.size_bytes, head.digest)
-            && confirmed == *digest
-        {
-            let content = ManifestSummary {
-                digest: digest.clone(),
-                media_type,
-                size_bytes,
-            };
-            return Ok(Answer {
-                content,
-                outcome: Outcome::Miss,
-                age: None,
-            });
+        if let Some(answer) = self.ask_for_manifest(repository, digest).await? {
+            return Ok(answer);
         }
-        let answer = self.fetch_manifest(repository, &reference, None).await?;
+        let reference = Reference::Digest(digest.clone());
+        let answer = self.fetch_missing(repository, &reference, None).await?;
         Ok(Answer {
             content: (&answer.content).into(),
             outcome: answer.outcome,
             age: answer.age,
         })
+    }
+
+    /// One HEAD at the remote, however many ask. `None`: it left out what must be known.
+    async fn ask_for_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<Answer<ManifestSummary>>, MirrorError> {
+        let reference = Reference::Digest(digest.clone());
+        let thing = Thing::Manifest(repository.name.clone(), reference);
+        let client = self.client_for(repository, &thing).await?;
+        self.inner.absences.check(&thing).await?;
+        let key = (repository.name.clone(), digest.clone());
+        let (mirror, repository, digest) = (self.clone(), repository.clone(), digest.clone());
+        let ask = async move {
+            let ttl = repository.project.negative_ttl;
+            let head = head_alone(&client, &repository, &digest);
+            mirror.inner.absences.learn(thing, ttl, head.boxed()).await
+        };
+        let flights = &self.inner.manifest_heads;
+        let (result, seat) = flights.run(key, ask.boxed()).await;
+        Ok(result?.map(|content| Answer {
+            content,
+            outcome: seat.outcome(Outcome::Miss),
+            age: None,
+        }))
     }
 
     async fn head_by_tag(
@@ -229,171 +283,35 @@ impl Mirror {
             row.created_at,
         )))
     }
+}
 
-    /// Gets a manifest from the remote, once however many ask, and keeps it.
-    pub(super) async fn fetch_manifest(
-        &self,
-        repository: &Repository,
-        reference: &Reference,
-        seen: Option<TagRow>,
-    ) -> Result<Answer<ManifestContent>, MirrorError> {
-        let client = self.client_for(repository, reference)?;
-        let key = (repository.name.clone(), reference.clone());
-        let (mirror, repository, reference) = (self.clone(), repository.clone(), reference.clone());
-        let fetch = async move {
-            // The fetch before this one may have ended after the caller had looked.
-            match mirror.come_meanwhile(&repository, &reference, seen).await? {
-                Some(content) => Ok((content, Outcome::Hit)),
-                None => {
-                    mirror
-                        .fetch_manifest_alone(&client, &repository, &reference)
-                        .await
-                }
-            }
-        };
-        let (result, seat) = self.inner.manifest_fetches.run(key, fetch.boxed()).await;
-        let (content, outcome) = result?;
-        Ok(Answer {
-            content,
-            outcome: seat.outcome(outcome),
-            age: None,
-        })
-    }
+async fn head_alone(
+    client: &RegistryClient,
+    repository: &Repository,
+    digest: &Digest,
+) -> Result<Option<ManifestSummary>, MirrorError> {
+    let reference = Reference::Digest(digest.clone());
+    let head = client
+        .manifest_head(&repository.remote_name, &reference, Patience::Full)
+        .await?;
+    // A remote that does not confirm the digest may be talking of anything.
+    let (Some(media_type), Some(size_bytes), Some(confirmed)) =
+        (head.media_type, head.size_bytes, head.digest)
+    else {
+        return Ok(None);
+    };
+    Ok((confirmed == *digest).then(|| ManifestSummary {
+        digest: digest.clone(),
+        media_type,
+        size_bytes,
+    }))
+}
 
-    async fn come_meanwhile(
-        &self,
-        repository: &Repository,
-        reference: &Reference,
-        seen: Option<TagRow>,
-    ) -> Result<Option<ManifestContent>, MirrorError> {
-        let digest = match reference {
-            Reference::Digest(digest) => digest.clone(),
-            Reference::Tag(tag) => match self.tag_since(repository, tag, seen.as_ref()).await? {
-                Some(row) => row.told.unwrap_or(row.target).digest,
-                None => return Ok(None),
-            },
-        };
-        let here = self.manifest_here(repository, &digest).await?;
-        Ok(here.map(|(content, _)| content))
-    }
-
-    async fn fetch_manifest_alone(
-        &self,
-        client: &RegistryClient,
-        repository: &Repository,
-        reference: &Reference,
-    ) -> Result<(ManifestContent, Outcome), MirrorError> {
-        if let Reference::Digest(digest) = reference
-            && let Some(adopted) = self.adopt(client, repository, digest).await?
-        {
-            return Ok((adopted, Outcome::Hit));
-        }
-        let fetched = client
-            .manifest_get(&repository.remote_name, reference, Patience::Full)
-            .await?;
-        let RemoteManifest {
-            bytes,
-            media_type,
-            digest,
-        } = fetched;
-        let content = ManifestContent {
-            digest,
-            media_type,
-            bytes,
-        };
-        let tag = match reference {
-            Reference::Tag(tag) => Some((tag.clone(), SystemTime::now())),
-            Reference::Digest(_) => None,
-        };
-        let kept = self.keep(repository, &content, tag).await;
-        tracing::info!(repository = %repository.name, %reference, digest = %content.digest, remote = client.remote().name, "fetched a manifest");
-        let outcome = if kept { Outcome::Miss } else { Outcome::Bypass };
-        Ok((content, outcome))
-    }
-
-    /// A manifest that is here for another repository becomes visible in this one, if this one has a right of its own:
-    /// an index of its own names what is no secret, or its own remote says that it is there. Nothing is downloaded.
-    async fn adopt(
-        &self,
-        client: &RegistryClient,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> Result<Option<ManifestContent>, MirrorError> {
-        let Some(bytes) = self.manifest_bytes(digest).await? else {
-            return Ok(None);
-        };
-        let named = self
-            .inner
-            .meta
-            .manifest_referenced(&repository.name, digest)
-            .await?;
-        let open = self.is_open_to(repository, digest).await?;
-        let named = named.filter(|named| open && !named.media_type.is_empty());
-        let media_type = if let Some(named) = named {
-            named.media_type
-        } else {
-            let reference = Reference::Digest(digest.clone());
-            let head = client
-                .manifest_head(&repository.remote_name, &reference, Patience::Full)
-                .await?;
-            let said = head
-                .media_type
-                .filter(|said| said != media_type::OCTET_STREAM);
-            let Some(media_type) = said.or_else(|| Manifest::parse(&bytes).media_type) else {
-                return Ok(None);
-            };
-            media_type
-        };
-        let content = ManifestContent {
-            digest: digest.clone(),
-            media_type,
-            bytes,
-        };
-        self.keep(repository, &content, None).await;
-        Ok(Some(content))
-    }
-
-    /// Keeps bytes and rows of a manifest. One that cannot be kept is served all the same.
-    async fn keep(
-        &self,
-        repository: &Repository,
-        content: &ManifestContent,
-        tag: Option<(Tag, SystemTime)>,
-    ) -> bool {
-        let ManifestContent { digest, bytes, .. } = content;
-        let keep = async {
-            let put = self
-                .inner
-                .fills
-                .put(&repository.name, digest, bytes.clone());
-            let Some(put) = put.await? else {
-                tracing::warn!(repository = %repository.name, %digest, "there is no room for a manifest; it is passed on");
-                return Ok(false);
-            };
-            self.commit(repository, content, tag).await?;
-            put.settle().await;
-            Ok(true)
-        };
-        keep.await.unwrap_or_else(|error: MirrorError| {
-            tracing::error!(repository = %repository.name, %digest, %error, "cannot keep a manifest");
-            false
-        })
-    }
-
-    async fn commit(
-        &self,
-        repository: &Repository,
-        content: &ManifestContent,
-        tag: Option<(Tag, SystemTime)>,
-    ) -> Result<(), MirrorError> {
-        let commit = ManifestCommit {
-            repository: repository.name.clone(),
-            digest: content.digest.clone(),
-            media_type: content.media_type.clone(),
-            size_bytes: content.bytes.len() as u64,
-            manifest: Manifest::parse(&content.bytes),
-            tag,
-        };
-        Ok(self.inner.meta.manifest_commit(commit).await?)
+/// Something that came at that time.
+fn here<T>(content: T, came_at: SystemTime, outcome: Outcome) -> Answer<T> {
+    Answer {
+        content,
+        outcome,
+        age: Some(age_of(came_at, SystemTime::now())),
     }
 }

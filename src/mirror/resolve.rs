@@ -104,6 +104,12 @@ impl Projects {
             Some(rest) => rest,
             None => return Err(self.unknown(name, ns, caller)),
         };
+        if !entry.project.admits(rest.as_str()) {
+            let name = &entry.project.name;
+            return Err(ResolveError(format!(
+                "project `{name}` does not mirror `{rest}`"
+            )));
+        }
         repository(entry, &rest)
     }
 
@@ -115,6 +121,23 @@ impl Projects {
     /// All projects, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Project> {
         self.by_name.values().map(|entry| entry.project.as_ref())
+    }
+
+    /// Is this a value of `?ns=` that means a project?
+    pub fn has_host(&self, host: &str) -> bool {
+        self.by_host.contains_key(&host.to_ascii_lowercase())
+    }
+
+    /// Is there a mirror project of this name?
+    pub(super) fn is_mirror(&self, project: &str) -> bool {
+        let entry = self.by_name.get(project);
+        entry.is_some_and(|entry| matches!(entry.project.kind, ProjectKind::Mirror { .. }))
+    }
+
+    /// The repository of a row, whole name as it is stored; also of one that the project does not let through any more.
+    pub(super) fn stored(&self, name: &Name) -> Option<Repository> {
+        let entry = self.by_name.get(name.first())?;
+        repository(entry, &name.rest()?).ok()
     }
 
     /// May anybody see what this project has?
@@ -172,12 +195,6 @@ impl Projects {
 
 fn repository(entry: &Entry, rest: &Name) -> Result<Repository, ResolveError> {
     let project = entry.project.clone();
-    if !project.admits(rest.as_str()) {
-        return Err(ResolveError(format!(
-            "project `{}` does not mirror `{rest}`",
-            project.name
-        )));
-    }
     let too_long = |error: crate::oci::name::NameError| ResolveError(error.to_string());
     let name = rest.under(&project.name).map_err(too_long)?;
     let remote_name = match &project.prefix {

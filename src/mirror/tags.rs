@@ -1,4 +1,4 @@
-//! What a tag points to now: from the row while it is fresh, else by one HEAD at the remote.
+//! What a tag points to now: from the row while that may be served, else by one HEAD at the remote.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,10 @@ use futures_util::FutureExt;
 
 use super::{
     Answer, ManifestSummary, Mirror, MirrorError, Outcome, Repository,
-    freshness::{age_of, is_fresh, may_be_stale},
+    absent::Thing,
+    dial::is_scarce,
+    fetch::Fetch,
+    freshness::{Standing, age_of, may_be_stale, standing},
 };
 use crate::{
     client::{ManifestHead, Patience, RegistryClient},
@@ -24,6 +27,15 @@ pub(super) struct Checked {
 }
 
 impl Checked {
+    /// What the remote last said, lately enough.
+    fn unasked(row: TagRow, age: Duration) -> Self {
+        Self {
+            summary: row.told.unwrap_or(row.target),
+            outcome: Outcome::Hit,
+            age: Some(age),
+        }
+    }
+
     /// What was last pulled, although the remote could not be asked.
     fn stale(row: TagRow, age: Duration) -> Self {
         Self {
@@ -54,7 +66,7 @@ impl Checked {
 }
 
 impl Mirror {
-    /// What the tag of this row points to: the row while it is fresh, else the remote's word, else (the remote is
+    /// What the tag of this row points to: the row while it may be served, else the remote's word, else (the remote is
     /// down) the row again, marked stale.
     pub(super) async fn check_tag(
         &self,
@@ -62,22 +74,37 @@ impl Mirror {
         tag: &Tag,
         row: TagRow,
     ) -> Result<Checked, MirrorError> {
-        let now = SystemTime::now();
-        let age = age_of(row.checked_at, now);
-        let rule = repository.project.freshness_of(tag);
-        if is_fresh(rule, row.checked_at, now) {
-            let summary = row.told.unwrap_or(row.target);
-            return Ok(Checked {
-                summary,
-                outcome: Outcome::Hit,
-                age: Some(age),
-            });
+        let age = age_of(row.checked_at, SystemTime::now());
+        if let Some(answer) = self.absence_since(repository, tag, &row).await {
+            return if repository.project.keep_deleted {
+                Ok(Checked::stale(row, age))
+            } else {
+                Err(answer)
+            };
+        }
+        let standing = standing_of(repository, tag, &row);
+        if standing == Standing::Fresh {
+            return Ok(Checked::unasked(row, age));
         }
         let Some(client) = self.client(repository) else {
             return Ok(Checked::stale(row, age));
         };
+        if standing == Standing::Lapsing {
+            self.revalidate(&client, repository, tag, row.clone());
+            return Ok(Checked::unasked(row, age));
+        }
+        let rule = repository.project.freshness_of(tag);
+        if is_scarce(&client) && may_be_stale(rule, age) {
+            return Ok(Checked::stale(row, age));
+        }
         match self.ask(client, repository, tag, Some(row.clone())).await {
-            Err(error) if error.is_answer() => self.gone(repository, tag, row, error).await,
+            Err(error) if error.is_answer() => {
+                self.note_absence(repository, tag, &row, &error).await?;
+                if repository.project.keep_deleted {
+                    return Ok(Checked::stale(row, age));
+                }
+                Err(error)
+            }
             Err(error) if may_be_stale(rule, age) => {
                 tracing::warn!(repository = %repository.name, %tag, %error, "the remote cannot be asked; the tag is served stale");
                 Ok(Checked::stale(row, age))
@@ -92,93 +119,136 @@ impl Mirror {
         repository: &Repository,
         tag: &Tag,
     ) -> Result<Checked, MirrorError> {
-        let client = self.client_for(repository, tag)?;
+        let client = self.client_for(repository, &thing(repository, tag)).await?;
         self.ask(client, repository, tag, None).await
     }
 
-    /// The remote says that the tag is gone (or hides it): an answer, not an outage.
-    async fn gone(
+    /// The remote's word that the tag is gone, or is not for us, if it said so after it had confirmed the row.
+    pub(super) async fn absence_since(
         &self,
         repository: &Repository,
         tag: &Tag,
-        row: TagRow,
-        error: MirrorError,
-    ) -> Result<Checked, MirrorError> {
-        if repository.project.keep_deleted {
-            let age = age_of(row.checked_at, SystemTime::now());
-            return Ok(Checked::stale(row, age));
+        row: &TagRow,
+    ) -> Option<MirrorError> {
+        let absence = self.inner.absences.get(&thing(repository, tag)).await?;
+        (absence.asked_at > row.checked_at).then_some(absence.answer)
+    }
+
+    /// A tag that is gone loses its row, unless the project keeps it. What a remote hides from us (401, 403) may come
+    /// back: its row stays, and is not served while the remote says so.
+    pub(super) async fn note_absence(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        row: &TagRow,
+        error: &MirrorError,
+    ) -> Result<(), MirrorError> {
+        let is_gone = matches!(error, MirrorError::NotFound(_));
+        if !is_gone || repository.project.keep_deleted {
+            return Ok(());
         }
-        if matches!(error, MirrorError::NotFound(_)) {
+        let newer = self.tag_since(repository, tag, Some(row)).await?;
+        if newer.is_none() {
             self.inner.meta.tag_delete(&repository.name, tag).await?;
         }
-        Err(error)
+        Ok(())
     }
 
     /// One HEAD at the remote, however many ask.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         client: RegistryClient,
         repository: &Repository,
         tag: &Tag,
         row: Option<TagRow>,
     ) -> Result<Checked, MirrorError> {
+        if row.is_none() {
+            let thing = thing(repository, tag);
+            self.inner.absences.check(&thing).await?;
+        }
+        let fetch = Fetch {
+            client,
+            repository: repository.clone(),
+            reference: Reference::Tag(tag.clone()),
+            seen: row,
+        };
+        let (mirror, question, asked) = (self.clone(), fetch.clone(), tag.clone());
+        let ask = async move { mirror.ask_alone(&question, &asked).await };
         let key = (repository.name.clone(), tag.clone());
-        let (mirror, repository, tag) = (self.clone(), repository.clone(), tag.clone());
-        let ask = async move { mirror.ask_alone(&client, &repository, &tag, row).await };
         let (result, seat) = self.inner.tag_checks.run(key, ask.boxed()).await;
-        let checked = result?;
+        if let Some(checked) = result? {
+            return Ok(Checked {
+                outcome: seat.outcome(checked.outcome),
+                ..checked
+            });
+        }
+        // A remote that leaves out the digest, the size or the type can only be asked for the whole.
+        let patience = patience(fetch.seen.as_ref());
+        let answer = self.fetch_manifest(fetch, patience).await?;
         Ok(Checked {
-            outcome: seat.outcome(checked.outcome),
-            ..checked
+            summary: (&answer.content).into(),
+            outcome: answer.outcome,
+            age: None,
         })
     }
 
-    async fn ask_alone(
+    /// `None`: what the remote left out must be learned from the whole manifest.
+    async fn ask_alone(&self, question: &Fetch, tag: &Tag) -> Result<Option<Checked>, MirrorError> {
+        let Fetch {
+            client,
+            repository,
+            seen,
+            ..
+        } = question;
+        if let Some(row) = self.tag_since(repository, tag, seen.as_ref()).await? {
+            return Ok(Some(Checked {
+                summary: row.told.unwrap_or(row.target),
+                outcome: Outcome::Hit,
+                age: None,
+            }));
+        }
+        let patience = patience(seen.as_ref());
+        self.head_tag(client, repository, tag, patience).await
+    }
+
+    /// Asks the remote, whatever is known, and writes down what it says.
+    pub(super) async fn head_tag(
         &self,
         client: &RegistryClient,
         repository: &Repository,
         tag: &Tag,
-        row: Option<TagRow>,
-    ) -> Result<Checked, MirrorError> {
-        if let Some(row) = self.tag_since(repository, tag, row.as_ref()).await? {
-            return Ok(Checked {
-                summary: row.told.unwrap_or(row.target),
-                outcome: Outcome::Hit,
-                age: None,
-            });
-        }
-        let patience = if row.is_some() {
-            Patience::Short
-        } else {
-            Patience::Full
-        };
+        patience: Patience,
+    ) -> Result<Option<Checked>, MirrorError> {
+        let row = self.inner.meta.tag(&repository.name, tag).await?;
         let reference = Reference::Tag(tag.clone());
-        let head = client
-            .manifest_head(&repository.remote_name, &reference, patience)
-            .await?;
+        let asked_at = SystemTime::now();
+        let head = async {
+            let head = client.manifest_head(&repository.remote_name, &reference, patience);
+            Ok(head.await?)
+        };
+        let ttl = repository.project.negative_ttl;
+        let absences = &self.inner.absences;
+        let head = absences.learn(thing(repository, tag), ttl, head.boxed());
+        let head = head.await?;
         let Some(summary) = complete(row.as_ref(), head) else {
-            // A remote that leaves out the digest, the size or the type can only be asked for the whole.
-            let answer = self.fetch_manifest(repository, &reference, row).await?;
-            return Ok(Checked {
-                summary: (&answer.content).into(),
-                outcome: answer.outcome,
-                age: None,
-            });
+            return Ok(None);
         };
         let unchanged = row
             .as_ref()
             .is_some_and(|row| row.target.digest == summary.digest);
-        self.note(repository, tag, row, summary.clone()).await?;
+        let next = self.next_row(repository, row, summary.clone(), asked_at);
+        let meta = &self.inner.meta;
+        meta.tag_put(&repository.name, tag, next.await?).await?;
         let outcome = if unchanged {
             Outcome::Hit
         } else {
             Outcome::Miss
         };
-        Ok(Checked {
+        Ok(Some(Checked {
             summary,
             outcome,
             age: None,
-        })
+        }))
     }
 
     /// The tag's row if the remote was asked since it was `seen`: by a question that ended just before this one began.
@@ -192,24 +262,22 @@ impl Mirror {
         Ok(row.filter(|row| Some(row) != seen))
     }
 
-    /// Writes down what the remote said. A tag that was pulled keeps what it pointed to until the new manifest is here:
+    /// The row after what the remote said. A tag that was pulled keeps what it pointed to until the new manifest is here:
     /// an outage in between must not lose what still pulls.
-    async fn note(
+    async fn next_row(
         &self,
         repository: &Repository,
-        tag: &Tag,
         row: Option<TagRow>,
         said: ManifestSummary,
-    ) -> Result<(), MirrorError> {
-        let checked_at = SystemTime::now();
-        let is_here = self
-            .inner
-            .meta
+        checked_at: SystemTime,
+    ) -> Result<TagRow, MirrorError> {
+        let meta = &self.inner.meta;
+        let said_is_here = meta
             .manifest(&repository.name, &said.digest)
             .await?
             .is_some();
-        let next = match row {
-            Some(row) if row.target.digest != said.digest && !is_here => TagRow {
+        Ok(match row {
+            Some(row) if row.target.digest != said.digest && !said_is_here => TagRow {
                 told: Some(said),
                 checked_at,
                 ..row
@@ -219,8 +287,7 @@ impl Mirror {
                 told: None,
                 checked_at,
             },
-        };
-        Ok(self.inner.meta.tag_put(&repository.name, tag, next).await?)
+        })
     }
 }
 
@@ -239,7 +306,24 @@ fn complete(row: Option<&TagRow>, head: ManifestHead) -> Option<ManifestSummary>
         .cloned()
 }
 
-pub(super) fn row_is_fresh(repository: &Repository, tag: &Tag, row: &TagRow) -> bool {
+/// Who has a row has something to serve.
+fn patience(row: Option<&TagRow>) -> Patience {
+    match row {
+        Some(_) => Patience::Short,
+        None => Patience::Full,
+    }
+}
+
+fn thing(repository: &Repository, tag: &Tag) -> Thing {
+    Thing::Manifest(repository.name.clone(), Reference::Tag(tag.clone()))
+}
+
+pub(super) fn standing_of(repository: &Repository, tag: &Tag, row: &TagRow) -> Standing {
     let rule = repository.project.freshness_of(tag);
-    is_fresh(rule, row.checked_at, SystemTime::now())
+    standing(
+        rule,
+        &(&repository.name, tag),
+        row.checked_at,
+        SystemTime::now(),
+    )
 }

@@ -29,6 +29,7 @@ pub struct Store {
     pub(super) open_files: Arc<OpenFiles>,
     claims: Arc<Claims>,
     hot: Arc<Hot>,
+    pub(super) notes_uses: bool,
 }
 
 impl Store {
@@ -41,12 +42,21 @@ impl Store {
             open_files: Arc::new(OpenFiles::new(open_file_capacity())),
             claims: Arc::default(),
             hot: Arc::new(Hot::new()),
+            notes_uses: false,
         })
     }
 
     /// The blob, opened, if it is here. Open files are kept in a bounded cache. A file that somebody else changed is
     /// hashed first, and deleted if it is not right.
     pub async fn get(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        let found = self.find(digest).await?;
+        if let Some(blob) = found.as_ref().filter(|_| self.notes_uses) {
+            blob.note_use();
+        }
+        Ok(found)
+    }
+
+    async fn find(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
         if let Some(blob) = self.open_files.get(digest) {
             if blob.condition() == Condition::Sealed {
                 return Ok(Some(blob));

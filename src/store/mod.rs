@@ -12,6 +12,7 @@
 
 pub mod error;
 pub mod local;
+pub mod object;
 pub mod paths;
 pub mod reader;
 pub mod writer;
@@ -27,9 +28,12 @@ mod seal;
 
 #[cfg(test)]
 mod tests;
+mod used;
 
 pub use claims::Claim;
 pub use error::StoreError;
 pub use local::{Placed, Store};
+pub use object::{ObjectError, ObjectId, ObjectSetupError, Objects};
 pub use reader::{Blob, BlobBody, PageReader};
+pub use used::LocalFile;
 pub use writer::{AppendError, Spool, Verified};

@@ -14,6 +14,10 @@
 //!     ├── sha256-abcd…                 growing, or left by an earlier fill: can be resumed
 //!     ├── placed-sha256-abcd…          empty: says that this blob is in place, its rows perhaps not yet
 //!     └── put-<opening>-<n>            small content on its way in; of another opening: a leftover
+//!
+//! <bucket>/<prefix>
+//! └── objects
+//!     └── 0192…-…                      content, complete; its name is in the row of its digest
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -21,6 +25,7 @@ use std::path::{Path, PathBuf};
 use object_store::path::Path as Key;
 use uuid::Uuid;
 
+use super::object::ObjectId;
 use crate::oci::{Algorithm, Digest};
 
 /// The lock of the folder.
@@ -61,6 +66,16 @@ pub fn blobs(algorithm: Algorithm, first: u8) -> Key {
 pub fn put(opening: Uuid, number: u64) -> Key {
     let name = format!("put-{}-{number}", opening.simple());
     Key::from_iter(["spool", &name])
+}
+
+/// The folder of all objects, in the bucket.
+pub fn objects(prefix: &Key) -> Key {
+    prefix.clone().join("objects")
+}
+
+/// Where an object is, in the bucket.
+pub fn object(prefix: &Key, id: ObjectId) -> Key {
+    objects(prefix).join(id.to_string())
 }
 
 /// The file of a key.
@@ -107,6 +122,12 @@ mod tests {
             on_disk(Path::new("/data"), &spools()),
             Path::new("/data/spool")
         );
+        let id = ObjectId::new();
+        for (prefix, folder) in [("", "objects"), ("a/b", "a/b/objects")] {
+            let key = object(&Key::from(prefix), id);
+            assert_eq!(key.as_ref(), format!("{folder}/{id}"));
+            assert!(key.prefix_matches(&objects(&Key::from(prefix))));
+        }
     }
 
     #[test]

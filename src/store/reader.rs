@@ -9,6 +9,7 @@ use std::{
     io::{self, IoSliceMut},
     num::NonZeroU64,
     ops::Range,
+    os::unix::fs::FileExt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use super::{
     buffers::{BUFFER_BYTES, read_bytes},
     seal::{Condition, Seal},
+    used::Noted,
 };
 
 /// How far a read that had to wait tells the kernel to read ahead.
@@ -45,11 +47,16 @@ const WARM_STEP_BYTES: u64 = 512 * 1024;
 pub struct Blob {
     file: Arc<File>,
     seal: Seal,
+    noted: Arc<Noted>,
 }
 
 impl Blob {
     pub(super) fn new(file: Arc<File>, seal: Seal) -> Self {
-        Self { file, seal }
+        Self {
+            file,
+            seal,
+            noted: Arc::default(),
+        }
     }
 
     /// Whether the file still is what was verified. One system call, which does not wait for the disk.
@@ -61,6 +68,10 @@ impl Blob {
     /// Says that the content was verified.
     pub(super) fn seal(&self) -> io::Result<()> {
         self.seal.put(&self.file)
+    }
+
+    pub(super) fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     pub(super) fn file(&self) -> &File {
@@ -90,6 +101,14 @@ impl Blob {
             end: range.end,
             blob: self.clone(),
         }
+    }
+
+    /// A piece of it in memory; `range` lies within it. Blocks.
+    pub(super) fn read_piece(&self, range: &Range<u64>) -> io::Result<Bytes> {
+        let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        let mut piece = vec![0; length];
+        self.file.read_exact_at(&mut piece, range.start)?;
+        Ok(piece.into())
     }
 
     /// Has the kernel fetch it into the page cache. Blocks.

@@ -64,6 +64,11 @@ struct ProjectLabels {
     project: String,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct UploadLabels {
+    outcome: &'static str,
+}
+
 /// From a page-cache hit to a remote that nearly timed out.
 #[derive(Debug, Clone, Default)]
 struct Seconds;
@@ -90,6 +95,8 @@ struct Families {
     remote_healthy: Family<UrlLabels, Gauge>,
     client_bytes: Family<ProjectLabels, Counter>,
     fills_running: Gauge,
+    uploads: Family<UploadLabels, Counter>,
+    uploaded_bytes: Counter,
 }
 
 impl Default for Families {
@@ -108,6 +115,8 @@ impl Default for Families {
             remote_healthy: Family::default(),
             client_bytes: Family::default(),
             fills_running: Gauge::default(),
+            uploads: Family::default(),
+            uploaded_bytes: Counter::default(),
         };
         families.register();
         families
@@ -179,6 +188,16 @@ impl Families {
             self.fills_running.clone(),
         );
         registry.register(
+            "uploads",
+            "Uploads of content into object storage that ended",
+            self.uploads.clone(),
+        );
+        registry.register(
+            "uploaded_bytes",
+            "Bytes of content that is in object storage by uploads",
+            self.uploaded_bytes.clone(),
+        );
+        registry.register(
             "build",
             "The version that runs",
             Info::new([("version", env!("CARGO_PKG_VERSION"))].to_vec()),
@@ -199,6 +218,15 @@ impl Metrics {
             })
             .inc();
     }
+
+    /// `entrepot_uploads_total{outcome}` and `entrepot_uploaded_bytes_total`: outcome is done, late (nobody needs it any
+    /// more) or failed.
+    pub fn upload(&self, outcome: &'static str, bytes: u64) {
+        let labels = UploadLabels { outcome };
+        self.0.uploads.get_or_create(&labels).inc();
+        self.0.uploaded_bytes.inc_by(bytes);
+    }
+
     /// `entrepot_http_requests_total{route,method,status}` and `entrepot_http_seconds{route}` (to the headers).
     pub fn http_request(
         &self,

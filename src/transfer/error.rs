@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{client::ClientError, store::StoreError};
+use crate::{
+    client::ClientError,
+    store::{ObjectError, StoreError},
+};
 
 /// Shared by everybody who waited for the fill, so cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -10,6 +13,9 @@ pub enum FillError {
     /// The remote has no such blob, is down, or stayed broken for too long.
     #[error(transparent)]
     Remote(#[from] ClientError),
+    /// The content is in object storage only, and cannot be had from there.
+    #[error(transparent)]
+    Object(Arc<ObjectError>),
     /// The remote's bytes are not what the digest says; nothing of them is kept.
     #[error("{remote} sent wrong content for {digest}")]
     WrongContent { remote: String, digest: String },

@@ -1,4 +1,4 @@
-//! What feeds a body that is passed on: one client's request at the remote.
+//! What feeds a body that is passed on: one client's request at the remote or at object storage.
 
 use std::{collections::VecDeque, io, ops::Range, sync::Arc};
 
@@ -6,13 +6,14 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    FillError, FillRequest, Fills, passing::Opened, progress::ProgressClock, source::Source,
+    FillError, FillRequest, Fills,
+    origin::{self, OriginError},
+    passing::Opened,
+    progress::ProgressClock,
+    source::Source,
     tail::HOLD_BACK_BYTES,
 };
-use crate::{
-    client::{BlobStream, ClientError},
-    oci::Hasher,
-};
+use crate::oci::Hasher;
 
 /// Where hashing begins.
 pub(super) struct Start {
@@ -42,11 +43,11 @@ impl Part {
     }
 }
 
-/// One client's request at the remote, over breaks of it.
+/// One client's request, over breaks.
 pub(super) struct Feed {
     request: Arc<FillRequest>,
     part: Part,
-    /// The next byte that is wanted of the remote.
+    /// The next byte that is wanted.
     position: u64,
     /// Over everything before `position`; none for a part that ends early.
     hasher: Option<Hasher>,
@@ -87,8 +88,8 @@ impl Feed {
         fills: Fills,
         opened: Option<Opened>,
     ) -> Result<(), FillError> {
-        let mut patience = ProgressClock::new(self.request.client.remote().retry_for);
-        let mut first_url = 0;
+        let mut patience = ProgressClock::new(self.request.origin.retry_for());
+        let mut first_place = 0;
         let (_turn, mut next) = match opened {
             Some(Opened { stream, turn }) => (turn, Some(stream)),
             None => (fills.passing_turn().await?, None),
@@ -101,11 +102,11 @@ impl Feed {
             }
             let stream = match next.take() {
                 Some(stream) => Ok(stream),
-                None => self.ask(first_url).await,
+                None => self.ask(first_place).await,
             };
             let broken = match stream {
                 Ok(stream) => {
-                    first_url = stream.url + 1;
+                    first_place = stream.place + 1;
                     let source = Source::new(stream, before, self.part.end(), &self.request);
                     match self.pump(source).await {
                         Ok(Ok(())) => return self.finish().await,
@@ -114,7 +115,7 @@ impl Feed {
                     }
                 }
                 // All bytes that the remote has are here: the digest decides.
-                Err(error) if error.status == Some(416) && before > 0 => {
+                Err(error) if error.is_past_end() && before > 0 => {
                     return self.finish().await;
                 }
                 Err(error) => error,
@@ -126,20 +127,15 @@ impl Feed {
         }
     }
 
-    async fn ask(&self, first_url: usize) -> Result<BlobStream, ClientError> {
+    async fn ask(&self, first_place: usize) -> Result<origin::Opened, OriginError> {
         let request = &self.request;
-        request
-            .client
-            .blob_get(
-                &request.remote_name,
-                &request.digest,
-                self.position,
-                first_url,
-            )
-            .await
+        let open = request
+            .origin
+            .open(&request.digest, self.position, first_place);
+        open.await
     }
 
-    async fn pump(&mut self, mut source: Source) -> Result<Result<(), Left>, ClientError> {
+    async fn pump(&mut self, mut source: Source) -> Result<Result<(), Left>, OriginError> {
         while let Some(chunk) = source.next().await? {
             if let Some(hasher) = &mut self.hasher {
                 hasher.update(&chunk);
@@ -198,7 +194,7 @@ impl Feed {
             && hasher.finish() != self.request.digest
         {
             return Err(FillError::WrongContent {
-                remote: self.request.client.remote().name.clone(),
+                remote: self.request.origin.name().to_owned(),
                 digest: self.request.digest.to_string(),
             });
         }

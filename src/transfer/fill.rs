@@ -45,9 +45,11 @@ struct Leader {
     /// Size of the whole blob in bytes, once anybody said it.
     total: Option<u64>,
     streaming: bool,
-    /// The remote's URL to be asked first: the one after that which broke, or sent wrong content before. One that begins
-    /// each time and never ends must not be all there is.
-    first_url: usize,
+    /// The place to be asked first: the one after that which broke, or sent wrong content before. One that begins each
+    /// time and never ends must not be all there is.
+    first_place: usize,
+    /// Some of the bytes are from the blob's object.
+    used_object: bool,
     room: Option<Reservation>,
 }
 
@@ -82,7 +84,8 @@ impl Leader {
             end: watch::Sender::new(End::Running),
             total,
             streaming: false,
-            first_url: 0,
+            first_place: 0,
+            used_object: false,
             room: None,
         }
     }
@@ -139,44 +142,39 @@ impl Leader {
         if self.total.is_some() && !self.admit(&spool).await? {
             return Ok(Downloaded::NoRoom(spool));
         }
-        let mut patience = ProgressClock::new(self.request.client.remote().retry_for);
+        let mut patience = ProgressClock::new(self.request.origin.retry_for());
         let wrong_before = self
             .permit
             .fills
             .inner
             .wrong_content
             .get(&self.request.digest);
-        self.first_url = wrong_before.await.unwrap_or(0);
+        self.first_place = wrong_before.await.unwrap_or(0);
         loop {
             let before = spool.received();
             if before > 0 && self.total == Some(before) {
                 // Whole, from a process that ended before its name was on disk: there is nothing to ask for.
                 return Ok(Downloaded::Whole(spool));
             }
-            let opened = self
-                .request
-                .client
-                .blob_get(
-                    &self.request.remote_name,
-                    &self.request.digest,
-                    before,
-                    self.first_url,
-                )
-                .await;
-            let broken = match opened {
-                Ok(stream) => {
+            let request = &self.request;
+            let opened = request
+                .origin
+                .open(&request.digest, before, self.first_place);
+            let broken = match opened.await {
+                Ok(opened) => {
                     self.total = self
                         .total
-                        .or(stream.total_bytes.filter(|_| !self.streaming));
+                        .or(opened.total_bytes.filter(|_| !self.streaming));
                     if self.room.is_none() && !self.admit(&spool).await? {
                         return Ok(Downloaded::NoRoom(spool));
                     }
                     if !self.streaming {
-                        // The first answer of the remote has told the length; from now on clients are served.
+                        // The first answer has told the length; from now on clients are served.
                         self.stream_from(tail);
                     }
-                    self.first_url = stream.url + 1;
-                    let source = Source::new(stream, before, self.total, &self.request);
+                    self.used_object |= self.request.origin.object_at(opened.place).is_some();
+                    self.first_place = opened.place + 1;
+                    let source = Source::new(opened, before, self.total, &self.request);
                     let room = self.room.as_mut().expect("just admitted");
                     let pumped;
                     (spool, pumped) = pump(spool, source, &tail.window, room).await?;
@@ -192,7 +190,7 @@ impl Leader {
                     }
                 }
                 // All bytes that the remote has are here, whatever length was announced: the digest decides.
-                Err(error) if error.status == Some(416) && before > 0 => {
+                Err(error) if error.is_past_end() && before > 0 => {
                     return Ok(Downloaded::Whole(spool));
                 }
                 Err(error) if !self.streaming => {
@@ -243,13 +241,7 @@ impl Leader {
         let verified = match spool.verify().await {
             Ok(verified) => verified,
             Err(StoreError::Mismatch { .. }) => {
-                let wrong = &self.permit.fills.inner.wrong_content;
-                wrong
-                    .insert(self.request.digest.clone(), self.first_url)
-                    .await;
-                let remote = self.request.client.remote().name.clone();
-                let digest = self.request.digest.to_string();
-                return self.fail(FillError::WrongContent { remote, digest });
+                return self.fail_wrong().await;
             }
             Err(error) => return self.fail(error.into()),
         };
@@ -279,17 +271,33 @@ impl Leader {
             return;
         }
         placed.settle().await;
+        if let Some(tier) = self.permit.fills.tier() {
+            tier.arrived(&request.digest, len).await;
+        }
         if let Some(room) = self.room.take() {
             room.keep(len);
         }
         tracing::info!(
             digest = %request.digest,
             repository = %request.repository,
-            remote = request.client.remote().name,
+            remote = request.origin.name(),
             bytes = len,
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "filled a blob"
         );
+    }
+
+    async fn fail_wrong(self) {
+        let (origin, digest) = (&self.request.origin, &self.request.digest);
+        let wrong = &self.permit.fills.inner.wrong_content;
+        wrong.insert(digest.clone(), self.first_place).await;
+        if self.used_object
+            && let Some(object) = origin.object_at(0)
+        {
+            object.suspect(digest).await;
+        }
+        let (remote, digest) = (origin.name().to_owned(), digest.to_string());
+        self.fail(FillError::WrongContent { remote, digest });
     }
 
     /// What came is in the file or the window: the tails take that, and ask for the rest by themselves. The file loses
@@ -317,7 +325,7 @@ impl Leader {
         tracing::warn!(
             digest = %self.request.digest,
             repository = %self.request.repository,
-            remote = self.request.client.remote().name,
+            remote = self.request.origin.name(),
             %error,
             "a fill failed"
         );

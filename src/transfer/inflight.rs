@@ -11,14 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    FillError, Passing, Space, Tail, fill,
+    FillError, Origin, Passing, Space, Tail, Tier, fill,
     passing::{MAX_PASSING, TURN_TIMEOUT},
     permit::Permit,
     tail::{End, HOLD_BACK_BYTES},
     window::Budget,
 };
 use crate::{
-    client::RegistryClient,
     meta::Meta,
     oci::{Digest, Name},
     store::Store,
@@ -38,9 +37,7 @@ pub struct FillRequest {
     pub digest: Digest,
     /// The local repository that asks.
     pub repository: Name,
-    pub client: RegistryClient,
-    /// The repository's name at the remote.
-    pub remote_name: Name,
+    pub origin: Origin,
     /// What a descriptor says; it beats what the remote says.
     pub size_bytes: Option<u64>,
 }
@@ -87,11 +84,12 @@ pub(super) struct Inner {
     pub(super) meta: Meta,
     pub(super) metrics: Metrics,
     pub(super) shutdown: CancellationToken,
-    /// The URL to be asked first for content that came wrong from the one before.
+    /// The place to be asked first for content that came wrong from the one before.
     pub(super) wrong_content: Cache<Digest, usize>,
     /// What the windows of all fills keep in memory.
     pub(super) window_budget: Budget,
     pub(super) space: Space,
+    tier: Option<Tier>,
     pub(super) tasks: TaskTracker,
     fill_turns: Arc<Semaphore>,
     passing_turns: Arc<Semaphore>,
@@ -128,6 +126,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What may be kept.
     pub space: Space,
+    /// Object storage, if content is to be there too.
+    pub tier: Option<Tier>,
     /// Ends the fills; what they fetched stays to be resumed.
     pub shutdown: CancellationToken,
     /// Holds the fills.
@@ -141,6 +141,7 @@ impl Fills {
             meta,
             metrics,
             space,
+            tier,
             shutdown,
             tasks,
         } = parts;
@@ -157,6 +158,7 @@ impl Fills {
                     .build(),
                 window_budget: Budget::default(),
                 space,
+                tier,
                 tasks,
                 fill_turns: Arc::new(Semaphore::new(MAX_FILLS)),
                 passing_turns: Arc::new(Semaphore::new(MAX_PASSING)),
@@ -211,6 +213,11 @@ impl Fills {
         self.lock().keys().cloned().collect()
     }
 
+    /// Object storage, if content is there too.
+    pub fn tier(&self) -> Option<&Tier> {
+        self.inner.tier.as_ref()
+    }
+
     /// The ledger of what may be kept.
     pub fn space(&self) -> &Space {
         &self.inner.space
@@ -254,7 +261,7 @@ impl Fills {
             phase,
             repositories: BTreeSet::from([request.repository.clone()]),
             leader: request.repository.clone(),
-            remote: request.client.remote().name.clone(),
+            remote: request.origin.name().to_owned(),
             started_at: SystemTime::now(),
             clients: Arc::new(()),
         };

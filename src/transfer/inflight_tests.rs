@@ -1,5 +1,9 @@
 use super::*;
-use crate::{config, transfer::Limits};
+use crate::{
+    client::RegistryClient,
+    config,
+    transfer::{Limits, RemoteBlob},
+};
 
 /// Of a remote where nobody listens.
 fn client(folder: &std::path::Path) -> RegistryClient {
@@ -28,8 +32,14 @@ async fn a_blob_that_came_into_the_store_meanwhile_is_not_fetched_again() {
     let request = FillRequest {
         digest: digest.clone(),
         repository: "r/app".parse().expect("a name"),
-        client: client(folder.path()),
-        remote_name: "app".parse().expect("a name"),
+        origin: Origin::new(
+            None,
+            Some(RemoteBlob {
+                client: client(folder.path()),
+                name: "app".parse().expect("a name"),
+            }),
+        )
+        .expect("a remote"),
         size_bytes: None,
     };
     let fills = Fills::new(Parts {
@@ -37,6 +47,7 @@ async fn a_blob_that_came_into_the_store_meanwhile_is_not_fetched_again() {
         store,
         meta,
         metrics: Metrics::default(),
+        tier: None,
         shutdown: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });

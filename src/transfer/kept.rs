@@ -11,6 +11,8 @@ use crate::{
 /// Content that is in place while its rows are being written. Dropped without [`settle`](Kept::settle), it goes again.
 #[must_use = "the content is not settled before its rows are written"]
 pub struct Kept {
+    fills: Fills,
+    digest: Digest,
     placed: Placed,
     room: Reservation,
 }
@@ -19,6 +21,9 @@ impl Kept {
     /// The rows are written.
     pub async fn settle(self) {
         let blob = self.placed.settle().await;
+        if let Some(tier) = self.fills.tier() {
+            tier.arrived(&self.digest, blob.len()).await;
+        }
         self.room.keep(blob.len());
     }
 }
@@ -39,7 +44,12 @@ impl Fills {
             return Ok(None);
         };
         match self.inner.store.put(digest, bytes).await {
-            Ok(placed) => Ok(Some(Kept { placed, room })),
+            Ok(placed) => Ok(Some(Kept {
+                fills: self.clone(),
+                digest: digest.clone(),
+                placed,
+                room,
+            })),
             Err(StoreError::NoSpace { .. }) => {
                 room.ran_out();
                 room.discard();

@@ -1,4 +1,4 @@
-//! Moving content: remote → store. Layer 2: joins `client` and `store`, and writes the rows of what arrived.
+//! Moving content: remote → store, and between the store and object storage. Layer 2: joins `client` and `store`, and writes the rows of what arrived.
 //!
 //! ```text
 //! Fills::join ──first──► fill task ──► window ──append──► spool file ──verify──► blob in place, rows
@@ -6,6 +6,9 @@
 //!      ├──everybody──► Tail ── keeps up ─┘ ──── or reads ───┘ │ │   (slow, late and ranged readers)
 //!      └──no room────► Passing: a request of its own for each client, nothing is kept
 //! ```
+//!
+//! A fill has its bytes from the blob's object, where there is one, or from the remote ([`Origin`]); what a fill has brought
+//! is uploaded behind it ([`Tier`]).
 //!
 //! Here are also the ledger of what may be kept ([`Space`]), and the one place where the file of a blob is deleted because
 //! its rows are gone ([`Fills::reconcile`]).
@@ -15,10 +18,12 @@ pub mod error;
 pub mod fill;
 pub mod inflight;
 pub mod kept;
+pub mod origin;
 pub mod passing;
 pub mod reconcile;
 pub mod space;
 pub mod tail;
+pub mod tier;
 
 mod feed;
 mod permit;
@@ -31,7 +36,9 @@ pub use content::{Content, ContentBody};
 pub use error::FillError;
 pub use inflight::{FillRequest, Fills, Joined, Parts, RunningFill};
 pub use kept::Kept;
+pub use origin::{Origin, RemoteBlob};
 pub use passing::{Passing, PassingBody};
 pub use reconcile::{ReconcileError, Reconciled};
 pub use space::{Limits, Space, Standing};
 pub use tail::{Tail, TailBody};
+pub use tier::{StoredObject, Tier, TierError, Uploaded};

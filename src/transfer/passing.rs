@@ -25,8 +25,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::{
     FillError, FillRequest, Fills,
     feed::{Feed, Part, Start},
+    origin,
 };
-use crate::{client::BlobStream, oci::Hasher};
+use crate::oci::Hasher;
 
 /// Bodies that are passed at the same time, at most; more wait.
 pub(super) const MAX_PASSING: usize = 128;
@@ -46,9 +47,9 @@ pub struct Passing {
     opened: Arc<Mutex<Option<Opened>>>,
 }
 
-/// An answer of the remote, and the right to have it open.
+/// An answer, and the right to have it open.
 pub(super) struct Opened {
-    pub(super) stream: BlobStream,
+    pub(super) stream: origin::Opened,
     pub(super) turn: OwnedSemaphorePermit,
 }
 
@@ -56,10 +57,7 @@ impl Passing {
     /// Asks the remote, which proves the right of the repository that asks.
     pub(super) async fn open(fills: Fills, request: FillRequest) -> Result<Self, FillError> {
         let turn = fills.passing_turn().await?;
-        let stream = request
-            .client
-            .blob_get(&request.remote_name, &request.digest, 0, 0)
-            .await?;
+        let stream = request.origin.open(&request.digest, 0, 0).await?;
         Ok(Self {
             total: request.size_bytes.or(stream.total_bytes),
             fills,

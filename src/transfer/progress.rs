@@ -5,8 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::Instant;
 
-use super::{FillError, FillRequest};
-use crate::client::ClientError;
+use super::{FillError, FillRequest, origin::OriginError};
 
 /// How often a remote may say "not there" in the middle of a blob before it is believed.
 const ANSWERS_BELIEVED: u32 = 3;
@@ -32,7 +31,7 @@ impl ProgressClock {
     /// Waits before the next try, or returns the error that ends the fill.
     pub(super) async fn wait_or_give_up(
         &mut self,
-        error: ClientError,
+        error: OriginError,
         progressed: bool,
         request: &FillRequest,
     ) -> Result<(), FillError> {
@@ -47,7 +46,7 @@ impl ProgressClock {
             .delays
             .next()
             .unwrap_or(MAX_DELAY)
-            .max(error.retry_after.unwrap_or_default());
+            .max(error.retry_after().unwrap_or_default());
         let gives_up = self.answers >= ANSWERS_BELIEVED
             || self.last_progress.elapsed() + delay > self.retry_for;
         if gives_up {
@@ -55,7 +54,7 @@ impl ProgressClock {
         }
         tracing::warn!(
             digest = %request.digest,
-            remote = request.client.remote().name,
+            remote = request.origin.name(),
             %error,
             delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
             "a fill broke and goes on"

@@ -1,15 +1,15 @@
 //! From a remote's answer into the spool, as fast as both go.
 
-use super::{FillError, fill::STEP_BYTES, source::Source, space::Reservation, window::Window};
-use crate::{
-    client::ClientError,
-    store::{AppendError, Spool, StoreError},
+use super::{
+    FillError, fill::STEP_BYTES, origin::OriginError, source::Source, space::Reservation,
+    window::Window,
 };
+use crate::store::{AppendError, Spool, StoreError};
 
 /// How one connection to the remote ended.
 pub(super) enum Pumped {
     Complete,
-    Broken(ClientError),
+    Broken(OriginError),
     /// There is no room for more. The spool has hashed all that came; what is not in its file is in the window.
     /// `whole`: nothing more is to come.
     Full {

@@ -13,7 +13,7 @@ pub enum Reconciled {
     Agreed,
     /// No row told of the file.
     FileDeleted,
-    /// The rows told of a file that was not there: no repository has it as a blob any more. (Of a manifest the rows
+    /// The rows told of a file that was not there, nor an object of it: no repository has it as a blob any more. (Of a manifest the rows
     /// stay, and the next pull brings its bytes back.)
     RowsDeleted,
     /// Somebody fills, puts or adopts it right now.
@@ -44,8 +44,11 @@ impl Fills {
                 Reconciled::FileDeleted
             }
             (true, false) => {
-                meta.content_lost(digest).await?;
-                Reconciled::RowsDeleted
+                if meta.content_lost(digest).await? {
+                    Reconciled::RowsDeleted
+                } else {
+                    Reconciled::Agreed
+                }
             }
             (false, false) | (true, true) => Reconciled::Agreed,
         };

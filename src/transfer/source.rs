@@ -1,40 +1,43 @@
-//! One answer of a remote, as the bytes that are still wanted.
+//! One answer of a remote or of object storage, as the bytes that are still wanted.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::FillRequest;
-use crate::client::{BlobStream, BlobStreamBody, ClientError, ErrorKind};
+use super::{
+    FillRequest,
+    origin::{Opened, OriginBody, OriginError},
+};
+use crate::client::{ClientError, ErrorKind};
 
-/// A remote's body from an offset on, never beyond the announced length.
+/// A body from an offset on, never beyond the announced length.
 pub(super) struct Source {
-    body: BlobStreamBody,
+    body: OriginBody,
     /// Bytes that are had already, sent again by a remote that ignored the Range.
     skip: u64,
     /// Bytes still wanted; unknown without an announced length.
     wanted: Option<u64>,
-    /// The remote's name, for errors.
-    remote: Arc<str>,
+    /// Whose body it is, for errors.
+    name: Arc<str>,
 }
 
 impl Source {
     pub(super) fn new(
-        stream: BlobStream,
+        opened: Opened,
         written: u64,
         total: Option<u64>,
         request: &FillRequest,
     ) -> Self {
         Self {
-            remote: request.client.remote().name.as_str().into(),
-            skip: written.saturating_sub(stream.offset),
+            name: request.origin.name().into(),
+            skip: written.saturating_sub(opened.offset),
             wanted: total.map(|total| total.saturating_sub(written)),
-            body: stream.body,
+            body: opened.body,
         }
     }
 
     /// `None` when every wanted byte has come.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, OriginError> {
         while self.wanted != Some(0) {
             let Some(chunk) = self.body.next().await else {
                 return self.at_end();
@@ -54,17 +57,17 @@ impl Source {
         Ok(None)
     }
 
-    /// The remote says that this was all.
-    fn at_end(&self) -> Result<Option<Bytes>, ClientError> {
+    /// It is said that this was all.
+    fn at_end(&self) -> Result<Option<Bytes>, OriginError> {
         match self.wanted {
             None | Some(0) => Ok(None),
-            Some(missing) => Err(ClientError {
+            Some(missing) => Err(OriginError::Remote(ClientError {
                 kind: ErrorKind::Unreachable,
-                remote: self.remote.clone(),
+                remote: self.name.clone(),
                 message: format!("the body ended {missing} bytes early"),
                 status: None,
                 retry_after: None,
-            }),
+            })),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::leftovers::delete_gone;
+use super::{LocalTier, leftovers::delete_gone};
 use crate::{
     meta::{Meta, Removal, Removed, Root},
     oci::Digest,
@@ -53,6 +53,8 @@ pub struct Parts {
     pub hosted: Vec<String>,
     /// How long a blob that no manifest names is kept under pressure.
     pub orphan_grace: Duration,
+    /// With object storage: what makes room on the disk, where images need not go for that.
+    pub local: Option<LocalTier>,
 }
 
 /// Keeps budgets and free space, never twice at once; cheap to clone.
@@ -67,6 +69,7 @@ struct Inner {
     hosted: Vec<String>,
     orphan_grace: Duration,
     running: Mutex<()>,
+    local: Option<LocalTier>,
 }
 
 /// Where room is wanted.
@@ -93,6 +96,7 @@ impl Evictor {
             fills,
             hosted,
             orphan_grace,
+            local,
         } = parts;
         Self {
             inner: Arc::new(Inner {
@@ -100,6 +104,7 @@ impl Evictor {
                 fills,
                 hosted,
                 orphan_grace,
+                local,
                 running: Mutex::default(),
             }),
         }
@@ -185,9 +190,14 @@ impl Inner {
     }
 
     async fn keep_floor(&self) -> Result<Evicted, ReconcileError> {
-        match self.space().missing_on_disk().await? {
-            0 => Ok(Evicted::default()),
-            missing => self.make_room(Scope::Disk, missing).await,
+        let missing = self.space().missing_on_disk().await?;
+        match &self.local {
+            _ if missing == 0 => Ok(Evicted::default()),
+            None => self.make_room(Scope::Disk, missing).await,
+            Some(local) => Ok(Evicted {
+                in_vain: local.make_room(missing).await? < missing,
+                ..Evicted::default()
+            }),
         }
     }
 

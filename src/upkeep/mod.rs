@@ -3,10 +3,19 @@
 //! `run(shutdown)` around it.
 
 pub mod evict;
+pub mod garbage;
 pub mod leftovers;
+pub mod local;
 pub mod scrub;
+pub mod upload;
 pub mod uses;
 
+#[cfg(test)]
+mod tier_tests;
+
 pub use evict::{Evicted, Evictor};
+pub use garbage::Collector;
 pub use leftovers::Leftovers;
+pub use local::LocalTier;
 pub use scrub::{Scrubbed, Scrubber};
+pub use upload::{Uploader, Uploads};

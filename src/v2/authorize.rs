@@ -58,7 +58,8 @@ impl Edge {
         }
     }
 
-    /// `ns`, unless it names this server itself.
+    /// `ns`, unless it names this server itself. What a project claims as its host means that project, also when
+    /// clients reach this server by that name.
     pub(super) fn foreign_ns<'q>(
         &self,
         ns: Option<&'q str>,
@@ -74,10 +75,11 @@ impl Edge {
                     .and_then(|host| host.to_str().ok())
             });
         ns.filter(|ns| {
-            !asked_host
-                .into_iter()
-                .chain(self.parts.own_hosts.iter().map(String::as_str))
-                .any(|own| own.eq_ignore_ascii_case(ns))
+            self.parts.projects.has_host(ns)
+                || !asked_host
+                    .into_iter()
+                    .chain(self.parts.own_hosts.iter().map(String::as_str))
+                    .any(|own| own.eq_ignore_ascii_case(ns))
         })
     }
 }

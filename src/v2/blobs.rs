@@ -29,9 +29,7 @@ impl Edge {
     ) -> Result<Reply, ApiError> {
         // Whoever has the content only needs to hear that it may: nothing is downloaded for that.
         if client_has(request, digest) {
-            let mut reply = self.head_blob(repository, digest).await?;
-            *reply.response.status_mut() = StatusCode::NOT_MODIFIED;
-            return Ok(reply);
+            return self.head_blob(repository, digest, request).await;
         }
         let answer = self
             .parts
@@ -55,6 +53,7 @@ impl Edge {
         &self,
         repository: &Repository,
         digest: &Digest,
+        request: &HeaderMap,
     ) -> Result<Reply, ApiError> {
         let answer = self
             .parts
@@ -63,6 +62,9 @@ impl Edge {
             .await
             .map_err(unknown_blob)?;
         let mut response = Response::new(Body::empty());
+        if client_has(request, digest) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, BINARY);
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(answer.content));

@@ -142,7 +142,7 @@ impl Edge {
                 self.head_manifest(repository, reference, headers).await
             }
             Pull::GetBlob(digest) => self.get_blob(repository, digest, headers).await,
-            Pull::HeadBlob(digest) => self.head_blob(repository, digest).await,
+            Pull::HeadBlob(digest) => self.head_blob(repository, digest, headers).await,
             Pull::ListTags(page) => self.list_tags(repository, asked, page, ns).await,
             Pull::ListReferrers {
                 subject,

@@ -20,7 +20,7 @@ use crate::{
 struct TagList<'a> {
     /// As the client asked for it.
     name: &'a str,
-    tags: &'a [&'a str],
+    tags: Vec<&'a str>,
 }
 
 impl Edge {
@@ -38,8 +38,7 @@ impl Edge {
             .list_tags(repository)
             .await
             .map_err(|error| ApiError::mirror(error, ErrorCode::NameUnknown))?;
-        let tags: Vec<&str> = answer.content.iter().map(crate::oci::Tag::as_str).collect();
-        let mut response = list(asked, &tags, query, ns);
+        let mut response = list(asked, &answer.content, query, ns);
         provenance(response.headers_mut(), answer.outcome, answer.age);
         Ok(Reply {
             response,
@@ -48,11 +47,11 @@ impl Edge {
     }
 }
 
-fn list(asked: &Name, sorted: &[&str], query: &PageQuery, ns: Option<&str>) -> Response {
+fn list(asked: &Name, sorted: &[impl AsRef<str>], query: &PageQuery, ns: Option<&str>) -> Response {
     let (tags, next) = page(sorted, query);
     let body = serde_json::to_vec(&TagList {
         name: asked.as_str(),
-        tags,
+        tags: tags.iter().map(AsRef::as_ref).collect(),
     })
     .expect("strings serialise");
     let mut response = Response::new(Body::from(body));

@@ -7,8 +7,24 @@ use crate::{
     harness::{
         Answer, Client, FakeRegistry, Image, ImageBuilder, On, SlowReader, get, get_range, head,
     },
-    server::{Setup, TestServer},
+    server::{Setup, TestServer, on_both},
 };
+
+on_both! {
+    one_range_of_a_cached_blob_is_a_206_with_its_exact_place,
+    a_whole_blob_has_exact_headers_cold_and_cached,
+    a_cold_head_tells_the_size_and_downloads_nothing,
+    a_head_takes_the_size_from_a_cached_manifest,
+    a_blob_that_the_remote_does_not_have_is_a_404,
+    ranges_of_a_cold_blob_start_one_download,
+    ranges_that_are_here_are_answered_while_the_fill_runs,
+    a_range_beyond_the_end_is_a_416_with_the_length,
+    ranges_that_mean_nothing_are_answered_with_the_whole,
+    if_range_lets_the_range_through_for_the_same_content_only,
+    several_ranges_come_as_parts_in_the_order_asked_for,
+    several_ranges_of_a_cold_blob_come_as_parts_too,
+    head_ignores_a_range,
+}
 
 const SIZE: usize = 300_000;
 
@@ -79,7 +95,6 @@ fn single_ranges() -> Vec<(&'static str, usize, usize)> {
     ]
 }
 
-#[tokio::test]
 async fn one_range_of_a_cached_blob_is_a_206_with_its_exact_place() {
     let blob = Blob::hot().await;
     for (range, start, end) in single_ranges() {
@@ -88,7 +103,6 @@ async fn one_range_of_a_cached_blob_is_a_206_with_its_exact_place() {
     assert_eq!(blob.hub.count(On::blob()), 1);
 }
 
-#[tokio::test]
 async fn a_whole_blob_has_exact_headers_cold_and_cached() {
     let blob = Blob::cold().await;
     for outcome in ["miss", "hit"] {
@@ -107,7 +121,6 @@ async fn a_whole_blob_has_exact_headers_cold_and_cached() {
     assert_eq!(answer.header("content-length"), SIZE.to_string());
 }
 
-#[tokio::test]
 async fn a_cold_head_tells_the_size_and_downloads_nothing() {
     let blob = Blob::cold().await;
     let answer = head(&blob.url()).await;
@@ -120,7 +133,6 @@ async fn a_cold_head_tells_the_size_and_downloads_nothing() {
     );
 }
 
-#[tokio::test]
 async fn a_head_takes_the_size_from_a_cached_manifest() {
     let blob = Blob::cold().await;
     get(&blob.server.manifest_url("library/app", "1")).await;
@@ -132,7 +144,6 @@ async fn a_head_takes_the_size_from_a_cached_manifest() {
     assert_eq!(blob.hub.count(On::blob()), 0);
 }
 
-#[tokio::test]
 async fn a_blob_that_the_remote_does_not_have_is_a_404() {
     let blob = Blob::cold().await;
     let url = blob
@@ -147,7 +158,6 @@ async fn a_blob_that_the_remote_does_not_have_is_a_404() {
     assert_eq!(head(&url).await.status, 404);
 }
 
-#[tokio::test]
 async fn ranges_of_a_cold_blob_start_one_download() {
     let blob = Blob::cold().await;
     blob.assert_part(&blob.range("-70000").await, SIZE - 70_000, SIZE);
@@ -159,7 +169,6 @@ async fn ranges_of_a_cold_blob_start_one_download() {
     assert_eq!(blob.hub.count(On::blob().get().unranged()), 1);
 }
 
-#[tokio::test]
 async fn ranges_that_are_here_are_answered_while_the_fill_runs() {
     let blob = Blob::cold().await;
     let hold = blob.hub.hold_after(On::blob().get(), 200_000);
@@ -182,7 +191,6 @@ async fn ranges_that_are_here_are_answered_while_the_fill_runs() {
     assert_eq!(blob.hub.count(On::blob().get().unranged()), 1);
 }
 
-#[tokio::test]
 async fn a_range_beyond_the_end_is_a_416_with_the_length() {
     let blob = Blob::hot().await;
     for range in ["300000-", "300000-300001", "-0", "999999-,300000-"] {
@@ -193,7 +201,6 @@ async fn a_range_beyond_the_end_is_a_416_with_the_length() {
     }
 }
 
-#[tokio::test]
 async fn ranges_that_mean_nothing_are_answered_with_the_whole() {
     let blob = Blob::hot().await;
     let many = (0..40)
@@ -216,7 +223,6 @@ async fn ranges_that_mean_nothing_are_answered_with_the_whole() {
     }
 }
 
-#[tokio::test]
 async fn if_range_lets_the_range_through_for_the_same_content_only() {
     let blob = Blob::hot().await;
     let same = format!("\"{}\"", blob.digest);
@@ -233,7 +239,6 @@ async fn if_range_lets_the_range_through_for_the_same_content_only() {
     }
 }
 
-#[tokio::test]
 async fn several_ranges_come_as_parts_in_the_order_asked_for() {
     let blob = Blob::hot().await;
     let answer = blob.range("200000-200099,0-9,-5").await;
@@ -252,7 +257,6 @@ async fn several_ranges_come_as_parts_in_the_order_asked_for() {
     }
 }
 
-#[tokio::test]
 async fn several_ranges_of_a_cold_blob_come_as_parts_too() {
     let blob = Blob::cold().await;
     let parts = parts(&blob.range("299000-299999,10-19").await);
@@ -261,7 +265,6 @@ async fn several_ranges_of_a_cold_blob_come_as_parts_too() {
     assert_eq!(blob.hub.count(On::blob().get()), 1);
 }
 
-#[tokio::test]
 async fn head_ignores_a_range() {
     let blob = Blob::hot().await;
     let answer = Client::new()

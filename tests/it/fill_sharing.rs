@@ -5,9 +5,19 @@ use futures_util::future::join_all;
 use crate::{
     fill::{KIB, MIB, Scene},
     harness::{Client, On, SlowReader},
+    server::on_both,
 };
 
-#[tokio::test(flavor = "multi_thread")]
+on_both! {
+    fifty_clients_of_a_cold_blob_cost_one_download_and_all_get_it_whole,
+    all_clients_stream_from_the_first_bytes_while_the_remote_still_sends,
+    a_slow_client_does_not_slow_the_fill,
+    a_fill_lives_on_when_its_only_client_leaves,
+    a_fill_lives_on_when_its_only_client_leaves_before_the_first_byte,
+    a_late_client_joins_and_gets_all_from_the_first_byte,
+    a_head_in_mid_fill_costs_one_head_at_most_and_no_download,
+}
+
 async fn fifty_clients_of_a_cold_blob_cost_one_download_and_all_get_it_whole() {
     let scene = Scene::unknown(2 * MIB).await;
     let hold = scene.remote.hold(On::blob().get());
@@ -21,7 +31,6 @@ async fn fifty_clients_of_a_cold_blob_cost_one_download_and_all_get_it_whole() {
     assert_eq!(scene.remote.bytes_sent(On::blob()), 2 * MIB as u64);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn all_clients_stream_from_the_first_bytes_while_the_remote_still_sends() {
     let scene = Scene::unknown(MIB).await;
     let hold = scene.remote.hold_after(On::blob().get(), 512 * KIB as u64);
@@ -46,7 +55,6 @@ async fn all_clients_stream_from_the_first_bytes_while_the_remote_still_sends() 
     assert_eq!(scene.downloads(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_client_does_not_slow_the_fill() {
     // More than the buffers of any socket.
     let scene = Scene::unknown(16 * MIB).await;
@@ -60,7 +68,6 @@ async fn a_slow_client_does_not_slow_the_fill() {
     assert_eq!(scene.downloads(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_fill_lives_on_when_its_only_client_leaves() {
     let scene = Scene::unknown(MIB).await;
     let hold = scene.remote.hold_after(On::blob().get(), 512 * KIB as u64);
@@ -76,7 +83,6 @@ async fn a_fill_lives_on_when_its_only_client_leaves() {
     assert_eq!(scene.remote.bytes_sent(On::blob()), MIB as u64);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_fill_lives_on_when_its_only_client_leaves_before_the_first_byte() {
     let scene = Scene::unknown(64 * KIB).await;
     let hold = scene.remote.hold(On::blob().get());
@@ -90,7 +96,6 @@ async fn a_fill_lives_on_when_its_only_client_leaves_before_the_first_byte() {
     assert_eq!(scene.downloads(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_late_client_joins_and_gets_all_from_the_first_byte() {
     let scene = Scene::unknown(MIB).await;
     let hold = scene.remote.hold_after(On::blob().get(), 768 * KIB as u64);
@@ -105,7 +110,6 @@ async fn a_late_client_joins_and_gets_all_from_the_first_byte() {
     assert_eq!(scene.downloads(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_head_in_mid_fill_costs_one_head_at_most_and_no_download() {
     let scene = Scene::unknown(MIB).await;
     let hold = scene.remote.hold_after(On::blob().get(), 512 * KIB as u64);

@@ -1,6 +1,8 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
+mod absence;
 mod blobs_ranges;
+mod cache_entries;
 mod damage;
 mod errors;
 mod eviction;
@@ -21,6 +23,8 @@ mod layering;
 mod listeners;
 mod lists;
 mod manifests;
+mod object_storage;
+mod offline;
 mod operators;
 mod outage;
 mod postgres;
@@ -28,6 +32,7 @@ mod postgres;
 mod postgres_server;
 mod private_projects;
 mod process;
+mod questions;
 mod rate_limit;
 mod redirects;
 mod referrers;
@@ -36,7 +41,9 @@ mod remote_limits;
 mod remote_proxy;
 mod remote_tls;
 mod restart;
+mod revalidation;
 mod routing;
+mod scarcity;
 mod server;
 mod sharing;
 mod shutdown;

@@ -4,8 +4,22 @@ use http::Method;
 
 use crate::{
     harness::{Answer, Client, FakeRegistry, Image, ImageBuilder, Manifest, On, get, head},
-    server::{Setup, TestServer},
+    server::{Setup, TestServer, on_both},
 };
+
+on_both! {
+    the_base_answers_without_asking_the_remote,
+    a_manifest_by_tag_has_exact_headers_cold_and_cached,
+    a_manifest_by_digest_has_exact_headers_cold_and_cached,
+    a_cold_head_costs_one_head_at_the_remote,
+    a_child_of_a_cached_index_answers_head_without_asking,
+    what_a_client_has_already_is_not_sent_again,
+    a_blob_that_a_client_has_already_is_not_downloaded,
+    a_tag_that_the_remote_does_not_have_is_a_404,
+    methods_that_no_endpoint_takes_are_405,
+    a_mirror_project_takes_no_writes,
+    writes_are_not_completed_by_the_default_project,
+}
 
 async fn server_with(image: &Image) -> (FakeRegistry, TestServer) {
     let hub = FakeRegistry::start().await;
@@ -40,7 +54,6 @@ fn assert_manifest(answer: &Answer, manifest: &Manifest, outcome: &str) {
     assert_eq!(answer.headers.contains_key("age"), outcome == "hit");
 }
 
-#[tokio::test]
 async fn the_base_answers_without_asking_the_remote() {
     let (hub, server) = server_with(&image(1)).await;
     for path in ["/v2/", "/v2"] {
@@ -60,7 +73,6 @@ async fn the_base_answers_without_asking_the_remote() {
     assert_eq!(hub.connections(), 0);
 }
 
-#[tokio::test]
 async fn a_manifest_by_tag_has_exact_headers_cold_and_cached() {
     let image = image(2);
     let (hub, server) = server_with(&image).await;
@@ -77,7 +89,6 @@ async fn a_manifest_by_tag_has_exact_headers_cold_and_cached() {
     assert_eq!(hub.count(On::any()), 1);
 }
 
-#[tokio::test]
 async fn a_manifest_by_digest_has_exact_headers_cold_and_cached() {
     let image = image(3);
     let (hub, server) = server_with(&image).await;
@@ -91,7 +102,6 @@ async fn a_manifest_by_digest_has_exact_headers_cold_and_cached() {
     assert_eq!(hub.count(On::any()), 1);
 }
 
-#[tokio::test]
 async fn a_cold_head_costs_one_head_at_the_remote() {
     let image = image(4);
     let (hub, server) = server_with(&image).await;
@@ -106,7 +116,6 @@ async fn a_cold_head_costs_one_head_at_the_remote() {
     assert_eq!(hub.count(On::manifest().get()), 0);
 }
 
-#[tokio::test]
 async fn a_child_of_a_cached_index_answers_head_without_asking() {
     let index = ImageBuilder::new(5)
         .layer(512)
@@ -128,7 +137,6 @@ async fn a_child_of_a_cached_index_answers_head_without_asking() {
     assert_eq!(hub.count(On::any()), 1);
 }
 
-#[tokio::test]
 async fn what_a_client_has_already_is_not_sent_again() {
     let image = image(6);
     let (_hub, server) = server_with(&image).await;
@@ -154,7 +162,6 @@ async fn what_a_client_has_already_is_not_sent_again() {
     }
 }
 
-#[tokio::test]
 async fn a_blob_that_a_client_has_already_is_not_downloaded() {
     let image = image(7);
     let (hub, server) = server_with(&image).await;
@@ -170,7 +177,6 @@ async fn a_blob_that_a_client_has_already_is_not_downloaded() {
     assert_eq!(hub.count(On::blob().get()), 0);
 }
 
-#[tokio::test]
 async fn a_tag_that_the_remote_does_not_have_is_a_404() {
     let image = image(8);
     let (hub, server) = server_with(&image).await;
@@ -191,7 +197,6 @@ async fn a_tag_that_the_remote_does_not_have_is_a_404() {
     assert!(hub.count(On::manifest()) > 0);
 }
 
-#[tokio::test]
 async fn methods_that_no_endpoint_takes_are_405() {
     let image = image(9);
     let (hub, server) = server_with(&image).await;
@@ -226,7 +231,6 @@ async fn methods_that_no_endpoint_takes_are_405() {
     assert_eq!(hub.connections(), 0);
 }
 
-#[tokio::test]
 async fn a_mirror_project_takes_no_writes() {
     let image = image(10);
     let (hub, server) = server_with(&image).await;
@@ -261,7 +265,6 @@ async fn a_mirror_project_takes_no_writes() {
     assert_eq!(hub.connections(), 0);
 }
 
-#[tokio::test]
 async fn writes_are_not_completed_by_the_default_project() {
     let (hub, server) = server_with(&image(11)).await;
     let client = Client::new();

@@ -5,8 +5,26 @@ use std::time::{Duration, Instant};
 use crate::{
     fill::{KIB, until_hit},
     harness::{Answer, FakeRegistry, Fault, Image, ImageBuilder, On, get, head},
-    server::{Setup, TestServer},
+    server::{Setup, TestServer, on_both},
 };
+
+on_both! {
+    a_remote_that_refuses_connections_is_outlived,
+    a_remote_that_never_answers_is_outlived,
+    a_remote_that_is_unavailable_is_outlived,
+    a_remote_that_limits_us_is_outlived_and_its_429_goes_no_further,
+    a_remote_that_talks_nonsense_is_outlived,
+    two_failures_and_a_success_are_a_success,
+    a_refusal_after_a_token_is_a_404_that_says_so,
+    a_404_of_the_remote_is_a_404,
+    a_tag_that_the_remote_deleted_is_gone,
+    a_tag_that_the_remote_deleted_is_kept_if_the_project_says_so,
+    a_tag_that_moved_to_what_cannot_be_had_still_pulls,
+    a_head_that_told_of_a_move_does_not_lose_what_was_pulled,
+    a_stale_answer_is_not_given_for_longer_than_its_rule_says,
+    an_offline_server_serves_what_it_has_and_never_dials,
+    a_server_starts_and_serves_while_its_remote_is_down,
+}
 
 const IMPATIENT: &str = "answer_timeout = \"300ms\"\nheader_timeout = \"500ms\"";
 
@@ -155,28 +173,24 @@ fn assert_stale(answer: &Answer) {
     assert!(answer.header("warning").starts_with("110 "));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_refuses_connections_is_outlived() {
     let scene = Scene::new("").await.pulled().await;
     scene.remote.stop().await;
     scene.assert_outlived().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_never_answers_is_outlived() {
     let scene = Scene::new("").await.pulled().await;
     scene.remote.stop_answering().await;
     scene.assert_outlived().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_is_unavailable_is_outlived() {
     let scene = Scene::new("").await.pulled().await;
     scene.remote.fault_always(On::any(), Fault::status(503));
     scene.assert_outlived().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_limits_us_is_outlived_and_its_429_goes_no_further() {
     let scene = Scene::new("").await.pulled().await;
     scene.remote.fault_always(On::any(), Fault::too_many("7"));
@@ -187,7 +201,6 @@ async fn a_remote_that_limits_us_is_outlived_and_its_429_goes_no_further() {
     assert!((1..=7).contains(&seconds), "{seconds}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_talks_nonsense_is_outlived() {
     for fault in [
         Fault::GarbageHttp,
@@ -200,7 +213,6 @@ async fn a_remote_that_talks_nonsense_is_outlived() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn two_failures_and_a_success_are_a_success() {
     let scene = Scene::of("", "").await;
     scene
@@ -214,7 +226,6 @@ async fn two_failures_and_a_success_are_a_success() {
     assert_eq!(scene.remote.faults_left(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_after_a_token_is_a_404_that_says_so() {
     let remote = FakeRegistry::builder().like_docker_hub().start().await;
     remote.put_image("library/app", "latest", &ImageBuilder::new(1).build());
@@ -241,7 +252,6 @@ async fn a_refusal_after_a_token_is_a_404_that_says_so() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_404_of_the_remote_is_a_404() {
     let scene = Scene::new("").await;
     let nothing = format!("sha256:{}", "0".repeat(64));
@@ -267,7 +277,6 @@ async fn a_404_of_the_remote_is_a_404() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_the_remote_deleted_is_gone() {
     let scene = Scene::new("").await.pulled().await;
     scene.remote.delete_tag("app", "latest");
@@ -277,7 +286,6 @@ async fn a_tag_that_the_remote_deleted_is_gone() {
     assert_eq!(get(&by_digest).await.status, 200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_the_remote_deleted_is_kept_if_the_project_says_so() {
     let scene = Scene::new("keep_deleted = true").await.pulled().await;
     scene.remote.delete_tag("app", "latest");
@@ -287,7 +295,6 @@ async fn a_tag_that_the_remote_deleted_is_kept_if_the_project_says_so() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_moved_to_what_cannot_be_had_still_pulls() {
     let scene = Scene::new("").await.pulled().await;
     let moved = ImageBuilder::new(9).layer(KIB).build();
@@ -311,7 +318,6 @@ async fn a_tag_that_moved_to_what_cannot_be_had_still_pulls() {
     in_time.expect("the new manifest comes");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_told_of_a_move_does_not_lose_what_was_pulled() {
     let scene = Scene::new("").await.pulled().await;
     scene
@@ -324,7 +330,6 @@ async fn a_head_that_told_of_a_move_does_not_lose_what_was_pulled() {
     assert!(answer.body == scene.image.root_manifest().bytes);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_stale_answer_is_not_given_for_longer_than_its_rule_says() {
     let remote = FakeRegistry::start().await;
     remote.put_image("app", "latest", &ImageBuilder::new(1).build());
@@ -339,7 +344,6 @@ async fn a_stale_answer_is_not_given_for_longer_than_its_rule_says() {
     assert_eq!(get(&url).await.status, 503);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_offline_server_serves_what_it_has_and_never_dials() {
     for offline in ["[mirror]\noffline = true", ""] {
         let mut scene = Scene::new("").await.pulled().await;
@@ -364,7 +368,6 @@ async fn an_offline_server_serves_what_it_has_and_never_dials() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_server_starts_and_serves_while_its_remote_is_down() {
     let mut scene = Scene::new("").await.pulled().await;
     scene.server.stop().await;

@@ -284,7 +284,10 @@ async fn a_token_about_to_expire_is_renewed_before_it_is_used() {
         .await;
     let image = image();
     remote.put_image("app", "1", &image);
-    let server = server_for(&remote, "").await;
+    let server = Setup::empty()
+        .mirror("r.io", &remote, "negative_ttl = \"0s\"")
+        .start()
+        .await;
     // Tokens of no lifetime are refused by the remote: the truth is a 404 that says so, and no endless loop.
     let answer = get(&server.manifest_url("r.io/app", "1")).await;
     assert_eq!(answer.status, 404);

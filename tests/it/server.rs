@@ -1,4 +1,7 @@
 //! An Entrepot in this process, on free ports, with a data folder of its own.
+//!
+//! It keeps its rows in SQLite and its content on the local disk; or, inside of `on_both!`, once more in PostgreSQL and in
+//! object storage, with a local tier.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -10,7 +13,39 @@ use entrepot::{
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::harness::{Client, FakeRegistry, install_crypto};
+use crate::{
+    harness::{Bucket, Client, FakeRegistry, install_crypto},
+    postgres_server::fresh_database,
+};
+
+/// Runs each of these tests on files and SQLite, and on object storage and PostgreSQL.
+macro_rules! on_both {
+    ($($test:ident),+ $(,)?) => {
+        mod on_files {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test().await;
+            })+
+        }
+        mod on_object_storage {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                $crate::server::on_object_storage(super::$test()).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both;
+
+tokio::task_local! {
+    /// Set where servers are to keep rows and content with others.
+    static SHARED: ();
+}
+
+/// Every server that this test starts keeps its rows in PostgreSQL and its content in object storage.
+pub(crate) async fn on_object_storage(test: impl Future<Output = ()>) {
+    SHARED.scope((), test).await;
+}
 
 /// How long a wait may take before the test is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,6 +56,7 @@ pub(crate) struct Setup {
     sections: String,
     tables: String,
     environment: Vec<(String, String)>,
+    bucket: Option<Bucket>,
 }
 
 impl Setup {
@@ -34,6 +70,7 @@ impl Setup {
             sections,
             tables: String::new(),
             environment: Vec::new(),
+            bucket: None,
         }
     }
 
@@ -88,6 +125,23 @@ impl Setup {
         self
     }
 
+    /// With content in this bucket, too.
+    pub(crate) fn bucket(mut self, bucket: Bucket) -> Self {
+        self.environment.extend(bucket.variables("content"));
+        self.bucket = Some(bucket);
+        self
+    }
+
+    /// On what the test is run on.
+    async fn on_backend(self) -> Self {
+        if SHARED.try_with(|()| ()).is_err() || self.bucket.is_some() {
+            return self;
+        }
+        let database = fresh_database().await;
+        self.variable("ENTREPOT__DATABASE__URL", &database)
+            .bucket(Bucket::new())
+    }
+
     /// As `mirror`, with keys of the remote too.
     pub(crate) fn mirror_with(self, name: &str, remote: &FakeRegistry, remote_keys: &str) -> Self {
         self.remote(name, remote.url(), remote_keys)
@@ -100,12 +154,14 @@ impl Setup {
 
     pub(crate) async fn start(self) -> TestServer {
         install_crypto();
+        let setup = self.on_backend().await;
         let folder = TempDir::new().expect("a folder for the data");
-        std::fs::write(folder.path().join("entrepot.toml"), self.text()).expect("a file");
-        let running = Running::start(&folder, &self.environment).await;
+        std::fs::write(folder.path().join("entrepot.toml"), setup.text()).expect("a file");
+        let running = Running::start(&folder, &setup.environment).await;
         TestServer {
             folder,
-            environment: self.environment,
+            environment: setup.environment,
+            bucket: setup.bucket,
             running: Some(running),
         }
     }
@@ -115,6 +171,8 @@ impl Setup {
 pub(crate) struct TestServer {
     pub(crate) folder: TempDir,
     environment: Vec<(String, String)>,
+    /// Of content, if it is in object storage.
+    pub(crate) bucket: Option<Bucket>,
     running: Option<Running>,
 }
 

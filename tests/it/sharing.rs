@@ -3,8 +3,13 @@
 use crate::{
     fill::{KIB, until_hit},
     harness::{FakeRegistry, Image, ImageBuilder, On, get},
-    server::{Setup, TestServer},
+    server::{Setup, TestServer, on_both},
 };
+
+on_both! {
+    images_that_share_a_layer_fetch_it_once,
+    a_tag_that_moves_fetches_only_what_is_new,
+}
 
 /// All of an image with one manifest, as clients pull it.
 async fn pull(server: &TestServer, repository: &str, tag: &str, image: &Image) {
@@ -16,7 +21,6 @@ async fn pull(server: &TestServer, repository: &str, tag: &str, image: &Image) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn images_that_share_a_layer_fetch_it_once() {
     let remote = FakeRegistry::start().await;
     let shared = |seed| {
@@ -37,7 +41,6 @@ async fn images_that_share_a_layer_fetch_it_once() {
     assert_eq!(remote.count(On::blob()), 5);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_moves_fetches_only_what_is_new() {
     let remote = FakeRegistry::start().await;
     let (before, after) = (

@@ -9,8 +9,23 @@ use crate::{
         Answer, Client, FakeRegistry, Fault, ImageBuilder, On, SlowReader, basic, drain_sha256,
         get, get_range, head, random_bytes,
     },
-    server::{Setup, TestServer},
+    server::{Setup, TestServer, on_both},
 };
+
+on_both! {
+    a_stored_blob_is_not_there_for_a_repository_whose_remote_does_not_have_it,
+    a_running_fill_is_not_there_for_a_repository_whose_remote_does_not_have_it,
+    a_remote_that_refuses_or_is_down_proves_no_right,
+    a_stored_blob_costs_a_repository_whose_remote_has_it_one_head,
+    a_running_fill_is_joined_by_a_repository_whose_remote_has_it,
+    a_joined_repository_goes_on_with_its_own_remote_when_the_others_fails_at_once,
+    a_manifest_that_names_a_stored_blob_is_right_enough,
+    a_manifest_that_names_what_only_a_private_project_has_is_no_key_to_it,
+    an_index_that_names_a_private_manifest_is_no_key_to_it,
+    a_manifest_that_came_from_elsewhere_names_nothing_here,
+    a_stored_manifest_costs_a_repository_whose_remote_has_it_one_head,
+    a_child_of_an_index_of_ones_own_is_adopted_without_asking,
+}
 
 /// Two teams with a remote each, behind one mirror. Team a has the blob.
 struct Teams {
@@ -35,7 +50,7 @@ impl Teams {
         let setup = Setup::empty()
             .section("[access]\nadmin_password = \"pw\"\nchallenge = \"never\"")
             .mirror("team-a", &a, keys_a)
-            .mirror("team-b", &b, "");
+            .mirror("team-b", &b, "negative_ttl = \"0s\"");
         Self {
             server: setup.start().await,
             a,
@@ -93,14 +108,12 @@ fn assert_no_trace(answer: &Answer, bytes: &[u8]) {
     assert_eq!(answer.header("content-range"), "");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_stored_blob_is_not_there_for_a_repository_whose_remote_does_not_have_it() {
     let teams = Teams::new().await.hot().await;
     teams.assert_hidden_from_b().await;
     assert_eq!(get(&teams.url_a()).await.header("x-cache"), "hit");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_running_fill_is_not_there_for_a_repository_whose_remote_does_not_have_it() {
     let teams = Teams::new().await;
     let hold = teams.a.hold_after(On::blob().get(), 512 * KIB as u64);
@@ -114,7 +127,6 @@ async fn a_running_fill_is_not_there_for_a_repository_whose_remote_does_not_have
     teams.assert_hidden_from_b().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_remote_that_refuses_or_is_down_proves_no_right() {
     let teams = Teams::new().await.hot().await;
     teams.b.put_blob("other", teams.bytes.clone());
@@ -126,7 +138,6 @@ async fn a_remote_that_refuses_or_is_down_proves_no_right() {
     assert_no_trace(&answer, &teams.bytes);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_stored_blob_costs_a_repository_whose_remote_has_it_one_head() {
     let teams = Teams::new().await.hot().await;
     teams.b.put_blob("other", teams.bytes.clone());
@@ -144,7 +155,6 @@ async fn a_stored_blob_costs_a_repository_whose_remote_has_it_one_head() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_running_fill_is_joined_by_a_repository_whose_remote_has_it() {
     let teams = Teams::new().await;
     teams.b.put_blob("other", teams.bytes.clone());
@@ -167,7 +177,6 @@ async fn a_running_fill_is_joined_by_a_repository_whose_remote_has_it() {
     assert_eq!(teams.a.count(On::blob().get()), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_joined_repository_goes_on_with_its_own_remote_when_the_others_fails_at_once() {
     let teams = Teams::new().await;
     let image = ImageBuilder::new(3).shared_layer(9, 64 * KIB).build();
@@ -193,7 +202,6 @@ async fn a_joined_repository_goes_on_with_its_own_remote_when_the_others_fails_a
     assert!(drained.complete && drained.digest == layer);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_that_names_a_stored_blob_is_right_enough() {
     let teams = Teams::new().await;
     let ours = ImageBuilder::new(1).shared_layer(9, 64 * KIB).build();
@@ -215,7 +223,6 @@ async fn a_manifest_that_names_a_stored_blob_is_right_enough() {
 }
 
 /// Registries take manifests that name what they do not have: layers with URLs, sparse indexes.
-#[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_that_names_what_only_a_private_project_has_is_no_key_to_it() {
     let access = "visibility = \"private\"";
     for hot in [true, false] {
@@ -257,7 +264,6 @@ async fn a_manifest_that_names_what_only_a_private_project_has_is_no_key_to_it()
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_names_a_private_manifest_is_no_key_to_it() {
     let teams = Teams::with("visibility = \"private\"").await;
     let index = ImageBuilder::new(1)
@@ -276,7 +282,6 @@ async fn an_index_that_names_a_private_manifest_is_no_key_to_it() {
     assert_eq!(get(&url).await.status, 404);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_that_came_from_elsewhere_names_nothing_here() {
     // Team a's manifest names the layer; that gives team b no right to either.
     let teams = Teams::new().await;
@@ -301,7 +306,6 @@ async fn a_manifest_that_came_from_elsewhere_names_nothing_here() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_stored_manifest_costs_a_repository_whose_remote_has_it_one_head() {
     let teams = Teams::new().await;
     let image = ImageBuilder::new(1).layer(KIB).build();
@@ -329,7 +333,6 @@ async fn a_stored_manifest_costs_a_repository_whose_remote_has_it_one_head() {
     assert_eq!(asked, (1, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_child_of_an_index_of_ones_own_is_adopted_without_asking() {
     let teams = Teams::new().await;
     let image = ImageBuilder::new(1)

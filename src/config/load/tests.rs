@@ -153,9 +153,12 @@ fn every_commented_key_of_the_example_file_is_valid() {
         ("ENTREPOT_SECRETS_KEY", "c"),
         ("ENTREPOT_ADMIN_PASSWORD", "d"),
         ("ENTREPOT_OIDC_SECRET", "e"),
+        ("S3_ACCESS_KEY", "f"),
+        ("S3_SECRET_KEY", "g"),
     ]);
     let config = load(Some(&file), environment).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.access.admin_password.unwrap().expose(), "d");
+    assert_eq!(config.storage.objects.unwrap().options.len(), 5);
     assert_eq!(config.remotes[0].max_connections, Some(32));
     assert_eq!(config.projects[1].kind, ProjectKind::Hosted);
     insta::assert_snapshot!(config.without_effect.join("\n"));

@@ -42,7 +42,7 @@ pub(super) fn read_all(section: &mut Section<'_>) -> Result<Vec<Freshness>, Conf
             mode: section.take("mode", choice(MODES))?.unwrap_or(default.mode),
             ttl: section.take("ttl", duration)?.unwrap_or(default.ttl),
             stale_while_revalidate: section
-                .set_aside("stale_while_revalidate", duration)?
+                .take("stale_while_revalidate", duration)?
                 .unwrap_or(default.stale_while_revalidate),
             stale_if_error: section
                 .take("stale_if_error", stale_if_error)?

@@ -222,7 +222,7 @@ impl Project {
         self.prefix = section.take("prefix", prefix)?;
         self.keep_deleted = section.take("keep_deleted", boolean)?.unwrap_or(false);
         self.negative_ttl = section
-            .set_aside("negative_ttl", duration)?
+            .take("negative_ttl", duration)?
             .unwrap_or(DEFAULT_NEGATIVE_TTL);
         self.offline = section.take("offline", boolean)?.unwrap_or(false);
         self.max_bytes = section.take("max_bytes", size_or_unlimited)?.flatten();

@@ -20,10 +20,13 @@ macro_rules! on_both {
     };
 }
 
+mod entry;
 mod evict;
 mod hot;
 mod manifest;
+mod object;
 mod open;
+mod pin;
 mod plan;
 mod postgres;
 #[path = "../../../tests/it/harness/postgres.rs"]

@@ -102,13 +102,16 @@ async fn tags_are_sorted_as_bytes(database: Database) {
     meta.tag_put(&name("p/other"), &tag("no"), row("one", 1))
         .await
         .unwrap();
-    let tags = meta.tags(&name("p/r")).await.unwrap();
-    let names: Vec<_> = tags.iter().map(|(tag, _)| tag.as_str()).collect();
+    let tags = meta.tags_since(&name("p/r"), at(0)).await.unwrap();
+    let names: Vec<_> = tags.iter().map(Tag::as_str).collect();
     assert_eq!(
         names,
         ["1-x", "1.10", "1.9", "B", "Z", "_", "a", "aB", "ab"]
     );
-    assert!(tags.iter().all(|(_, checked_at)| *checked_at == at(1)));
+    let later = row("one", 3);
+    meta.tag_put(&name("p/r"), &tag("Z"), later).await.unwrap();
+    let tags = meta.tags_since(&name("p/r"), at(2)).await.unwrap();
+    assert_eq!(tags, [tag("Z")]);
 }
 
 async fn a_repository_can_have_a_hundred_thousand_tags(database: Database) {
@@ -124,7 +127,7 @@ async fn a_repository_can_have_a_hundred_thousand_tags(database: Database) {
          SELECT tag.repository_id, 'v' || n.i, tag.digest, tag.media_type, 7, 1000 FROM n, tag",
     )
     .await;
-    let tags = meta.tags(&name("p/r")).await.unwrap();
+    let tags = meta.tags_since(&name("p/r"), at(0)).await.unwrap();
     assert_eq!(tags.len(), 100_000);
     assert!(tags.is_sorted());
     let last = meta

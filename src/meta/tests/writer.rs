@@ -118,7 +118,10 @@ async fn a_write_whose_caller_went_away_still_happens(database: Database) {
     meta.tag_put(&name("p/r"), &tag("last"), row("one", 1))
         .await
         .unwrap();
-    assert_eq!(meta.tags(&name("p/r")).await.unwrap().len(), 51);
+    assert_eq!(
+        meta.tags_since(&name("p/r"), at(0)).await.unwrap().len(),
+        51
+    );
 }
 
 async fn writes_beyond_the_queue_happen_too_even_when_their_callers_went_away(database: Database) {
@@ -134,7 +137,15 @@ async fn writes_beyond_the_queue_happen_too_even_when_their_callers_went_away(da
     }
     run(&mut held, "ROLLBACK").await;
     let database = database.reopen().await;
-    assert_eq!(database.meta.tags(&repository).await.unwrap().len(), count);
+    assert_eq!(
+        database
+            .meta
+            .tags_since(&repository, at(0))
+            .await
+            .unwrap()
+            .len(),
+        count
+    );
 }
 
 async fn one_write_that_fails_does_not_undo_the_others_of_its_transaction(database: Database) {

@@ -50,6 +50,9 @@
 //! when the request arrives: a held one is the old one. Over HTTP/2 cuts are `RST_STREAM`s; use `http1_only`
 //! for faults below HTTP. Bytes are counted just before they are written, up to 128 KiB at a time.
 //!
+//! # Object storage
+//! A real S3 server: see `bucket.rs` (`Bucket`) and `line.rs` (`Line`, a way to it that can break).
+//!
 //! # Clients
 //! ```text
 //! get(url).await  head(url)  get_range(url, "10-19")  -> Answer { status, version, headers, body, complete }
@@ -74,6 +77,7 @@
 
 mod answer;
 mod auth;
+mod bucket;
 mod builder;
 mod client;
 mod content;
@@ -84,6 +88,7 @@ mod http1;
 mod http2;
 mod image;
 mod image_builder;
+mod line;
 mod listener;
 mod matcher;
 pub(crate) mod media_type;
@@ -101,6 +106,7 @@ mod tarball;
 mod tls;
 
 pub(crate) use auth::basic;
+pub(crate) use bucket::Bucket;
 pub(crate) use builder::Builder;
 pub(crate) use client::{Answer, Client, Drained, SlowReader, drain_sha256, get, get_range, head};
 pub(crate) use digest::{Algorithm, digest_of, sha256};
@@ -108,6 +114,7 @@ pub(crate) use fault::Fault;
 pub(crate) use gate::Hold;
 pub(crate) use image::{Image, Manifest};
 pub(crate) use image_builder::ImageBuilder;
+pub(crate) use line::{Line, Trouble};
 pub(crate) use matcher::On;
 pub(crate) use options::{Auth, Options, Referrers};
 pub(crate) use random::random_bytes;
