@@ -32,7 +32,7 @@ const ROOM_BYTES: u64 = 32 * 1024;
 /// The first sum over all rows is made behind the start.
 const SETTLE: Duration = Duration::from_secs(5);
 const WARM_UP: Duration = Duration::from_millis(500);
-const EVICTION_TIMEOUT: Duration = Duration::from_secs(120);
+const EVICTION_TIMEOUT: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
