@@ -3,7 +3,7 @@
 //! ```text
 //! 6  cli (and main)              parse, choose, exit code
 //! 5  app                         composition root: builds everything, layers the routers, drains
-//! 4  v2                          HTTP edge: the Distribution API
+//! 4  v2     api                  HTTP edges: the Distribution API · management
 //! 3  mirror upkeep               what the product does; knows no HTTP server
 //! 2  transfer                    moving content: remote → store
 //! 1  store  meta  client  access one outside thing each: bytes · rows · other registries · who may
@@ -14,6 +14,7 @@
 //! A request for a blob goes `app::router` → `v2::dispatch` → `v2::blobs` → `mirror::Mirror::get_blob`, and down from there.
 
 pub mod access;
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod client;

@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr};
 
 use super::tls::TlsError;
 use crate::{
+    access::FirstAdminError,
     client::SetupError,
     meta::MetaError,
     store::{ObjectSetupError, StoreError},
@@ -25,6 +26,9 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("cannot open the database: {0}")]
     Meta(#[from] MetaError),
+    /// The file of the password that is made when the configuration names none.
+    #[error(transparent)]
+    FirstAdmin(#[from] FirstAdminError),
     #[error("cannot listen on {address}: {source}")]
     Bind {
         address: SocketAddr,

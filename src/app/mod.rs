@@ -20,7 +20,7 @@ pub use error::StartError;
 pub use open_files::raise_open_files;
 pub use shutdown::stop_signal;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -32,14 +32,16 @@ use self::{
     upkeep::Upkeep,
 };
 use crate::{
-    access::Gate,
+    access::{FirstAdmin, Gate},
+    api,
     client::RegistryClient,
-    config::Config,
+    config::{Config, Secret},
     meta::Meta,
     mirror::{self, Mirror, Projects},
     store::{Objects, Store},
     telemetry::Metrics,
     transfer::{self, Fills, Space, Tier},
+    upkeep::{Evictor, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
 
@@ -49,9 +51,16 @@ pub struct App {
     projects: Arc<Projects>,
     gate: Arc<Gate>,
     mirror: Mirror,
+    fills: Fills,
+    clients: Vec<RegistryClient>,
+    evictor: Evictor,
+    scrubber: Scrubber,
     meta: Meta,
     metrics: Metrics,
     certificates: Option<Arc<Certificates>>,
+    /// The admin's, when it was made just now.
+    new_password: Option<Secret>,
+    started_at: SystemTime,
     /// Ends the background work.
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -75,7 +84,8 @@ impl App {
     }
 
     /// Opens store and database and starts the background work.
-    pub async fn build(config: Config) -> Result<Self, StartError> {
+    pub async fn build(mut config: Config) -> Result<Self, StartError> {
+        let started_at = SystemTime::now();
         let metrics = Metrics::default();
         let clients = clients(&config, &metrics)?;
         let certificates = certificates(&config)?;
@@ -89,6 +99,7 @@ impl App {
             None => store,
         };
         info!(path = %config.storage.path.display(), "store is open");
+        let new_password = first_admin(&mut config)?;
         let meta = Meta::open(&config.database).await?;
         info!(database = %config.database, "database is open");
 
@@ -105,6 +116,7 @@ impl App {
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
+        let all_clients = clients.values().cloned().collect();
         let mirror = Mirror::new(mirror::Parts {
             projects: Arc::clone(&projects),
             clients,
@@ -114,7 +126,9 @@ impl App {
             offline: config.offline,
             tasks: tasks.clone(),
         });
+        let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills);
+        let evictor = upkeep.evictor();
         upkeep.start(&tasks, &shutdown);
         if let Some(certificates) = &certificates {
             tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
@@ -125,9 +139,15 @@ impl App {
             config,
             projects,
             mirror,
+            fills,
+            clients: all_clients,
+            evictor,
+            scrubber,
             meta,
             metrics,
             certificates,
+            new_password,
+            started_at,
             shutdown,
             tasks,
         })
@@ -161,6 +181,24 @@ impl App {
             connections,
             app: self,
         })
+    }
+
+    fn api_parts(&self) -> api::Parts {
+        api::Parts {
+            gate: Arc::clone(&self.gate),
+            mirror: self.mirror.clone(),
+            fills: self.fills.clone(),
+            clients: self.clients.clone(),
+            meta: self.meta.clone(),
+            metrics: self.metrics.clone(),
+            storage: self.config.storage.clone(),
+            database: self.config.database.clone(),
+            evictor: self.evictor.clone(),
+            scrubber: self.scrubber.clone(),
+            started_at: self.started_at,
+            shutdown: self.shutdown.clone(),
+            tasks: self.tasks.clone(),
+        }
     }
 
     fn v2_parts<'a>(&self, sockets: impl Iterator<Item = &'a TcpListener>) -> v2::Parts {
@@ -199,6 +237,11 @@ impl Server {
         self.mirror_only.as_ref().map(Listener::address)
     }
 
+    /// The password of the user `admin`, when this start has made it: to be shown now, and never again.
+    pub fn new_password(&self) -> Option<&Secret> {
+        self.app.new_password.as_ref()
+    }
+
     /// Serves until `stop` is done, then drains: no new connections, requests that run may end within `shutdown_grace`,
     /// what is left is cut, background work ends, rows are durable.
     pub async fn run(self, stop: impl Future<Output = ()>) {
@@ -234,6 +277,16 @@ fn objects(config: &Config, tasks: &TaskTracker) -> Result<Option<Objects>, Star
     let objects = config.storage.objects.as_ref();
     let objects = objects.map(|storage| Objects::new(storage, tasks.clone()));
     Ok(objects.transpose()?)
+}
+
+/// Sees to it that the user `admin` has a password; gives it when it is new.
+fn first_admin(config: &mut Config) -> Result<Option<Secret>, StartError> {
+    if config.access.admin_password.is_some() {
+        return Ok(None);
+    }
+    let admin = FirstAdmin::open(&config.storage.path)?;
+    config.access.admin_password = Some(admin.password.clone());
+    Ok(admin.is_new.then_some(admin.password))
 }
 
 fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {

@@ -11,9 +11,9 @@ use super::{
     },
     status,
 };
-use crate::v2;
+use crate::{api, v2};
 
-/// Everything that one listener answers.
+/// Everything that one listener answers. What tells of this server, or changes it, is on the main one alone.
 pub(super) fn router(app: &App, parts: v2::Parts, kind: v2::Listener) -> Router {
     let access_log = AccessLog::new(
         app.metrics.clone(),
@@ -21,15 +21,19 @@ pub(super) fn router(app: &App, parts: v2::Parts, kind: v2::Listener) -> Router 
     );
     let mounts = Router::new()
         .merge(v2::router(parts, kind))
-        .route("/", get(status::about))
         .route("/healthz", get(status::health))
-        .route("/readyz", get(status::ready).with_state(app.meta.clone()))
-        .route(
-            "/metrics",
-            get(status::metrics).with_state(app.metrics.clone()),
-        )
-        .fallback(status::not_found);
-    layered(mounts, access_log)
+        .route("/readyz", get(status::ready).with_state(app.meta.clone()));
+    let mounts = match kind {
+        v2::Listener::MirrorOnly => mounts.route("/", get(status::about_pulls)),
+        v2::Listener::Main => mounts
+            .route("/", get(status::about))
+            .route(
+                "/metrics",
+                get(status::metrics).with_state(app.metrics.clone()),
+            )
+            .merge(api::router(app.api_parts())),
+    };
+    layered(mounts.fallback(status::not_found), access_log)
 }
 
 /// The layers, the innermost first.

@@ -21,11 +21,15 @@ const ABOUT: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     ", a container registry that mirrors other registries\n\n",
     "The Distribution API is under /v2/; for example: docker pull <this host>/docker.io/library/nginx\n",
-    "/healthz  /readyz  /metrics\n",
 );
 
-pub(super) async fn about() -> &'static str {
-    ABOUT
+pub(super) async fn about() -> String {
+    format!("{ABOUT}/healthz  /readyz  /metrics  /api/v1/openapi.json\n")
+}
+
+/// On the listener that is for pulls only.
+pub(super) async fn about_pulls() -> String {
+    format!("{ABOUT}/healthz  /readyz\n")
 }
 
 /// 200 while the process runs.

@@ -55,6 +55,10 @@ impl Upkeep {
         }
     }
 
+    pub(super) fn evictor(&self) -> Evictor {
+        self.evictor.clone()
+    }
+
     /// Each part is a task that ends with the shutdown.
     pub(super) fn start(self, tasks: &TaskTracker, shutdown: &CancellationToken) {
         tasks.spawn(self.leftovers.run(shutdown.clone()));
@@ -80,10 +84,7 @@ impl TierUpkeep {
         let (tier, storage) = (fills.tier()?, config.storage.objects.as_ref()?);
         let (store, meta) = (store.clone(), meta.clone());
         Some(Self {
-            uploader: Uploader {
-                tier: tier.clone(),
-                meta: meta.clone(),
-            },
+            uploader: Uploader::new(tier.clone(), meta.clone()),
             collector: Collector {
                 objects: tier.objects().clone(),
                 meta: meta.clone(),

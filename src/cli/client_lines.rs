@@ -1,8 +1,15 @@
 //! What `serve` prints at its start: where it listens, and lines to paste into clients.
 
-use std::{fmt::Write, net::IpAddr, net::SocketAddr};
+use std::{
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
-use crate::config::{Config, Project, ProjectKind, Visibility};
+use crate::{
+    access::first_admin,
+    config::{Config, Project, ProjectKind, Secret, Visibility},
+};
 
 const DOCKER_HUB: &str = "docker.io";
 
@@ -82,6 +89,15 @@ pub(super) fn client_lines(
         ),
     );
     text
+}
+
+/// The login that this start has made. It is told here and nowhere else.
+pub(super) fn admin_line(password: &Secret, folder: &Path) -> String {
+    format!(
+        "  admin       user `admin`, password `{}`: made now, not shown again, kept in {}\n",
+        password.expose(),
+        first_admin::path(folder).display()
+    )
 }
 
 /// An address that a client on this machine can dial.

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::{ConfigFile, Failure};
-use crate::client::AcceptAny;
+use crate::{client::AcceptAny, config};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -47,7 +47,13 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 fn configured(file: &ConfigFile) -> Result<Url, Failure> {
-    let server = file.load()?.server;
+    let mut url = own_url(&file.load()?.server);
+    url.set_path("/healthz");
+    Ok(url)
+}
+
+/// The server that this configuration makes, as it is reached from this machine.
+pub(super) fn own_url(server: &config::Server) -> Url {
     let scheme = if server.tls.is_some() {
         "https"
     } else {
@@ -62,8 +68,8 @@ fn configured(file: &ConfigFile) -> Result<Url, Failure> {
         };
         address.set_ip(loopback.parse().expect("a loopback address parses"));
     }
-    let url = format!("{scheme}://{address}/healthz");
-    Ok(url.parse().expect("an address makes a URL"))
+    let url = format!("{scheme}://{address}/");
+    url.parse().expect("an address makes a URL")
 }
 
 async fn check(url: &Url) -> anyhow::Result<()> {

@@ -1,17 +1,24 @@
 //! The command line: one file per command. Layer 6. Data goes to stdout, logs and errors to stderr; a usage or configuration
-//! error exits with 64 before anything is bound or written.
+//! error exits with 64 before anything is bound or written. Other codes, of sysexits.h too: 69 when the server cannot be
+//! asked, 77 when it refuses.
 
 #![expect(clippy::print_stdout, reason = "a command's data goes to stdout")]
 
+mod cache;
+mod cache_text;
 mod client_lines;
 mod config;
+mod connection;
 mod healthcheck;
+mod image;
+mod output;
 mod serve;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
+use self::connection::CallError;
 use crate::{
     app::StartError,
     config::{Config, ConfigError},
@@ -19,6 +26,10 @@ use crate::{
 
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
+/// `EX_UNAVAILABLE`
+const EXIT_UNAVAILABLE: u8 = 69;
+/// `EX_NOPERM`
+const EXIT_REFUSED: u8 = 77;
 
 /// A container registry that mirrors other registries on the fly, hosts images, and replicates both
 #[derive(Debug, Parser)]
@@ -32,6 +43,8 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(ConfigFile),
+    /// Look at what a running server has cached, and refresh, purge, pin or check it
+    Cache(cache::Options),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -66,6 +79,8 @@ enum Failure {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
 
@@ -73,6 +88,7 @@ impl Failure {
     fn hint(&self) -> Option<&str> {
         match self {
             Self::Config(error) => error.hint.as_deref(),
+            Self::Call(error) => error.hint(),
             Self::Log(_) | Self::Start(_) | Self::Other(_) => None,
         }
     }
@@ -81,6 +97,16 @@ impl Failure {
         match self {
             Self::Config(_) | Self::Log(_) => ExitCode::from(EXIT_USAGE),
             Self::Start(error) if error.is_configuration() => ExitCode::from(EXIT_USAGE),
+            Self::Call(error) => match error {
+                CallError::Unreachable { .. } | CallError::Foreign { .. } => {
+                    EXIT_UNAVAILABLE.into()
+                }
+                CallError::NoPassword(_) | CallError::Refused { .. } => EXIT_REFUSED.into(),
+                CallError::Failed { status, .. } if status.is_server_error() => {
+                    EXIT_UNAVAILABLE.into()
+                }
+                CallError::NotFound(_) | CallError::Failed { .. } => ExitCode::FAILURE,
+            },
             Self::Start(_) | Self::Other(_) => ExitCode::FAILURE,
         }
     }
@@ -93,12 +119,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(message) => return told(&message),
     };
     let result = match cli.command {
-        Command::Serve(file) => serve::run(&file),
-        Command::Config(command) => config::run(&command),
-        Command::Healthcheck(options) => healthcheck::run(&options),
+        Command::Serve(file) => serve::run(&file).map(|()| ExitCode::SUCCESS),
+        Command::Cache(options) => cache::run(&options),
+        Command::Config(command) => config::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Healthcheck(options) => healthcheck::run(&options).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {}", chain(&failure));
             if let Some(hint) = failure.hint() {

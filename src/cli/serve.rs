@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use anyhow::Context;
 use tracing::{info, warn};
 
-use super::{ConfigFile, Failure, client_lines::client_lines};
+use super::{
+    ConfigFile, Failure,
+    client_lines::{admin_line, client_lines},
+};
 use crate::{
     app::{App, raise_open_files, stop_signal},
     config::{self, Config},
@@ -39,7 +42,10 @@ async fn serve(file: &ConfigFile, config: Config) -> Result<(), Failure> {
     raise_open_files();
     let told = config.clone();
     let server = App::build(config).await?.bind().await?;
-    let lines = client_lines(&told, server.address(), server.mirror_address());
+    let mut lines = client_lines(&told, server.address(), server.mirror_address());
+    if let Some(password) = server.new_password() {
+        lines.push_str(&admin_line(password, &told.storage.path));
+    }
     // A closed stdout is no reason not to serve.
     let _ = io::stdout().write_all(lines.as_bytes());
     server.run(stop).await;

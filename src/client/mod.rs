@@ -33,4 +33,4 @@ pub use budget::RateBudget;
 pub use error::{ClientError, ErrorKind, SetupError};
 pub use health::{Trouble, UrlHealth};
 pub use registry::{BlobStream, ManifestHead, Patience, Priority, RegistryClient, RemoteManifest};
-pub use tls::AcceptAny;
+pub use tls::{AcceptAny, default_roots};

@@ -24,6 +24,11 @@ static ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     Arc::new(roots)
 });
 
+/// Whom we trust when nothing else is said.
+pub fn default_roots() -> Arc<RootCertStore> {
+    Arc::clone(&ROOTS)
+}
+
 /// The TLS settings of a remote; the error names the file and what is wrong with it.
 pub(super) fn client_config(remote: &config::Remote) -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());

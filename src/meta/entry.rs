@@ -9,6 +9,9 @@ pub(super) const SQL_TAGS: &str = "SELECT name FROM tag \
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND name > $2 \
      ORDER BY name LIMIT $3";
 
+pub(super) const SQL_TAG_COUNT: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM tag \
+     WHERE repository_id IN (SELECT id FROM repository WHERE project = $1)";
+
 pub(super) const SQL_HELD: &str = "SELECT size_bytes, created_at, used_at, seeded FROM manifest \
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2";
 
@@ -98,6 +101,17 @@ impl Meta {
             last = names.last().cloned();
         }
         Ok(page)
+    }
+
+    /// How many tags the repositories of these projects have. Reads the key of each.
+    pub async fn tag_count(&self, projects: &[String]) -> Result<u64, MetaError> {
+        let mut count = 0;
+        for project in projects {
+            let select = Statement::new(SQL_TAG_COUNT).bind(project.as_str());
+            let row: Option<(i64,)> = self.fetch_optional(select).await?;
+            count += column::size_read(row.map_or(0, |(count,)| count))?;
+        }
+        Ok(count)
     }
 
     /// Fills the page with tags of one repository after a text.

@@ -8,7 +8,7 @@ use crate::{
     meta::Referenced,
     oci::Digest,
     store::Blob,
-    transfer::{Content, FillRequest, Joined, Origin, ReconcileError, Reconciled, RemoteBlob},
+    transfer::{Content, FillRequest, Joined, Origin, Reconciled, RemoteBlob},
 };
 
 /// How a repository may see a digest.
@@ -98,19 +98,10 @@ impl Mirror {
         Ok(hit(Content::Stored(blob)))
     }
 
-    /// What cannot be linked is served all the same: the next time it needs to be proven again.
+    /// What cannot be linked is served all the same: the next time the right is proven again.
     async fn link(&self, repository: &Repository, digest: &Digest, blob: &Blob) {
-        let link = async {
-            // So that nobody deletes the file of a blob that has just lost its last row.
-            let _claim = self.inner.store.claim(digest).await?;
-            if self.inner.store.peek(digest).await?.is_some() {
-                let repositories = std::slice::from_ref(&repository.name);
-                let meta = &self.inner.meta;
-                meta.blob_link(repositories, digest, blob.len()).await?;
-            }
-            Ok::<_, ReconcileError>(())
-        };
-        if let Err(error) = link.await {
+        let adopt = self.inner.fills.adopt(&repository.name, digest, blob.len());
+        if let Err(error) = adopt.await {
             tracing::error!(repository = %repository.name, %digest, %error, "cannot write the row of a blob that is here");
         }
     }

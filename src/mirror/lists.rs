@@ -258,7 +258,11 @@ impl Mirror {
         };
         if !is_of_a_stranger {
             let (kind, row_key) = key.row_key();
-            meta.list_put(key.repository(), kind, &row_key, row).await?;
+            let written = meta.list_put(key.repository(), kind, &row_key, row).await;
+            if let Err(error) = written {
+                // On a full disk the remote's word is good all the same.
+                tracing::error!(repository = %key.repository(), %error, "cannot write the row of a list");
+            }
         }
         self.inner.lists.keep(key, list.clone()).await;
         Ok(list)

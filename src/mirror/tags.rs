@@ -148,8 +148,10 @@ impl Mirror {
             return Ok(());
         }
         let newer = self.tag_since(repository, tag, Some(row)).await?;
-        if newer.is_none() {
-            self.inner.meta.tag_delete(&repository.name, tag).await?;
+        if newer.is_none()
+            && let Err(error) = self.inner.meta.tag_delete(&repository.name, tag).await
+        {
+            tracing::error!(repository = %repository.name, %tag, %error, "cannot delete the row of a tag that is gone");
         }
         Ok(())
     }
@@ -237,8 +239,15 @@ impl Mirror {
             .as_ref()
             .is_some_and(|row| row.target.digest == summary.digest);
         let next = self.next_row(repository, row, summary.clone(), asked_at);
-        let meta = &self.inner.meta;
-        meta.tag_put(&repository.name, tag, next.await?).await?;
+        let written = self
+            .inner
+            .meta
+            .tag_put(&repository.name, tag, next.await?)
+            .await;
+        if let Err(error) = written {
+            // On a full disk the remote's word is good all the same.
+            tracing::error!(repository = %repository.name, %tag, %error, "cannot write the row of a tag");
+        }
         let outcome = if unchanged {
             Outcome::Hit
         } else {

@@ -24,6 +24,9 @@ use super::{
 };
 use crate::oci::{Algorithm, Digest};
 
+/// Enough to write the rows of many evictions.
+const RESERVE_BYTES: usize = 2 * 1024 * 1024;
+
 pub(super) struct Folder {
     root: PathBuf,
     /// Tells files of this opening from those of earlier ones.
@@ -203,6 +206,21 @@ impl Folder {
         let stat = rustix::fs::statvfs(&self.root)
             .map_err(|e| StoreError::io("look at", &self.root, e.into()))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Sets room aside, if it is not already.
+    pub(super) fn keep_reserve(&self) -> Result<(), StoreError> {
+        let path = self.path(&paths::reserve());
+        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            file => file.map_err(|e| StoreError::io("create", &path, e))?,
+        };
+        let zeros = vec![0; RESERVE_BYTES];
+        file.write_all_at(&zeros, 0).map_err(|error| {
+            // Half of it is of no use.
+            let _ = fs::remove_file(&path);
+            StoreError::io("write", &path, error)
+        })
     }
 
     /// The blobs in place of an algorithm whose hex begins with this byte.

@@ -292,6 +292,18 @@ impl Store {
         blocking(move || store.folder.free()).await
     }
 
+    /// Sets room aside for a time when there is none to write the rows of an eviction, if it is not already.
+    pub async fn keep_reserve(&self) -> Result<(), StoreError> {
+        let store = self.clone();
+        blocking(move || store.folder.keep_reserve()).await
+    }
+
+    /// Gives that room up; `false` if it was given up before.
+    pub async fn spend_reserve(&self) -> Result<bool, StoreError> {
+        let store = self.clone();
+        blocking(move || store.folder.delete(&paths::reserve())).await
+    }
+
     /// What the spools that nobody writes to take of the disk, in bytes.
     pub async fn left_bytes(&self) -> Result<u64, StoreError> {
         let store = self.clone();

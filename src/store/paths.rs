@@ -3,6 +3,7 @@
 //! ```text
 //! <root>
 //! ├── entrepot.lock                    held (flock) by the one process that uses the folder
+//! ├── reserve                          room that is given up when the disk is too full to write rows
 //! ├── blobs
 //! │   ├── sha256
 //! │   │   └── ab
@@ -31,6 +32,11 @@ use crate::oci::{Algorithm, Digest};
 /// The lock of the folder.
 pub fn lock() -> Key {
     Key::from("entrepot.lock")
+}
+
+/// What is given up when the disk is full.
+pub fn reserve() -> Key {
+    Key::from("reserve")
 }
 
 /// Where a complete blob is.

@@ -6,6 +6,8 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 /// The target of the one line that each finished request gets; `log.level = "info,access=off"` silences it.
 pub const ACCESS_TARGET: &str = "access";
+/// The target of the one line that each change by the management API gets.
+pub const AUDIT_TARGET: &str = "audit";
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

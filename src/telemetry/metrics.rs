@@ -1,6 +1,9 @@
 //! Every metric name, once. Names end with `_total` where Prometheus adds it to a counter.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -13,6 +16,8 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+
+use super::totals::{Counters, Totals};
 
 /// The content type of [`Metrics::encode`].
 pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -97,6 +102,7 @@ struct Families {
     fills_running: Gauge,
     uploads: Family<UploadLabels, Counter>,
     uploaded_bytes: Counter,
+    totals: Counters,
 }
 
 impl Default for Families {
@@ -117,6 +123,7 @@ impl Default for Families {
             fills_running: Gauge::default(),
             uploads: Family::default(),
             uploaded_bytes: Counter::default(),
+            totals: Counters::default(),
         };
         families.register();
         families
@@ -209,6 +216,7 @@ impl Metrics {
     /// `entrepot_requests_total{project,kind,outcome}`: kind is manifest, blob, tags, referrers; outcome hit, miss, joined, stale,
     /// bypass, absent (answered 404), error.
     pub fn request(&self, project: &str, kind: &'static str, outcome: &'static str) {
+        self.0.totals.request(outcome);
         self.0
             .requests
             .get_or_create(&RequestLabels {
@@ -291,6 +299,7 @@ impl Metrics {
     }
     /// `entrepot_remote_bytes_total{remote}`
     pub fn remote_bytes(&self, remote: &str, bytes: u64) {
+        self.0.totals.bytes_from_remotes.fetch_add(bytes, Relaxed);
         self.0
             .remote_bytes
             .get_or_create(&RemoteLabels {
@@ -307,6 +316,7 @@ impl Metrics {
     }
     /// `entrepot_client_bytes_total{project}`
     pub fn client_bytes(&self, project: &str, bytes: u64) {
+        self.0.totals.bytes_to_clients.fetch_add(bytes, Relaxed);
         self.0
             .client_bytes
             .get_or_create(&ProjectLabels {
@@ -317,6 +327,10 @@ impl Metrics {
     /// `entrepot_fills_running`
     pub fn fills_running(&self, change: i64) {
         self.0.fills_running.inc_by(change);
+    }
+    /// Sums over all projects and remotes.
+    pub fn totals(&self) -> Totals {
+        self.0.totals.read()
     }
     /// The exposition text of `/metrics`.
     pub fn encode(&self) -> String {
@@ -381,5 +395,26 @@ mod tests {
                 .encode()
                 .contains(r#"entrepot_client_bytes_total{project="ghcr.io"} 2"#)
         );
+    }
+
+    #[test]
+    fn totals_are_sums_over_projects_and_remotes() {
+        let metrics = Metrics::default();
+        metrics.request("docker.io", "blob", "hit");
+        metrics.request("ghcr.io", "manifest", "hit");
+        metrics.request("ghcr.io", "manifest", "miss");
+        metrics.request("ghcr.io", "tags", "error");
+        metrics.remote_bytes("ghcr.io", 7);
+        metrics.client_bytes("ghcr.io", 8);
+        metrics.client_bytes("docker.io", 1);
+        let expected = Totals {
+            hits: 2,
+            misses: 1,
+            errors: 1,
+            bytes_from_remotes: 7,
+            bytes_to_clients: 9,
+            ..Totals::default()
+        };
+        assert_eq!(metrics.totals(), expected);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod log;
 pub mod metrics;
+pub mod totals;
 
 pub use log::{LogError, LogFormat};
 pub use metrics::Metrics;

@@ -274,8 +274,11 @@ impl Leader {
         if let Some(tier) = self.permit.fills.tier() {
             tier.arrived(&request.digest, len).await;
         }
-        if let Some(room) = self.room.take() {
-            room.keep(len);
+        match self.room.take() {
+            // It counted before it came back.
+            Some(room) if self.used_object => room.discard(),
+            Some(room) => room.keep(len),
+            None => {}
         }
         tracing::info!(
             digest = %request.digest,

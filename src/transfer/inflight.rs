@@ -269,6 +269,7 @@ impl Fills {
         let permit = Permit {
             fills: self.clone(),
             digest: request.digest.clone(),
+            project: request.repository.first().to_owned(),
             phase: sender,
             clients: Arc::downgrade(&fill.clients),
             open: true,

@@ -58,8 +58,15 @@ impl Passing {
     pub(super) async fn open(fills: Fills, request: FillRequest) -> Result<Self, FillError> {
         let turn = fills.passing_turn().await?;
         let stream = request.origin.open(&request.digest, 0, 0).await?;
+        let total = request.size_bytes.or(stream.total_bytes);
+        // A body without a byte has none that could wait for the digest.
+        let digest = &request.digest;
+        if total == Some(0) && digest.algorithm().digest(b"") != *digest {
+            let (remote, digest) = (request.origin.name().to_owned(), digest.to_string());
+            return Err(FillError::WrongContent { remote, digest });
+        }
         Ok(Self {
-            total: request.size_bytes.or(stream.total_bytes),
+            total,
             fills,
             request: Arc::new(request),
             opened: Arc::new(Mutex::new(Some(Opened { stream, turn }))),

@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Permit {
     pub(super) fills: Fills,
     pub(super) digest: Digest,
+    /// Of the leader.
+    pub(super) project: String,
     pub(super) phase: watch::Sender<Phase>,
     /// Of the fill, for its readers.
     pub(super) clients: Weak<()>,
@@ -37,7 +39,18 @@ impl Permit {
                 .meta
                 .blob_link(&waiting, &self.digest, size_bytes)
                 .await?;
+            self.count(&waiting, size_bytes);
             linked.extend(waiting);
+        }
+    }
+
+    /// The project of the leader has reserved its room; the others have it in their budgets from now on.
+    fn count(&self, repositories: &[Name], size_bytes: u64) {
+        let projects: BTreeSet<&str> = repositories.iter().map(Name::first).collect();
+        for project in projects {
+            if project != self.project {
+                self.fills.inner.space.came(Some(project), size_bytes);
+            }
         }
     }
 

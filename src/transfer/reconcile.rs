@@ -4,7 +4,11 @@
 //! and an adoption hold until their rows are written.
 
 use super::Fills;
-use crate::{meta::MetaError, oci::Digest, store::StoreError};
+use crate::{
+    meta::MetaError,
+    oci::{Digest, Name},
+    store::StoreError,
+};
 
 /// What it took to make rows and file agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,26 @@ pub enum ReconcileError {
 }
 
 impl Fills {
+    /// Makes a blob that is here visible in one more repository. One that has just lost its last row, and whose file is
+    /// about to go, is either kept by this or gone before it.
+    pub async fn adopt(
+        &self,
+        repository: &Name,
+        digest: &Digest,
+        size_bytes: u64,
+    ) -> Result<(), ReconcileError> {
+        let (store, meta) = (&self.inner.store, &self.inner.meta);
+        let _claim = store.claim(digest).await?;
+        if store.peek(digest).await?.is_some() {
+            let repositories = std::slice::from_ref(repository);
+            meta.blob_link(repositories, digest, size_bytes).await?;
+            // Its row may have been gone, so it may not have been counted.
+            self.inner.space.came(None, size_bytes);
+            self.inner.space.came(Some(repository.first()), size_bytes);
+        }
+        Ok(())
+    }
+
     /// Makes the rows and the file of one digest agree. May be dropped: the next time does the rest.
     pub async fn reconcile(&self, digest: &Digest) -> Result<Reconciled, ReconcileError> {
         let (store, meta) = (&self.inner.store, &self.inner.meta);

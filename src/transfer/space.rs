@@ -23,6 +23,7 @@ use std::{
 
 use tokio::sync::Notify;
 
+use super::ledger::{Budget, Standing, State};
 use crate::store::{Store, StoreError};
 
 /// What may be kept.
@@ -47,65 +48,6 @@ struct Inner {
     free_floor_bytes: u64,
     state: Mutex<State>,
     pressure: Notify,
-}
-
-struct State {
-    all: Budget,
-    projects: HashMap<String, Budget>,
-    /// Announced by running fills and not yet on disk.
-    outstanding: u64,
-    /// Spools that nobody writes to.
-    left: u64,
-    /// What was missing on the disk for the largest reservation that was refused since eviction last asked.
-    wanted: u64,
-}
-
-/// One budget and what counts in it, in bytes.
-#[derive(Debug, Clone, Copy)]
-struct Budget {
-    limit: u64,
-    cached: u64,
-    reserved: u64,
-    /// Eviction found nothing more that may go.
-    stuck: bool,
-}
-
-/// How one budget stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// Bytes; `u64::MAX` is unlimited.
-    pub limit: u64,
-    /// Bytes that count in it: never less than the truth.
-    pub used: u64,
-}
-
-impl Standing {
-    pub fn is_exceeded(self) -> bool {
-        self.used > self.limit
-    }
-}
-
-impl Budget {
-    fn new(limit: u64) -> Self {
-        Self {
-            limit,
-            cached: 0,
-            reserved: 0,
-            stuck: false,
-        }
-    }
-
-    fn used(&self, left: u64) -> u64 {
-        self.cached
-            .saturating_add(self.reserved)
-            .saturating_add(left)
-    }
-
-    /// Room for so many more bytes, now or once eviction has made it?
-    fn admits(&self, left: u64, more: u64, whole: u64) -> bool {
-        let fits_now = self.used(left).saturating_add(more) <= self.limit;
-        whole <= self.limit && (fits_now || !self.stuck)
-    }
 }
 
 impl Space {
@@ -170,8 +112,8 @@ impl Space {
         state.projects.iter().map(standing).collect()
     }
 
-    /// Bytes that are missing on the disk: to its floor, or for what was refused since the last call, if that is no more
-    /// than half of what is cached. One blob is not worth everything else.
+    /// Bytes that are missing on the disk: to its floor, or for what was refused, if that is no more than half of what is
+    /// cached. One blob is not worth everything else.
     pub async fn missing_on_disk(&self) -> Result<u64, StoreError> {
         let free = self.inner.store.free_bytes().await?;
         let floor = self.inner.free_floor_bytes;
@@ -180,8 +122,8 @@ impl Space {
             0 => 0,
             missing => missing + floor / 20,
         };
-        let mut state = self.lock();
-        let wanted = std::mem::take(&mut state.wanted);
+        let state = self.lock();
+        let wanted = state.wanted;
         let for_fill = if wanted <= state.all.cached / 2 {
             wanted
         } else {
@@ -190,17 +132,52 @@ impl Space {
         Ok(to_floor.max(for_fill))
     }
 
-    /// Notes a sum over all rows. What was reserved when it was begun may be counted twice, until the next one.
+    /// What was refused until now has its room, or will not get it.
+    pub fn forget_wanted(&self) {
+        self.lock().wanted = 0;
+    }
+
+    /// Sets room aside, so that eviction can write when nobody else can.
+    pub async fn keep_reserve(&self) -> Result<(), StoreError> {
+        self.inner.store.keep_reserve().await
+    }
+
+    /// Gives it up; `false` if there is none.
+    pub async fn spend_reserve(&self) -> Result<bool, StoreError> {
+        self.inner.store.spend_reserve().await
+    }
+
+    /// To be told before the rows are summed: what comes from now on is added to the sum.
+    pub fn measuring(&self, project: Option<&str>) {
+        let mut state = self.lock();
+        if let Some(budget) = state.budget(project) {
+            budget.since = 0;
+        }
+    }
+
+    /// Notes a sum over all rows. What came while they were read may be counted twice, until the next sum.
     pub fn measured(&self, project: Option<&str>, cached_bytes: u64) {
         let mut state = self.lock();
         if let Some(budget) = state.budget(project) {
-            budget.cached = cached_bytes;
+            budget.cached = cached_bytes.saturating_add(budget.since);
         }
     }
 
     /// Notes what the spools that nobody writes to take.
     pub fn measured_left(&self, bytes: u64) {
         self.lock().left = bytes;
+    }
+
+    /// So many bytes count in a budget that were not reserved there.
+    pub fn came(&self, project: Option<&str>, bytes: u64) {
+        let mut state = self.lock();
+        let left = if project.is_none() { state.left } else { 0 };
+        if let Some(budget) = state.budget(project) {
+            budget.add(bytes);
+            if budget.standing(left).is_exceeded() {
+                self.press();
+            }
+        }
     }
 
     /// Eviction has freed so many bytes of a budget.
@@ -225,32 +202,6 @@ impl Space {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Budget {
-    /// `left`: spools that count in it.
-    fn standing(&self, left: u64) -> Standing {
-        Standing {
-            limit: self.limit,
-            used: self.used(left),
-        }
-    }
-}
-
-impl State {
-    fn budget(&mut self, project: Option<&str>) -> Option<&mut Budget> {
-        match project {
-            None => Some(&mut self.all),
-            Some(project) => self.projects.get_mut(project),
-        }
-    }
-
-    fn for_each(&mut self, project: &str, change: impl Fn(&mut Budget)) {
-        change(&mut self.all);
-        if let Some(budget) = self.projects.get_mut(project) {
-            change(budget);
-        }
     }
 }
 
@@ -290,13 +241,7 @@ impl Reservation {
         if unwritten > usable {
             state.wanted = state.wanted.max(unwritten - usable);
         }
-        let pressed = unwritten > usable
-            || state.all.standing(left).is_exceeded()
-            || state
-                .projects
-                .get(&self.project)
-                .is_some_and(|budget| budget.standing(0).is_exceeded());
-        if pressed {
+        if !admitted {
             self.space.press();
         }
         Ok(admitted)
@@ -318,14 +263,16 @@ impl Reservation {
 
     /// The blob is in place, with this size, and its rows are written.
     pub fn keep(mut self, bytes: u64) {
-        self.release(|budget| budget.cached += bytes);
+        self.release();
+        self.space.came(None, bytes);
+        self.space.came(Some(&self.project), bytes);
         self.bytes = 0;
         self.written = 0;
     }
 
     /// Nothing of it is on disk any more.
     pub fn discard(mut self) {
-        self.release(|_| ());
+        self.release();
         self.bytes = 0;
         self.written = 0;
     }
@@ -339,13 +286,10 @@ impl Reservation {
         self.space.press();
     }
 
-    fn release(&self, change: impl Fn(&mut Budget)) {
+    fn release(&self) {
         let mut state = self.space.lock();
         state.outstanding -= self.outstanding();
-        state.for_each(&self.project, |budget| {
-            budget.reserved -= self.bytes;
-            change(budget);
-        });
+        state.for_each(&self.project, |budget| budget.reserved -= self.bytes);
     }
 
     fn outstanding(&self) -> u64 {
@@ -355,7 +299,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.release(|_| ());
+        self.release();
         self.space.lock().left += self.written;
     }
 }

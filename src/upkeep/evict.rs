@@ -12,7 +12,11 @@ use std::{
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{LocalTier, leftovers::delete_gone};
+use super::{
+    LocalTier,
+    demand::{Demand, Evicted, Scope},
+    leftovers::delete_gone,
+};
 use crate::{
     meta::{Meta, Removal, Removed, Root},
     oci::Digest,
@@ -34,16 +38,6 @@ const PAGE: u32 = 64;
 const IMAGES_PER_DELETION: usize = 16;
 /// A budget is exceeded when it is full, and kept when so much of it is free again.
 const HEADROOM: u64 = 20;
-
-/// What one run has evicted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Evicted {
-    pub images: u64,
-    pub blobs: u64,
-    pub bytes: u64,
-    /// Something is still exceeded, and nothing more may go.
-    pub in_vain: bool,
-}
 
 /// What an [`Evictor`] is made of.
 pub struct Parts {
@@ -70,23 +64,6 @@ struct Inner {
     orphan_grace: Duration,
     running: Mutex<()>,
     local: Option<LocalTier>,
-}
-
-/// Where room is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope<'p> {
-    Disk,
-    All,
-    Project(&'p str),
-}
-
-/// How much room one scope still wants.
-struct Demand<'p> {
-    scope: Scope<'p>,
-    bytes: u64,
-    evicted: Evicted,
-    /// Images whose files are still there.
-    undeleted: usize,
 }
 
 impl Evictor {
@@ -120,13 +97,16 @@ impl Evictor {
                 measured = Some(Instant::now());
                 self.inner.measure_all().await;
             }
-            if self.run_once().await.in_vain {
+            let evicted = self.run_once().await;
+            if evicted.in_vain {
                 if in_vain.is_none() {
                     tracing::warn!("room is wanted, and nothing more may be evicted");
                 }
                 let rest = in_vain.map_or(REST_IN_VAIN, |last| last.saturating_mul(2).min(EVERY));
                 in_vain = Some(rest);
                 tokio::time::sleep(rest).await;
+            } else if evicted.unfinished {
+                tokio::time::sleep(REST_IN_VAIN).await;
             } else {
                 in_vain = None;
                 tokio::time::sleep(REST).await;
@@ -140,13 +120,7 @@ impl Evictor {
     /// Evicts what is too much now; waits for a run that is under way. May be dropped: the next run does the rest.
     pub async fn run_once(&self) -> Evicted {
         let _alone = self.inner.running.lock().await;
-        let evicted = self.inner.evict().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot evict: {error}");
-            Evicted {
-                in_vain: true,
-                ..Evicted::default()
-            }
-        });
+        let evicted = self.inner.evict_at_any_price().await;
         let Evicted {
             images,
             blobs,
@@ -161,6 +135,30 @@ impl Evictor {
 }
 
 impl Inner {
+    /// Evicts with what room there is to write rows; without any, with the room that was set aside.
+    async fn evict_at_any_price(&self) -> Evicted {
+        let mut evicted = self.evict().await;
+        if evicted.is_err() && matches!(self.space().spend_reserve().await, Ok(true)) {
+            evicted = self.evict().await;
+        }
+        match evicted {
+            Ok(evicted) => {
+                // On a disk that is still full the next run tries again.
+                if let Err(error) = self.space().keep_reserve().await {
+                    tracing::debug!(%error, "no room can be set aside: {error}");
+                }
+                evicted
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot evict: {error}");
+                Evicted {
+                    in_vain: true,
+                    ..Evicted::default()
+                }
+            }
+        }
+    }
+
     async fn evict(&self) -> Result<Evicted, ReconcileError> {
         let mut evicted = Evicted::default();
         for (project, _) in self.space().project_standings() {
@@ -168,17 +166,20 @@ impl Inner {
         }
         evicted.add(self.keep_budget(None).await?);
         evicted.add(self.keep_floor().await?);
+        evicted.unfinished = !delete_gone(&self.fills, &self.meta).await?;
         Ok(evicted)
     }
 
     /// Looks closer at a budget that may be exceeded, and makes room in it.
     async fn keep_budget(&self, project: Option<&str>) -> Result<Evicted, ReconcileError> {
-        if !self.standing(project).is_exceeded() {
-            return Ok(Evicted::default());
-        }
-        self.measure(project).await?;
-        let Standing { limit, used } = self.standing(project);
-        let missing = used.saturating_sub(limit);
+        let standing = self.standing(project);
+        let Standing { limit, left, .. } = standing;
+        let missing = if standing.is_exceeded() {
+            let cached = self.measure(project).await?;
+            cached.saturating_add(left).saturating_sub(limit)
+        } else {
+            0
+        };
         if missing == 0 {
             self.space().set_stuck(project, false);
             return Ok(Evicted::default());
@@ -191,14 +192,16 @@ impl Inner {
 
     async fn keep_floor(&self) -> Result<Evicted, ReconcileError> {
         let missing = self.space().missing_on_disk().await?;
-        match &self.local {
-            _ if missing == 0 => Ok(Evicted::default()),
-            None => self.make_room(Scope::Disk, missing).await,
-            Some(local) => Ok(Evicted {
+        let evicted = match &self.local {
+            _ if missing == 0 => Evicted::default(),
+            None => self.make_room(Scope::Disk, missing).await?,
+            Some(local) => Evicted {
                 in_vain: local.make_room(missing).await? < missing,
                 ..Evicted::default()
-            }),
-        }
+            },
+        };
+        self.space().forget_wanted();
+        Ok(evicted)
     }
 
     fn standing(&self, project: Option<&str>) -> Standing {
@@ -220,8 +223,9 @@ impl Inner {
         }
     }
 
-    /// Reads the sizes of all rows that count in a budget.
-    async fn measure(&self, project: Option<&str>) -> Result<(), ReconcileError> {
+    /// Reads the sizes of all rows that count in a budget; their sum in bytes.
+    async fn measure(&self, project: Option<&str>) -> Result<u64, ReconcileError> {
+        self.space().measuring(project);
         let bytes = if let Some(project) = project {
             self.meta.usage_of(&[project]).await?
         } else {
@@ -229,21 +233,17 @@ impl Inner {
             self.meta.usage_without(&hosted).await?
         };
         self.space().measured(project, bytes);
-        Ok(())
+        Ok(bytes)
     }
 
     async fn make_room(&self, scope: Scope<'_>, bytes: u64) -> Result<Evicted, ReconcileError> {
-        self.meta.flush_uses().await?;
-        self.meta.complete_uses().await?;
-        let mut demand = Demand {
-            scope,
-            bytes,
-            evicted: Evicted::default(),
-            undeleted: 0,
-        };
+        if let Err(error) = self.meta.complete_uses().await {
+            tracing::warn!(%error, "cannot complete what was used: {error}");
+        }
+        self.flush_uses().await;
+        let mut demand = Demand::new(scope, bytes);
         self.evict_loose_links(&mut demand).await?;
         self.evict_images(&mut demand).await?;
-        delete_gone(&self.fills, &self.meta).await?;
         demand.evicted.in_vain = demand.bytes > 0;
         Ok(demand.evicted)
     }
@@ -305,6 +305,8 @@ impl Inner {
         root: &Root,
     ) -> Result<(), ReconcileError> {
         let started = Instant::now();
+        // Who got it just now is not to find it gone: the transaction looks at its last use once more.
+        self.flush_uses().await;
         let filling: HashSet<Digest> = self.fills.digests().into_iter().collect();
         let removal = Removal::Evict {
             used_at: root.used_at,
@@ -325,6 +327,13 @@ impl Inner {
         Ok(())
     }
 
+    async fn flush_uses(&self) {
+        if let Err(error) = self.meta.flush_uses().await {
+            // The order is then that of a moment ago.
+            tracing::warn!(%error, "cannot write down what was used: {error}");
+        }
+    }
+
     fn space(&self) -> &Space {
         self.fills.space()
     }
@@ -337,14 +346,7 @@ impl Inner {
     fn note(&self, demand: &mut Demand<'_>, project: &str, removed: &Removed) {
         self.space().freed(None, removed.bytes);
         self.space().freed(Some(project), removed.project_bytes);
-        let freed = match demand.scope {
-            Scope::Project(_) => removed.project_bytes,
-            Scope::All | Scope::Disk => removed.bytes,
-        };
-        demand.bytes = demand.bytes.saturating_sub(freed);
-        demand.evicted.blobs += removed.gone.len() as u64;
-        demand.evicted.bytes += removed.bytes;
-        demand.undeleted += 1;
+        demand.note(removed);
     }
 
     /// Deletes files once so many images have gone.
@@ -357,25 +359,8 @@ impl Inner {
             return Ok(());
         }
         demand.undeleted = 0;
-        delete_gone(&self.fills, &self.meta).await
-    }
-}
-
-impl Demand<'_> {
-    fn project(&self) -> Option<&str> {
-        match self.scope {
-            Scope::Project(project) => Some(project),
-            Scope::All | Scope::Disk => None,
-        }
-    }
-}
-
-impl Evicted {
-    fn add(&mut self, other: Self) {
-        self.images += other.images;
-        self.blobs += other.blobs;
-        self.bytes += other.bytes;
-        self.in_vain |= other.in_vain;
+        delete_gone(&self.fills, &self.meta).await?;
+        Ok(())
     }
 }
 

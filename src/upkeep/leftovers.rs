@@ -67,23 +67,25 @@ impl Leftovers {
                 tracing::info!(%digest, "deleted a blob that no row told of");
             }
         }
-        delete_gone(&self.fills, &self.meta).await
+        delete_gone(&self.fills, &self.meta).await?;
+        Ok(())
     }
 }
 
-/// Deletes the files of content that no row tells of any more.
-pub(super) async fn delete_gone(fills: &Fills, meta: &Meta) -> Result<(), ReconcileError> {
+/// Deletes the files of content that no row tells of any more; `false` if somebody is busy with one of them.
+pub(super) async fn delete_gone(fills: &Fills, meta: &Meta) -> Result<bool, ReconcileError> {
     loop {
         let gone = meta.gone(BATCH).await?;
+        let wanted = gone.len();
         let mut done = Vec::new();
         for digest in gone {
             if fills.reconcile(&digest).await? != Reconciled::Busy {
                 done.push(digest);
             }
         }
-        // What is busy is on its way back; it stays in the table until the next time.
+        // What is busy is on its way back, or its rows went before its fill was over: the table tells of it still.
         if done.is_empty() {
-            return Ok(());
+            return Ok(wanted == 0);
         }
         meta.gone_delete(done).await?;
     }

@@ -2,6 +2,7 @@
 //! `transfer`, `store` and `meta`; knows no sibling. Each part has a `run_once()`; those that work by themselves have a
 //! `run(shutdown)` around it.
 
+pub mod demand;
 pub mod evict;
 pub mod garbage;
 pub mod leftovers;
@@ -10,12 +11,15 @@ pub mod scrub;
 pub mod upload;
 pub mod uses;
 
-#[cfg(test)]
-mod tier_tests;
-
-pub use evict::{Evicted, Evictor};
+pub use demand::Evicted;
+pub use evict::Evictor;
 pub use garbage::Collector;
 pub use leftovers::Leftovers;
 pub use local::LocalTier;
 pub use scrub::{Scrubbed, Scrubber};
 pub use upload::{Uploader, Uploads};
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tier_tests;

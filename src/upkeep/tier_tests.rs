@@ -172,10 +172,7 @@ async fn the_queue_is_worked_through_and_two_do_not_upload_the_same() {
     for content in ["a", "b", "c"] {
         scene.here(content).await;
     }
-    let uploader = Uploader {
-        tier: scene.tier.clone(),
-        meta: scene.meta.clone(),
-    };
+    let uploader = Uploader::new(scene.tier.clone(), scene.meta.clone());
     let (one, other) = tokio::join!(uploader.run_once(), uploader.run_once());
     assert_eq!(one.blobs + other.blobs, 3);
     let nothing = Uploads::default();

@@ -136,6 +136,24 @@ async fn wrong_content_is_not_passed_on_as_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_not_passed_on_as_a_blob() {
+    let scene = Scene::new(8, NO_FLOOR).await;
+    let digest = scene.remote.put_blob("app", random_bytes(7, 1000));
+    let empty = scene.remote.put_blob("app", "");
+    scene.disk.fill_up(0);
+    let answer = get(&scene.blob(&empty)).await;
+    assert_eq!((answer.status, answer.complete), (200, true));
+    scene
+        .remote
+        .fault_always(On::blob().get(), Fault::EmptyBody);
+    let answer = get(&scene.blob(&digest)).await;
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (502, "UNAVAILABLE")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_blob_that_is_passed_on_goes_on_over_breaks() {
     let scene = Scene::new(8, NO_FLOOR).await;
     let digest = scene.remote.put_blob("app", random_bytes(7, MIB));
@@ -297,9 +315,9 @@ async fn a_blob_without_a_length_that_does_not_fit_comes_whole() {
     assert!(!scene.is_stored(&digest));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_found_no_room_wakes_eviction_and_is_kept_the_next_time() {
-    let scene = Scene::new(24, NO_FLOOR).await;
+/// Three images of 6 MiB that are in the store, and one that is not.
+async fn three_images(mebibytes: u64) -> (Scene, Vec<Image>) {
+    let scene = Scene::new(mebibytes, NO_FLOOR).await;
     let images: Vec<_> = (0..4)
         .map(|seed| ImageBuilder::new(seed).layer(6 * MIB).build())
         .collect();
@@ -310,10 +328,27 @@ async fn what_found_no_room_wakes_eviction_and_is_kept_the_next_time() {
         scene.pull(tag, image).await;
         until_hit(&scene.blob(&image.layers()[0])).await;
     }
+    (scene, images)
+}
+
+async fn assert_the_oldest_makes_room(scene: &Scene, images: &[Image]) {
     assert_eq!(scene.pull("v3", &images[3]).await[1], "bypass");
     let oldest = images[0].layers().remove(0);
     until("the oldest image is evicted", || !scene.is_stored(&oldest)).await;
     scene.pull("v3", &images[3]).await;
     until_hit(&scene.blob(&images[3].layers()[0])).await;
     assert!(scene.is_stored(&images[2].layers()[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_found_no_room_wakes_eviction_and_is_kept_the_next_time() {
+    let (scene, images) = three_images(26).await;
+    assert_the_oldest_makes_room(&scene, &images).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eviction_works_when_there_is_no_byte_left_to_write_rows() {
+    let (scene, images) = three_images(40).await;
+    scene.disk.fill_up(0);
+    assert_the_oldest_makes_room(&scene, &images).await;
 }

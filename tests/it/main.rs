@@ -1,8 +1,13 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
 mod absence;
+mod api;
+mod api_cache;
+mod api_status;
 mod blobs_ranges;
+mod cache_command;
 mod cache_entries;
+mod chaos;
 mod damage;
 mod errors;
 mod eviction;
@@ -48,6 +53,5 @@ mod server;
 mod sharing;
 mod shutdown;
 mod small_disk;
-mod soak;
 mod start;
 mod visibility;

@@ -133,11 +133,17 @@ impl Process {
         assert!(done.expect("kill runs").success());
     }
 
+    /// As by `kill -9`, if it still runs; gives the folder back, for the next one.
+    pub(crate) async fn kill(mut self) -> TempDir {
+        self.child.kill().await.expect("it can be killed");
+        self.folder
+    }
+
     /// Waits for the end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let ended = timeout(PATIENCE, self.child.wait()).await;
         ended
-            .expect("the process ends in time")
+            .unwrap_or_else(|_| panic!("the process does not end; stderr:\n{}", self.stderr()))
             .expect("it can be waited for")
     }
 }

@@ -44,13 +44,12 @@ impl SmallDisk {
 
     /// Somebody else takes all space but `bytes`.
     pub(crate) fn fill_up(&self, bytes: usize) {
-        let spare = vec![0; bytes];
-        let reserved = self.folder.path().join("reserved");
-        std::fs::write(&reserved, spare).expect("so much is free");
         let mut ballast = std::fs::File::create(self.ballast()).expect("a file");
         let chunk = vec![0; 64 * 1024];
         while ballast.write_all(&chunk).is_ok() {}
-        std::fs::remove_file(reserved).expect("it is there");
+        let taken = ballast.metadata().expect("an open file").len();
+        let left = taken.saturating_sub(bytes as u64);
+        ballast.set_len(left).expect("it is writable");
     }
 
     pub(crate) fn make_room(&self) {

@@ -70,6 +70,7 @@ fn route(path: &str) -> &'static str {
         "/metrics" => "metrics",
         "/v2" => "v2",
         _ if path.starts_with("/v2/") => "v2",
+        _ if path.starts_with("/api/") => "api",
         _ => "unknown",
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 
 on_both! {
     tags_come_by_repository_and_then_by_tag,
+    tags_are_counted_by_project,
     a_manifest_says_when_it_came_and_what_it_names,
     a_manifest_is_kept_by_a_tag_an_index_or_a_pin,
 }
@@ -42,6 +43,36 @@ async fn tags_come_by_repository_and_then_by_tag(database: Database) {
         assert_eq!(seen, expected, "{limit}");
     }
     assert_eq!(meta.tag_page(&[], None, 10).await.unwrap(), []);
+}
+
+async fn tags_are_counted_by_project(database: Database) {
+    let meta = &database.meta;
+    let tags = [
+        ("p", "1"),
+        ("p/r", "1"),
+        ("p/r", "2"),
+        ("p-q/r", "1"),
+        ("q", "1"),
+    ];
+    for (repository, text) in tags {
+        meta.tag_put(&name(repository), &tag(text), row("one", 1))
+            .await
+            .unwrap();
+    }
+    for (projects, expected) in [
+        (&["p"][..], 3),
+        (&["p-q"], 1),
+        (&["p", "q"], 4),
+        (&["none"], 0),
+        (&[], 0),
+    ] {
+        let projects: Vec<String> = projects.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            meta.tag_count(&projects).await.unwrap(),
+            expected,
+            "{projects:?}"
+        );
+    }
 }
 
 async fn a_manifest_says_when_it_came_and_what_it_names(database: Database) {

@@ -32,6 +32,7 @@ const STATEMENTS: &[&str] = &[
     image::SQL_GONE_PUT,
     image::SQL_EMPTY,
     entry::SQL_TAGS,
+    entry::SQL_TAG_COUNT,
     entry::SQL_HELD,
     entry::SQL_PARTS,
     entry::SQL_KEPT,
@@ -79,8 +80,9 @@ const STATEMENTS: &[&str] = &[
     uses::SQL_TOUCH_LINK,
 ];
 
-/// Sums that read everything and are seldom made; a table that holds next to nothing; the few rows above a digest.
+/// Sums and counts that read everything and are seldom made; a table that holds next to nothing; the few rows above a digest.
 const WHOLE: &[&str] = &[
+    entry::SQL_TAG_COUNT,
     presence::SQL_USAGE,
     presence::SQL_USAGE_OF,
     presence::SQL_GONE,

@@ -1,6 +1,6 @@
 //! Writing an object: from a local file, which is compared with its digest on the way.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use object_store::{
@@ -21,6 +21,9 @@ use crate::{
     oci::{Digest, Hasher},
     store::Blob,
 };
+
+/// How long the abort of a dropped upload may take: the process may be ending.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
 const WRITE: &str = "store an object";
 
@@ -199,8 +202,9 @@ impl Drop for Upload {
         };
         let (objects, id) = (self.objects.clone(), self.id);
         let abort = async move {
-            if let Err(error) = objects.abort(id, &multipart).await {
-                tracing::warn!(%id, %error, "cannot abort an upload; it will be tried again");
+            let abort = tokio::time::timeout(DROP_TIMEOUT, objects.abort(id, &multipart));
+            if !matches!(abort.await, Ok(Ok(()))) {
+                tracing::warn!(%id, "cannot abort an upload; it will be tried again");
             }
         };
         // Without a runtime the process is at its end, and the row that remembers the upload is what is left.

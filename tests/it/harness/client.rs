@@ -1,5 +1,6 @@
 //! What tests ask servers with: whole answers, digests of streams, and a reader as slow as the test wants.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -209,6 +210,12 @@ impl Client {
 impl SlowReader {
     /// Sends a GET over plain HTTP and reads the head of the answer, but nothing more than it must.
     pub(crate) async fn open(url: &str, headers: &[(&str, &str)]) -> Self {
+        let opened = Self::try_open(url, headers).await;
+        opened.unwrap_or_else(|error| panic!("no answer from {url}: {error}"))
+    }
+
+    /// An error if no answer came.
+    pub(crate) async fn try_open(url: &str, headers: &[(&str, &str)]) -> io::Result<Self> {
         let url = url::Url::parse(url).expect("tests give whole URLs");
         let address = url.socket_addrs(|| None).expect("tests use addresses")[0];
         let socket = TcpSocket::new_v4().expect("sockets are to be had");
@@ -216,7 +223,7 @@ impl SlowReader {
             .set_recv_buffer_size(16 * 1024)
             .expect("the size is allowed");
         let asked_at = Instant::now();
-        let mut stream = socket.connect(address).await.expect("the server listens");
+        let mut stream = socket.connect(address).await?;
         let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
         let mut request =
             format!("GET {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
@@ -224,10 +231,7 @@ impl SlowReader {
             request.extend([*name, ": ", *value, "\r\n"]);
         }
         request.push_str("\r\n");
-        stream
-            .write_all(request.as_bytes())
-            .await
-            .expect("the server reads requests");
+        stream.write_all(request.as_bytes()).await?;
         let mut reader = Self {
             stream,
             received: BytesMut::with_capacity(4096),
@@ -237,11 +241,11 @@ impl SlowReader {
             asked_at,
             body_bytes: 0,
         };
-        reader.read_head().await;
-        reader
+        reader.read_head().await?;
+        Ok(reader)
     }
 
-    async fn read_head(&mut self) {
+    async fn read_head(&mut self) -> io::Result<()> {
         let end = loop {
             if let Some(at) = self
                 .received
@@ -250,12 +254,9 @@ impl SlowReader {
             {
                 break at + 4;
             }
-            let read = self
-                .stream
-                .read_buf(&mut self.received)
-                .await
-                .expect("the head comes");
-            assert!(read > 0, "the connection closed before the end of the head");
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         };
         let head = self.received.split_to(end);
         let head = std::str::from_utf8(&head).expect("heads are ASCII");
@@ -269,6 +270,7 @@ impl SlowReader {
             self.headers
                 .append(name, value.trim().parse().expect("header values are valid"));
         }
+        Ok(())
     }
 
     /// Up to `limit` bytes of the body as they come; None at the end of the connection.

@@ -1,0 +1,90 @@
+//! The document that describes the API. Operations come from the handlers themselves; what they have in common is added here.
+
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Components, Content, Info, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Response, Server,
+        path::Operation,
+        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+    },
+};
+
+use super::{
+    PREFIX,
+    problem::{FieldError, ProblemDetails},
+};
+
+const PROBLEM: &str = "application/problem+json";
+const BASIC: &str = "basic";
+
+/// The document before its operations.
+pub(super) fn base() -> OpenApi {
+    let mut components = Components::new();
+    for (name, schema) in [
+        (ProblemDetails::name(), ProblemDetails::schema()),
+        (FieldError::name(), FieldError::schema()),
+    ] {
+        components.schemas.insert(name.into_owned(), schema);
+    }
+    let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
+    components.add_security_scheme(BASIC, basic);
+    let mut info = Info::new("Entrepot", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "Management of an Entrepot. Times are RFC 3339 in UTC, sizes bytes, durations milliseconds unless the name says \
+         otherwise. Objects may get more members."
+            .to_owned(),
+    );
+    OpenApiBuilder::new()
+        .info(info)
+        .servers(Some([Server::new(PREFIX)]))
+        .components(Some(components))
+        .security(Some([SecurityRequirement::new::<_, [&str; 0], &str>(
+            BASIC,
+            [],
+        )]))
+        .build()
+}
+
+/// Adds to each operation the answers that each can give, and to each refusal its body.
+pub(super) fn complete(paths: &mut Paths) {
+    for item in paths.paths.values_mut() {
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            complete_operation(operation);
+        }
+    }
+}
+
+fn complete_operation(operation: &mut Operation) {
+    let takes_parameters = operation.parameters.is_some();
+    let responses = &mut operation.responses.responses;
+    let common = [
+        ("400", "A parameter is wrong; `errors` names it"),
+        ("401", "The login is missing or wrong"),
+        ("403", "A page of another site may not change anything"),
+        ("500", "This server's own fault; its log says more"),
+    ];
+    for (status, description) in common {
+        if status != "400" || takes_parameters {
+            let response = RefOr::T(Response::new(description));
+            responses.entry(status.to_owned()).or_insert(response);
+        }
+    }
+    let refusals = responses
+        .iter_mut()
+        .filter(|(status, _)| status.as_str() >= "400");
+    for (_, response) in refusals {
+        if let RefOr::T(response) = response {
+            let schema = Ref::from_schema_name(ProblemDetails::name());
+            let content = Content::new(Some(schema));
+            response
+                .content
+                .insert(PROBLEM.to_owned(), RefOr::T(content));
+        }
+    }
+}
