@@ -60,7 +60,9 @@ fn start(bench: &Bench, bucket: &Bucket, remote: SocketAddr) -> Result<Vec<Serve
     let mut shared = bucket.variables("cache");
     let database = block_on(postgres::fresh_database())?;
     shared.push(("ENTREPOT__DATABASE__URL".to_owned(), database));
-    shared.push(("ENTREPOT__CLUSTER__SECRET".to_owned(), SECRET.to_owned()));
+    for key in ["CLUSTER__SECRET", "ACCESS__ADMIN_PASSWORD"] {
+        shared.push((format!("ENTREPOT__{key}"), SECRET.to_owned()));
+    }
     let settings = |address: SocketAddr| {
         let url = format!("http://{address}");
         let advertise = ("ENTREPOT__CLUSTER__ADVERTISE_URL".to_owned(), url);
