@@ -6,6 +6,7 @@ use super::tls::TlsError;
 use crate::{
     access::{FirstAdminError, OwnFileError},
     client::SetupError,
+    cluster::JoinError,
     meta::MetaError,
     settings::SettingsError,
     store::{ObjectSetupError, StoreError},
@@ -27,6 +28,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("cannot open the database: {0}")]
     Meta(#[from] MetaError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The file of the password that is made when the configuration names none.
     #[error(transparent)]
     FirstAdmin(#[from] FirstAdminError),

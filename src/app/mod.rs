@@ -8,6 +8,7 @@ mod listener;
 mod middleware;
 mod open_files;
 mod progress;
+mod replicas;
 mod room;
 mod router;
 mod shutdown;
@@ -41,6 +42,7 @@ use crate::{
     access::{FirstAdmin, Gate, ProjectSet, Projects, SecretKey},
     api,
     client::Remotes,
+    cluster::Cluster,
     config::{Config, Database, Secret},
     meta::Meta,
     mirror::{self, Mirror},
@@ -48,8 +50,9 @@ use crate::{
     settings::{self, Settings},
     store::{Objects, Store},
     telemetry::Metrics,
-    transfer::{self, Fills, Space, Tier},
-    upkeep::{Evictor, Orphans, Retainer, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
+    remotes: Remotes,
+    /// The other replicas, if there are any.
+    cluster: Option<Cluster>,
     v2,
 };
 
@@ -62,7 +65,20 @@ pub struct App {
     mirror: Mirror,
     pushes: Pushes,
     fills: Fills,
-    remotes: Remotes,
+        let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
+        let (meta, cluster) = replicas::open(&config).await?;
+
+        let tier = objects.map(|objects| {
+            Tier::new(transfer::TierParts {
+                objects,
+                store: store.clone(),
+                meta: meta.clone(),
+                metrics: metrics.clone(),
+                cluster: cluster.clone(),
+            })
+        });
+        let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
+        let projects = Projects::new(projects);
     evictor: Evictor,
     orphans: Orphans,
     retainer: Retainer,
@@ -116,14 +132,6 @@ impl App {
         };
         info!(path = %config.storage.path.display(), "store is open");
         let new_password = first_admin(&mut config)?;
-        let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
-        let meta = Meta::open(&config.database).await?;
-        info!(database = %config.database, "database is open");
-
-        let tier =
-            objects.map(|objects| Tier::new(objects, store.clone(), meta.clone(), metrics.clone()));
-        let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
-        let projects = Projects::new(projects);
         let space = Space::new(store.clone(), upkeep::limits(&config));
         let settings = Settings::new(settings::Parts {
             declared: config.declared.clone(),
@@ -144,9 +152,12 @@ impl App {
             metrics: metrics.clone(),
             space,
             tier,
+            cluster: cluster.clone(),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
+            remotes,
+            cluster,
         let mirror = Mirror::new(mirror::Parts {
             projects: projects.clone(),
             remotes: remotes.clone(),
@@ -170,6 +181,11 @@ impl App {
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
         let retainer = upkeep.retainer();
         upkeep.start(&tasks, &shutdown);
+        if let Some(cluster) = &cluster {
+            tasks.spawn(cluster.clone().run(shutdown.clone()));
+            let limits = SharedLimits::new(cluster.clone(), meta.clone(), remotes.clone());
+            tasks.spawn(limits.run(shutdown.clone()));
+        }
         if let Some(certificates) = &certificates {
             tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
         }
@@ -184,6 +200,7 @@ impl App {
             pushes,
             fills,
             remotes,
+            cluster,
             evictor,
             orphans,
             retainer,

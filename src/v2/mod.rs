@@ -17,6 +17,7 @@ mod hosted;
 mod manifests;
 mod multipart;
 mod page;
+mod peer;
 mod range;
 mod referrers;
 mod tags;
@@ -25,6 +26,7 @@ mod writes;
 
 pub use dispatch::{Served, router};
 pub use error::{busy, internal_error, too_many_requests};
+pub use peer::{PeerParts, peer_router};
 
 use std::sync::Arc;
 

@@ -4,11 +4,16 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    blob, browse, delete, entry, evict, image, list, manifest, object, orphans, pin, presence,
-    project, pushed, remote, repository, retention, revision, tag, upload, uses,
+    announcement, blob, browse, delete, entry, evict, image, lease, list, manifest, member, object,
+    orphans, pin, presence, project, pushed, remote, remote_state, repository, retention, revision,
+    tag, upload, uses,
 };
 
 const STATEMENTS: &[&str] = &[
+    announcement::SQL_PUT,
+    announcement::SQL_AFTER,
+    announcement::SQL_NEWEST,
+    announcement::SQL_DELETE_PAST,
     blob::SQL_LINKED,
     browse::SQL_TAGS,
     blob::SQL_SIZE,
@@ -51,6 +56,13 @@ const STATEMENTS: &[&str] = &[
     entry::SQL_HELD,
     entry::SQL_PARTS,
     entry::SQL_KEPT,
+    lease::SQL_TAKE,
+    lease::SQL_GET,
+    lease::SQL_RELEASE,
+    lease::SQL_RENEW,
+    lease::SQL_OF,
+    lease::SQL_DELETE_OF,
+    lease::SQL_DELETE_PAST,
     list::SQL_GET,
     list::SQL_PUT,
     manifest::SQL_GET,
@@ -71,6 +83,12 @@ const STATEMENTS: &[&str] = &[
     object::SQL_LOSE,
     object::SQL_DUE,
     object::SQL_FORGET,
+    member::SQL_NOW,
+    member::SQL_BEAT,
+    member::SQL_LIVE,
+    member::SQL_SAME_PLACE,
+    member::SQL_DELETE,
+    member::SQL_DELETE_PAST,
     orphans::SQL_LOOSE,
     orphans::SQL_FRESH,
     orphans::SQL_UPLOAD,
@@ -106,6 +124,9 @@ const STATEMENTS: &[&str] = &[
     repository::SQL_VISIBILITY,
     repository::SQL_VISIBILITIES,
     repository::SQL_CONTAINING,
+    remote_state::SQL_PUT,
+    remote_state::SQL_SINCE,
+    remote_state::SQL_DELETE_PAST,
     pushed::SQL_LINK,
     pushed::SQL_LINKED,
     pushed::SQL_REPOSITORIES,
@@ -140,8 +161,13 @@ const STATEMENTS: &[&str] = &[
     uses::SQL_TOUCH_LINK,
 ];
 
-/// Sums and counts that read everything and are seldom made; a table that holds next to nothing; the few rows above a digest.
+/// Sums and counts that read everything and are seldom made; tables that hold next to nothing; the few rows above a digest.
 const WHOLE: &[&str] = &[
+    lease::SQL_DELETE_PAST,
+    member::SQL_NOW,
+    member::SQL_LIVE,
+    member::SQL_SAME_PLACE,
+    member::SQL_DELETE_PAST,
     entry::SQL_TAG_COUNT,
     presence::SQL_USAGE,
     presence::SQL_USAGE_OF,
@@ -245,20 +271,24 @@ async fn foreign_keys_are_checked_by_an_index() {
 #[test]
 fn every_statement_is_in_the_list() {
     let sources = [
+        include_str!("../announcement.rs"),
         include_str!("../blob.rs"),
         include_str!("../delete.rs"),
         include_str!("../browse.rs"),
         include_str!("../entry.rs"),
         include_str!("../evict.rs"),
         include_str!("../image.rs"),
+        include_str!("../lease.rs"),
         include_str!("../list.rs"),
         include_str!("../manifest.rs"),
+        include_str!("../member.rs"),
         include_str!("../object.rs"),
         include_str!("../orphans.rs"),
         include_str!("../pin.rs"),
         include_str!("../presence.rs"),
         include_str!("../project.rs"),
         include_str!("../remote.rs"),
+        include_str!("../remote_state.rs"),
         include_str!("../pushed.rs"),
         include_str!("../repository.rs"),
         include_str!("../retention.rs"),
