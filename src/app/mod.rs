@@ -50,9 +50,8 @@ use crate::{
     settings::{self, Settings},
     store::{Objects, Store},
     telemetry::Metrics,
-    remotes: Remotes,
-    /// The other replicas, if there are any.
-    cluster: Option<Cluster>,
+    transfer::{self, Fills, SharedLimits, Space, Tier},
+    upkeep::{Evictor, Orphans, Retainer, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
 
@@ -65,20 +64,9 @@ pub struct App {
     mirror: Mirror,
     pushes: Pushes,
     fills: Fills,
-        let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
-        let (meta, cluster) = replicas::open(&config).await?;
-
-        let tier = objects.map(|objects| {
-            Tier::new(transfer::TierParts {
-                objects,
-                store: store.clone(),
-                meta: meta.clone(),
-                metrics: metrics.clone(),
-                cluster: cluster.clone(),
-            })
-        });
-        let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
-        let projects = Projects::new(projects);
+    remotes: Remotes,
+    /// The other replicas, if there are any.
+    cluster: Option<Cluster>,
     evictor: Evictor,
     orphans: Orphans,
     retainer: Retainer,
@@ -132,6 +120,20 @@ impl App {
         };
         info!(path = %config.storage.path.display(), "store is open");
         let new_password = first_admin(&mut config)?;
+        let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
+        let (meta, cluster) = replicas::open(&config).await?;
+
+        let tier = objects.map(|objects| {
+            Tier::new(transfer::TierParts {
+                objects,
+                store: store.clone(),
+                meta: meta.clone(),
+                metrics: metrics.clone(),
+                cluster: cluster.clone(),
+            })
+        });
+        let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
+        let projects = Projects::new(projects);
         let space = Space::new(store.clone(), upkeep::limits(&config));
         let settings = Settings::new(settings::Parts {
             declared: config.declared.clone(),
@@ -156,8 +158,6 @@ impl App {
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
-            remotes,
-            cluster,
         let mirror = Mirror::new(mirror::Parts {
             projects: projects.clone(),
             remotes: remotes.clone(),

@@ -51,9 +51,7 @@ impl SharedLimits {
         self.divide();
         let now = self.cluster.now();
         let clients = self.remotes.all();
-        let news = clients
-            .iter()
-            .flat_map(|client| client.limit_news(now));
+        let news = clients.iter().flat_map(|client| client.limit_news(now));
         let states: Vec<_> = news
             .map(|LimitNews { key, body }| RemoteState { key, body })
             .collect();

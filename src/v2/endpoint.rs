@@ -478,11 +478,7 @@ mod tests {
         );
         let mount = format!("mount={DIGEST}&from=c%2Fd&digest-algorithm=sha512");
         assert_eq!(
-            push(
-                &Method::POST,
-                "/v2/a/b/blobs/uploads/",
-                &mount
-            ),
+            push(&Method::POST, "/v2/a/b/blobs/uploads/", &mount),
             Push::StartUpload(NewUpload {
                 digest: None,
                 mount: Some(digest.clone()),
