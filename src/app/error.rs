@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use super::tls::TlsError;
 use crate::{
-    access::FirstAdminError,
+    access::{HtpasswdError, OwnFileError},
     client::SetupError,
     meta::MetaError,
     store::{ObjectSetupError, StoreError},
@@ -26,9 +26,12 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("cannot open the database: {0}")]
     Meta(#[from] MetaError),
-    /// The file of the password that is made when the configuration names none.
+    /// The file of `access.htpasswd`.
+    #[error("`access.htpasswd`: {0}")]
+    Htpasswd(#[from] HtpasswdError),
+    /// A password or a key that is made when the configuration names none.
     #[error(transparent)]
-    FirstAdmin(#[from] FirstAdminError),
+    OwnFile(#[from] OwnFileError),
     #[error("cannot listen on {address}: {source}")]
     Bind {
         address: SocketAddr,
@@ -40,6 +43,9 @@ pub enum StartError {
 impl StartError {
     /// True when the configuration is to be changed, and nothing was bound or written.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Client(_) | Self::Tls(_) | Self::Objects(_))
+        matches!(
+            self,
+            Self::Client(_) | Self::Tls(_) | Self::Objects(_) | Self::Htpasswd(_)
+        )
     }
 }

@@ -34,6 +34,8 @@
 //! ```
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
+pub mod account;
+pub mod audit;
 pub mod blob;
 pub mod delete;
 pub mod entry;
@@ -47,7 +49,9 @@ pub mod orphans;
 pub mod pin;
 pub mod presence;
 pub mod repository;
+pub mod signing;
 pub mod tag;
+pub mod token;
 pub mod uses;
 
 mod changes;
@@ -64,6 +68,8 @@ mod statement;
 mod tests;
 mod writer;
 
+pub use account::{AccountChange, AccountRow};
+pub use audit::{AuditEntry, AuditRow};
 pub use delete::{Deletable, Deleted, Deletion};
 pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;
@@ -75,4 +81,5 @@ pub use manifest::{ManifestCommit, ManifestRow, Referenced};
 pub use object::{BlobObject, Garbage};
 pub use orphans::{BlobPage, Grace, OldLink};
 pub use tag::{ManifestSummary, TagRow};
+pub use token::{SecretHash, TokenRow};
 pub use uses::Uses;

@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::{Edge, Listener, error::ApiError};
 use crate::{
-    access::Caller,
+    access::{Caller, Right},
     config::{Project, ProjectKind},
     oci::{Name, error_code::ErrorCode},
 };
@@ -31,6 +31,10 @@ impl Edge {
         if self.listener == Listener::MirrorOnly {
             return ApiError::not_allowed(READS, "this listener is for pulls only");
         }
+        let right = match write {
+            Write::Push => Right::Push,
+            Write::Delete => Right::Delete,
+        };
         let project = match ns {
             Some(ns) => self
                 .parts
@@ -41,8 +45,10 @@ impl Edge {
         };
         match project.filter(|project| caller.may_see_project(project)) {
             Some(project) => refusal(project, write),
-            None => self.hidden(
+            None => self.refused(
                 caller,
+                right,
+                name,
                 ApiError::new(
                     StatusCode::NOT_FOUND,
                     ErrorCode::NameUnknown,

@@ -4,11 +4,21 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    blob, delete, entry, evict, image, list, manifest, object, orphans, pin, presence, repository,
-    tag, uses,
+    account, audit, blob, delete, entry, evict, image, list, manifest, object, orphans, pin,
+    presence, repository, signing, tag, token, uses,
 };
 
 const STATEMENTS: &[&str] = &[
+    account::SQL_GET,
+    account::SQL_PAGE,
+    account::SQL_PUT,
+    account::SQL_SET_RIGHTS,
+    account::SQL_SET_PASSWORD,
+    account::SQL_DELETE,
+    audit::SQL_PUT,
+    audit::SQL_PAGE,
+    audit::SQL_EXPIRED,
+    audit::SQL_DELETE,
     blob::SQL_LINKED,
     blob::SQL_SIZE,
     blob::SQL_PROJECTS,
@@ -91,11 +101,21 @@ const STATEMENTS: &[&str] = &[
     repository::SQL_PUT,
     repository::SQL_RANGE,
     repository::SQL_NEXT,
+    signing::SQL_GET,
+    signing::SQL_PUT,
+    signing::SQL_REPLACE,
     tag::SQL_GET,
     tag::SQL_SINCE,
     tag::SQL_PUT,
     tag::SQL_ARRIVED,
     tag::SQL_DELETE,
+    token::SQL_GET,
+    token::SQL_BY_ID,
+    token::SQL_PAGE,
+    token::SQL_PAGE_OF,
+    token::SQL_PUT,
+    token::SQL_DELETE,
+    token::SQL_DELETE_OF,
     uses::SQL_REPOSITORY,
     uses::SQL_IMAGES,
     uses::SQL_TOUCH,
@@ -201,6 +221,8 @@ async fn foreign_keys_are_checked_by_an_index() {
 #[test]
 fn every_statement_is_in_the_list() {
     let sources = [
+        include_str!("../account.rs"),
+        include_str!("../audit.rs"),
         include_str!("../blob.rs"),
         include_str!("../delete.rs"),
         include_str!("../entry.rs"),
@@ -213,7 +235,9 @@ fn every_statement_is_in_the_list() {
         include_str!("../pin.rs"),
         include_str!("../presence.rs"),
         include_str!("../repository.rs"),
+        include_str!("../signing.rs"),
         include_str!("../tag.rs"),
+        include_str!("../token.rs"),
         include_str!("../uses.rs"),
     ];
     let constants: usize = sources
