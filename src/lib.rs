@@ -4,9 +4,10 @@
 //! 6  cli (and main)              parse, choose, exit code
 //! 5  app                         composition root: builds everything, layers the routers, drains
 //! 4  v2     api                  HTTP edges: the Distribution API · management
-//! 3  mirror upkeep               what the product does; knows no HTTP server
+//! 3  mirror push upkeep          what the product does; knows no HTTP server
 //! 2  transfer                    moving content: remote → store
-//! 1  store  meta  client  access one outside thing each: bytes · rows · other registries · who may
+//! 1  store  meta  client  access  cluster
+//!                                one outside thing each: bytes · rows · other registries · who may · fellow replicas
 //! 0  oci    config  telemetry    plain types; no I/O
 //! ```
 //!
@@ -18,10 +19,12 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod meta;
 pub mod mirror;
 pub mod oci;
+pub mod push;
 pub mod store;
 pub mod telemetry;
 pub mod transfer;

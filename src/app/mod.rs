@@ -8,6 +8,7 @@ mod listener;
 mod middleware;
 mod open_files;
 mod progress;
+mod replicas;
 mod room;
 mod router;
 mod shutdown;
@@ -41,12 +42,14 @@ use crate::{
     access::{ADMIN, Accounts, AdminPassword, FirstAdmin, Gate, GateParts, Htpasswd, SecretKey},
     api,
     client::RegistryClient,
+    cluster::Cluster,
     config::{Config, Secret},
     meta::Meta,
     mirror::{self, Mirror, Projects},
+    push::{self, Pushes},
     store::{Objects, Store},
     telemetry::Metrics,
-    transfer::{self, Fills, Space, Tier},
+    transfer::{self, Fills, SharedLimits, Space, Tier},
     upkeep::{Evictor, Orphans, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
@@ -58,7 +61,10 @@ pub struct App {
     gate: Arc<Gate>,
     accounts: Accounts,
     mirror: Mirror,
+    pushes: Pushes,
     fills: Fills,
+    /// The other replicas, if there are any.
+    cluster: Option<Cluster>,
     clients: Vec<RegistryClient>,
     evictor: Evictor,
     orphans: Orphans,
@@ -110,8 +116,7 @@ impl App {
             None => store,
         };
         info!(path = %config.storage.path.display(), "store is open");
-        let meta = Meta::open(&config.database).await?;
-        info!(database = %config.database, "database is open");
+        let (meta, cluster) = replicas::open(&config).await?;
         let (admin, new_password) = first_admin(&config, &meta).await?;
         let secret_key = Arc::new(SecretKey::open(&config.storage.path, None)?);
         let gate = Gate::open(GateParts {
@@ -130,8 +135,15 @@ impl App {
             tasks.spawn(htpasswd.run(shutdown.clone()));
         }
 
-        let tier =
-            objects.map(|objects| Tier::new(objects, store.clone(), meta.clone(), metrics.clone()));
+        let tier = objects.map(|objects| {
+            Tier::new(transfer::TierParts {
+                objects,
+                store: store.clone(),
+                meta: meta.clone(),
+                metrics: metrics.clone(),
+                cluster: cluster.clone(),
+            })
+        });
         let projects = Arc::new(Projects::new(config.projects.clone(), &config.remotes));
         let space = Space::new(store.clone(), upkeep::limits(&config));
         let fills = Fills::new(transfer::Parts {
@@ -140,10 +152,11 @@ impl App {
             metrics: metrics.clone(),
             space,
             tier,
+            cluster: cluster.clone(),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
-        let all_clients = clients.values().cloned().collect();
+        let all_clients: Vec<_> = clients.values().cloned().collect();
         let mirror = Mirror::new(mirror::Parts {
             projects: Arc::clone(&projects),
             clients,
@@ -153,10 +166,21 @@ impl App {
             offline: config.offline,
             tasks: tasks.clone(),
         });
+        let pushes = Pushes::new(push::Parts {
+            store: store.clone(),
+            meta: meta.clone(),
+            fills: fills.clone(),
+            tasks: tasks.clone(),
+        });
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills);
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
         upkeep.start(&tasks, &shutdown);
+        if let Some(cluster) = &cluster {
+            tasks.spawn(cluster.clone().run(shutdown.clone()));
+            let limits = SharedLimits::new(cluster.clone(), meta.clone(), all_clients.clone());
+            tasks.spawn(limits.run(shutdown.clone()));
+        }
         if let Some(certificates) = &certificates {
             tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
         }
@@ -168,7 +192,9 @@ impl App {
             config,
             projects,
             mirror,
+            pushes,
             fills,
+            cluster,
             clients: all_clients,
             evictor,
             orphans,
@@ -251,6 +277,7 @@ impl App {
             .collect();
         v2::Parts {
             mirror: self.mirror.clone(),
+            pushes: self.pushes.clone(),
             projects: Arc::clone(&self.projects),
             configured: self.config.projects.clone().into(),
             meta: self.meta.clone(),

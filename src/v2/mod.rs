@@ -1,5 +1,6 @@
 //! The Distribution API: `/v2/…`. Layer 4. Called by `app` as one router; parses a request into an `endpoint::Endpoint`,
-//! finds out who asks (`access`) and about which repository (`mirror::Projects`), and puts what `mirror` answers on the wire.
+//! finds out who asks (`access`) and about which repository (`mirror::Projects`), and puts what `mirror` or
+//! `push` answers on the wire.
 //! `error` is the only place where a failure becomes a status.
 
 mod answer;
@@ -11,18 +12,22 @@ mod challenge;
 mod dispatch;
 mod endpoint;
 mod error;
+mod hosted;
 mod manifests;
 mod multipart;
 mod page;
+mod peer;
 mod range;
 mod referrers;
 mod tags;
 mod token;
+mod uploads;
 mod writes;
 
 pub use challenge::Site;
 pub use dispatch::{Served, router};
 pub use error::{busy, internal_error, too_many_requests};
+pub use peer::{PeerParts, peer_router};
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -31,6 +36,7 @@ use crate::{
     config::{Project, ProjectKind},
     meta::Meta,
     mirror::{Mirror, Projects},
+    push::Pushes,
     telemetry::Metrics,
 };
 
@@ -47,6 +53,7 @@ pub enum Listener {
 #[derive(Clone)]
 pub struct Parts {
     pub mirror: Mirror,
+    pub pushes: Pushes,
     pub projects: Arc<Projects>,
     /// The same projects, as configured.
     pub configured: Arc<[Project]>,
