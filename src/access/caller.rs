@@ -108,6 +108,11 @@ impl Caller {
         matches!(self, Self::Known(principal) if principal.is_admin && principal.scope.is_none())
     }
 
+    /// A user who logged in with the user's own password: no token, and nobody whom somebody else vouches for.
+    pub fn is_whole(&self) -> bool {
+        matches!(self, Self::Known(principal) if principal.scope.is_none() && principal.is_user())
+    }
+
     pub fn is_anonymous(&self) -> bool {
         matches!(self, Self::Anonymous)
     }

@@ -26,6 +26,7 @@ pub(super) async fn authenticate(
     match admit(&gate, request.method(), request.headers(), source).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(source);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),

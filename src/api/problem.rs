@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    access::IdentifyError,
+    access::{AccountError, IdentifyError},
     meta::MetaError,
     mirror::{MirrorError, ResolveError},
     push::PushError,
@@ -178,6 +178,19 @@ impl From<PushError> for Problem {
             | PushError::TagStays { .. }
             | PushError::NotSeeded { .. } => Self::conflict(error.to_string()),
             _ => Self::internal(),
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::Invalid { field, problem } => Self::bad_field(&field, problem),
+            AccountError::Missing => Self::not_found(detail),
+            AccountError::Exists | AccountError::Managed => Self::conflict(detail),
+            AccountError::Busy(_) => Self::unavailable(detail),
+            AccountError::Meta(error) => error.into(),
         }
     }
 }

@@ -274,6 +274,7 @@ impl App {
     fn api_parts(&self) -> api::Parts {
         api::Parts {
             gate: Arc::clone(&self.gate),
+            accounts: self.accounts.clone(),
             mirror: self.mirror.clone(),
             pushes: self.pushes.clone(),
             settings: self.settings.clone(),

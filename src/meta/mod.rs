@@ -35,8 +35,8 @@
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod account;
-pub mod audit;
 pub mod announcement;
+pub mod audit;
 pub mod blob;
 pub mod browse;
 pub mod delete;
@@ -80,8 +80,8 @@ mod tests;
 mod writer;
 
 pub use account::{AccountChange, AccountRow};
-pub use audit::{AuditEntry, AuditRow};
 pub use announcement::{Heard, Listener};
+pub use audit::{AuditEntry, AuditRow};
 pub use browse::Browsed;
 pub use delete::{Deletable, Deleted, Deletion};
 pub use entry::{Held, Part, PartKind};

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Located,
-    ManifestContent, ManifestSummary, MirrorError, Outcome, Repository, ResolveError,
+    Located, ManifestContent, ManifestSummary, MirrorError, Outcome, Repository, ResolveError,
     absent::Absences,
     flight::{Flights, Gate, Seat},
     listed::{List, ListKey, Lists},

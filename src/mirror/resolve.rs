@@ -78,9 +78,7 @@ pub fn locate(projects: &ProjectSet, name: &Name, ns: Option<&str>) -> Option<Lo
         None => by_path(projects, name),
     }?;
     let completed = match rest {
-        Some(rest)
-            if projects.completes_library(&project.name) && !rest.as_str().contains('/') =>
-        {
+        Some(rest) if projects.completes_library(&project.name) && !rest.as_str().contains('/') => {
             rest.under("library").ok()
         }
         rest => rest,

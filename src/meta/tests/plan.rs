@@ -10,6 +10,7 @@ use crate::meta::{
 };
 
 const STATEMENTS: &[&str] = &[
+    account::SQL_COUNT,
     account::SQL_GET,
     account::SQL_PAGE,
     account::SQL_PUT,
@@ -17,6 +18,7 @@ const STATEMENTS: &[&str] = &[
     account::SQL_SET_PASSWORD,
     account::SQL_DELETE,
     audit::SQL_PUT,
+    audit::SQL_COUNT,
     audit::SQL_PAGE,
     audit::SQL_EXPIRED,
     audit::SQL_DELETE,
@@ -160,6 +162,8 @@ const STATEMENTS: &[&str] = &[
     tag::SQL_PUT,
     tag::SQL_ARRIVED,
     tag::SQL_DELETE,
+    token::SQL_COUNT,
+    token::SQL_COUNT_OF,
     token::SQL_GET,
     token::SQL_BY_ID,
     token::SQL_PAGE,
@@ -183,6 +187,9 @@ const STATEMENTS: &[&str] = &[
 
 /// Sums and counts that read everything and are seldom made; tables that hold next to nothing; the few rows above a digest.
 const WHOLE: &[&str] = &[
+    account::SQL_COUNT,
+    audit::SQL_COUNT,
+    token::SQL_COUNT,
     lease::SQL_DELETE_PAST,
     member::SQL_NOW,
     member::SQL_LIVE,
