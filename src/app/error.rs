@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use super::tls::TlsError;
 use crate::{
-    access::{FirstAdminError, OwnFileError},
+    access::{HtpasswdError, OwnFileError},
     client::SetupError,
     cluster::JoinError,
     meta::MetaError,
@@ -30,10 +30,10 @@ pub enum StartError {
     Meta(#[from] MetaError),
     #[error(transparent)]
     Join(#[from] JoinError),
-    /// The file of the password that is made when the configuration names none.
-    #[error(transparent)]
-    FirstAdmin(#[from] FirstAdminError),
-    /// The file of the key that seals secrets.
+    /// The file of `access.htpasswd`.
+    #[error("`access.htpasswd`: {0}")]
+    Htpasswd(#[from] HtpasswdError),
+    /// A password or a key that is made when the configuration names none.
     #[error(transparent)]
     OwnFile(#[from] OwnFileError),
     #[error("cannot read projects and remotes: {0}")]
@@ -49,6 +49,9 @@ pub enum StartError {
 impl StartError {
     /// True when the configuration is to be changed, and nothing was bound or written.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Client(_) | Self::Tls(_) | Self::Objects(_))
+        matches!(
+            self,
+            Self::Client(_) | Self::Tls(_) | Self::Objects(_) | Self::Htpasswd(_)
+        )
     }
 }

@@ -34,7 +34,9 @@
 //! ```
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
+pub mod account;
 pub mod announcement;
+pub mod audit;
 pub mod blob;
 pub mod browse;
 pub mod delete;
@@ -57,7 +59,9 @@ pub mod remote_state;
 pub mod repository;
 pub mod retention;
 pub mod revision;
+pub mod signing;
 pub mod tag;
+pub mod token;
 pub mod upload;
 pub mod uses;
 
@@ -75,7 +79,9 @@ mod statement;
 mod tests;
 mod writer;
 
+pub use account::{AccountChange, AccountRow};
 pub use announcement::{Heard, Listener};
+pub use audit::{AuditEntry, AuditRow};
 pub use browse::Browsed;
 pub use delete::{Deletable, Deleted, Deletion};
 pub use entry::{Held, Part, PartKind};
@@ -97,5 +103,6 @@ pub use remote_state::RemoteState;
 pub use repository::RepositoryRow;
 pub use retention::PushedTag;
 pub use tag::{ManifestSummary, TagRow};
+pub use token::{SecretHash, TokenRow};
 pub use upload::UploadLimits;
 pub use uses::Uses;

@@ -29,4 +29,4 @@ pub use image::platform;
 pub use manifests::{ManifestContent, ManifestSummary};
 pub use outcome::Outcome;
 pub use outline::Outline;
-pub use resolve::{Repository, ResolveError};
+pub use resolve::{Located, Repository, ResolveError};

@@ -12,7 +12,17 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 33] = [
+const CALLS: [(&str, &str, &str); 43] = [
+    ("GET", "/users", ""),
+    ("POST", "/users", ""),
+    ("GET", "/users/{name}", ""),
+    ("PUT", "/users/{name}", ""),
+    ("DELETE", "/users/{name}", ""),
+    ("PUT", "/users/me/password", ""),
+    ("GET", "/tokens", ""),
+    ("POST", "/tokens", ""),
+    ("DELETE", "/tokens/{id}", ""),
+    ("GET", "/audit", ""),
     ("GET", "/projects", ""),
     ("POST", "/projects", ""),
     ("GET", "/projects/{name}", ""),
