@@ -27,7 +27,7 @@ use crate::access::{self, Actor, Caller, NewToken, Source};
 /// What a machine logs in with, without its secret.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Token {
-    pub id: Uuid,
+    pub id: String,
     pub name: String,
     /// The user for whom it acts
     pub owner: String,
@@ -43,7 +43,7 @@ pub struct Token {
 /// A token just made.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CreatedToken {
-    pub id: Uuid,
+    pub id: String,
     pub username: String,
     /// Shown this once
     pub secret: String,
@@ -110,7 +110,7 @@ pub(super) async fn list(
     let next = items.last().filter(|_| !is_last).map(|last| {
         let after = match owner {
             Some(_) => last.name.clone(),
-            None => last.id.to_string(),
+            None => last.id.clone(),
         };
         next_page("/tokens", query.limit, &[("after", Some(after.as_str()))])
     });
@@ -144,16 +144,16 @@ pub(super) async fn create(
     let actor = Actor::new(&caller, source);
     let (token, secret) = api.parts.accounts.create_token(&actor, new).await?;
     let made = CreatedToken {
-        id: token.id,
+        id: token.id.to_string(),
         username: token.username,
         secret: secret.expose().to_owned(),
         expires_at: token.expires_at.map(Into::into),
     };
-    Ok(created("/tokens", &made.id.to_string(), made))
+    Ok(created("/tokens", &made.id.clone(), made))
 }
 
 #[utoipa::path(
-    delete, path = "/tokens/{id}", tag = "tokens", operation_id = "deleteToken", params(("id" = Uuid, Path)),
+    delete, path = "/tokens/{id}", tag = "tokens", operation_id = "deleteToken", params(("id" = String, Path)),
     responses(
         (status = 204, description = "It opens nothing any more"),
         (status = 404, description = "The caller has no such token"),
@@ -196,7 +196,7 @@ impl From<access::Token> for Token {
             .rights
             .map(|rights| rights.into_iter().map(Into::into));
         Self {
-            id: token.id,
+            id: token.id.to_string(),
             name: token.name,
             owner: token.owner,
             username: token.username,
