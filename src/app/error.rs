@@ -6,6 +6,7 @@ use super::tls::TlsError;
 use crate::{
     access::FirstAdminError,
     client::SetupError,
+    cluster::JoinError,
     meta::MetaError,
     store::{ObjectSetupError, StoreError},
 };
@@ -26,6 +27,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("cannot open the database: {0}")]
     Meta(#[from] MetaError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The file of the password that is made when the configuration names none.
     #[error(transparent)]
     FirstAdmin(#[from] FirstAdminError),

@@ -8,6 +8,7 @@ mod listener;
 mod middleware;
 mod open_files;
 mod progress;
+mod replicas;
 mod room;
 mod router;
 mod shutdown;
@@ -41,13 +42,14 @@ use crate::{
     access::{FirstAdmin, Gate},
     api,
     client::RegistryClient,
+    cluster::Cluster,
     config::{Config, Secret},
     meta::Meta,
     mirror::{self, Mirror, Projects},
     push::{self, Pushes},
     store::{Objects, Store},
     telemetry::Metrics,
-    transfer::{self, Fills, Space, Tier},
+    transfer::{self, Fills, SharedLimits, Space, Tier},
     upkeep::{Evictor, Orphans, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
@@ -60,6 +62,8 @@ pub struct App {
     mirror: Mirror,
     pushes: Pushes,
     fills: Fills,
+    /// The other replicas, if there are any.
+    cluster: Option<Cluster>,
     clients: Vec<RegistryClient>,
     evictor: Evictor,
     orphans: Orphans,
@@ -110,11 +114,17 @@ impl App {
         };
         info!(path = %config.storage.path.display(), "store is open");
         let new_password = first_admin(&mut config)?;
-        let meta = Meta::open(&config.database).await?;
-        info!(database = %config.database, "database is open");
+        let (meta, cluster) = replicas::open(&config).await?;
 
-        let tier =
-            objects.map(|objects| Tier::new(objects, store.clone(), meta.clone(), metrics.clone()));
+        let tier = objects.map(|objects| {
+            Tier::new(transfer::TierParts {
+                objects,
+                store: store.clone(),
+                meta: meta.clone(),
+                metrics: metrics.clone(),
+                cluster: cluster.clone(),
+            })
+        });
         let projects = Arc::new(Projects::new(config.projects.clone(), &config.remotes));
         let space = Space::new(store.clone(), upkeep::limits(&config));
         let fills = Fills::new(transfer::Parts {
@@ -123,10 +133,11 @@ impl App {
             metrics: metrics.clone(),
             space,
             tier,
+            cluster: cluster.clone(),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
-        let all_clients = clients.values().cloned().collect();
+        let all_clients: Vec<_> = clients.values().cloned().collect();
         let mirror = Mirror::new(mirror::Parts {
             projects: Arc::clone(&projects),
             clients,
@@ -146,6 +157,11 @@ impl App {
         let upkeep = Upkeep::new(&config, store, &meta, &fills);
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
         upkeep.start(&tasks, &shutdown);
+        if let Some(cluster) = &cluster {
+            tasks.spawn(cluster.clone().run(shutdown.clone()));
+            let limits = SharedLimits::new(cluster.clone(), meta.clone(), all_clients.clone());
+            tasks.spawn(limits.run(shutdown.clone()));
+        }
         if let Some(certificates) = &certificates {
             tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
         }
@@ -158,6 +174,7 @@ impl App {
             mirror,
             pushes,
             fills,
+            cluster,
             clients: all_clients,
             evictor,
             orphans,

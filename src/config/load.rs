@@ -3,7 +3,8 @@
 use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use super::{
-    Access, Config, ConfigError, Database, Log, Server, Storage, Traces, Upkeep, later, project,
+    Access, Cluster, Config, ConfigError, Database, Log, Server, Storage, Traces, Upkeep, later,
+    project,
     remote::Remotes,
     section::{Context, Section},
     tree::{self, Table},
@@ -49,9 +50,9 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<Config, ConfigError>
     let server = Server::read(root.table("server")?)?;
     let storage = Storage::read(root.table("storage")?)?;
     let database = Database::read(root.table("database")?, &storage)?;
-    later::cluster(root.table("cluster")?)?;
     later::secrets(root.table("secrets")?)?;
     let (access, default_visibility) = Access::read(root.table("access")?)?;
+    let cluster = Cluster::read(root.table("cluster")?, &storage, &database, &access)?;
     let remotes = Remotes::read(&mut root, with_builtin)?;
     let projects = project::read_all(&mut root, &remotes, default_visibility, with_builtin)?;
     let offline = read_mirror(root.table("mirror")?)?;
@@ -65,6 +66,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<Config, ConfigError>
         server,
         storage,
         database,
+        cluster,
         remotes: remotes.list,
         projects,
         offline,

@@ -4,6 +4,7 @@
 pub mod access;
 mod builtin;
 pub mod cloud;
+pub mod cluster;
 pub mod credentials;
 pub mod database;
 pub mod error;
@@ -24,6 +25,7 @@ pub mod upkeep;
 mod value;
 
 pub use access::{Access, Challenge};
+pub use cluster::Cluster;
 pub use credentials::{AccessKey, Cloud, Credentials, DockerConfig, Variables};
 pub use database::{Database, PostgresUrl};
 pub use error::ConfigError;
@@ -45,6 +47,8 @@ pub struct Config {
     pub server: Server,
     pub storage: Storage,
     pub database: Database,
+    /// The other replicas, if there are any.
+    pub cluster: Option<Cluster>,
     pub remotes: Vec<Remote>,
     pub projects: Vec<Project>,
     /// `mirror.offline`: never dial a remote.

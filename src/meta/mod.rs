@@ -34,19 +34,23 @@
 //! ```
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
+pub mod announcement;
 pub mod blob;
 pub mod delete;
 pub mod entry;
 pub mod error;
 pub mod evict;
 pub mod image;
+pub mod lease;
 pub mod list;
 pub mod manifest;
+pub mod member;
 pub mod object;
 pub mod orphans;
 pub mod pin;
 pub mod presence;
 pub mod pushed;
+pub mod remote_state;
 pub mod repository;
 pub mod tag;
 pub mod upload;
@@ -66,17 +70,22 @@ mod statement;
 mod tests;
 mod writer;
 
+pub use announcement::{Heard, Listener};
 pub use delete::{Deletable, Deleted, Deletion};
 pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;
 pub use evict::{LooseLink, Root};
 pub use handle::Meta;
 pub use image::{Removal, Removed};
+pub use lease::{HeldLease, LeaseRequest, LeaseTaken};
 pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
+pub use member::{Beat, MemberRow, Pulse};
 pub use object::{BlobObject, Garbage};
 pub use orphans::{BlobPage, Grace, OldLink};
+pub use presence::{Counted, UsagePage};
 pub use pushed::{ManifestPush, ManifestPushed};
+pub use remote_state::RemoteState;
 pub use tag::{ManifestSummary, TagRow};
 pub use upload::UploadLimits;
 pub use uses::Uses;

@@ -19,6 +19,7 @@ mod purge;
 pub mod refresh;
 pub mod resolve;
 pub mod tags;
+mod turn;
 
 pub use engine::{Answer, Mirror, Parts};
 pub use entry::{Entry, EntryState, Missing, MissingKind};

@@ -15,6 +15,7 @@ mod hosted;
 mod manifests;
 mod multipart;
 mod page;
+mod peer;
 mod range;
 mod referrers;
 mod tags;
@@ -23,6 +24,7 @@ mod writes;
 
 pub use dispatch::{Served, router};
 pub use error::{busy, internal_error, too_many_requests};
+pub use peer::{PeerParts, peer_router};
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -44,7 +44,13 @@ pub(crate) async fn call(server: &TestServer, method: &str, path: &str) -> Answe
     call_with(server.url(), method, path, &[]).await
 }
 
-async fn call_with(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+/// The same at this URL, with further headers.
+pub(crate) async fn call_with(
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
     let login = basic("admin", PASSWORD);
     let mut all = vec![("authorization", login.as_str())];
     all.extend(headers);

@@ -67,6 +67,7 @@ impl Scene {
             metrics: Metrics::default(),
             space,
             tier: None,
+            cluster: None,
             shutdown: CancellationToken::new(),
             tasks: tasks.clone(),
         });

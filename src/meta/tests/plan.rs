@@ -4,11 +4,15 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    blob, delete, entry, evict, image, list, manifest, object, orphans, pin, presence, pushed,
-    repository, tag, upload, uses,
+    announcement, blob, delete, entry, evict, image, lease, list, manifest, member, object,
+    orphans, pin, presence, pushed, remote_state, repository, tag, upload, uses,
 };
 
 const STATEMENTS: &[&str] = &[
+    announcement::SQL_PUT,
+    announcement::SQL_AFTER,
+    announcement::SQL_NEWEST,
+    announcement::SQL_DELETE_PAST,
     blob::SQL_LINKED,
     blob::SQL_SIZE,
     blob::SQL_PROJECTS,
@@ -50,6 +54,13 @@ const STATEMENTS: &[&str] = &[
     entry::SQL_HELD,
     entry::SQL_PARTS,
     entry::SQL_KEPT,
+    lease::SQL_TAKE,
+    lease::SQL_GET,
+    lease::SQL_RELEASE,
+    lease::SQL_RENEW,
+    lease::SQL_OF,
+    lease::SQL_DELETE_OF,
+    lease::SQL_DELETE_PAST,
     list::SQL_GET,
     list::SQL_PUT,
     manifest::SQL_GET,
@@ -70,6 +81,12 @@ const STATEMENTS: &[&str] = &[
     object::SQL_LOSE,
     object::SQL_DUE,
     object::SQL_FORGET,
+    member::SQL_NOW,
+    member::SQL_BEAT,
+    member::SQL_LIVE,
+    member::SQL_SAME_PLACE,
+    member::SQL_DELETE,
+    member::SQL_DELETE_PAST,
     orphans::SQL_LOOSE,
     orphans::SQL_FRESH,
     orphans::SQL_DELETE,
@@ -93,6 +110,9 @@ const STATEMENTS: &[&str] = &[
     pushed::SQL_NAMED,
     pushed::SQL_SEEDED,
     pushed::SQL_TAGGED,
+    remote_state::SQL_PUT,
+    remote_state::SQL_SINCE,
+    remote_state::SQL_DELETE_PAST,
     repository::SQL_GET,
     repository::SQL_PUT,
     repository::SQL_RANGE,
@@ -116,8 +136,13 @@ const STATEMENTS: &[&str] = &[
     uses::SQL_TOUCH_LINK,
 ];
 
-/// Sums and counts that read everything and are seldom made; a table that holds next to nothing; the few rows above a digest.
+/// Sums and counts that read everything and are seldom made; tables that hold next to nothing; the few rows above a digest.
 const WHOLE: &[&str] = &[
+    lease::SQL_DELETE_PAST,
+    member::SQL_NOW,
+    member::SQL_LIVE,
+    member::SQL_SAME_PLACE,
+    member::SQL_DELETE_PAST,
     entry::SQL_TAG_COUNT,
     presence::SQL_USAGE,
     presence::SQL_USAGE_OF,
@@ -216,18 +241,22 @@ async fn foreign_keys_are_checked_by_an_index() {
 #[test]
 fn every_statement_is_in_the_list() {
     let sources = [
+        include_str!("../announcement.rs"),
         include_str!("../blob.rs"),
         include_str!("../delete.rs"),
         include_str!("../entry.rs"),
         include_str!("../evict.rs"),
         include_str!("../image.rs"),
+        include_str!("../lease.rs"),
         include_str!("../list.rs"),
         include_str!("../manifest.rs"),
+        include_str!("../member.rs"),
         include_str!("../object.rs"),
         include_str!("../orphans.rs"),
         include_str!("../pin.rs"),
         include_str!("../presence.rs"),
         include_str!("../pushed.rs"),
+        include_str!("../remote_state.rs"),
         include_str!("../repository.rs"),
         include_str!("../tag.rs"),
         include_str!("../upload.rs"),
