@@ -1,6 +1,6 @@
 //! What a push may make by itself: the project that it means, and the repository.
 
-use super::{Edge, Listener, error::ApiError, writes::Write};
+use super::{Edge, Listener, error::ApiError};
 use crate::{
     access::{Caller, Right},
     oci::Name,
@@ -20,7 +20,7 @@ impl Edge {
         if ns.is_none() {
             self.make_project(caller, name).await?;
         }
-        let repository = self.writable(caller, name, ns, Write::Push)?;
+        let repository = self.writable(caller, name, ns, Right::Push)?;
         self.check_created(&repository).await?;
         Ok(repository)
     }
