@@ -6,7 +6,8 @@
 //! 4  v2     api                  HTTP edges: the Distribution API · management
 //! 3  mirror push upkeep          what the product does; knows no HTTP server
 //! 2  transfer                    moving content: remote → store
-//! 1  store  meta  client  access one outside thing each: bytes · rows · other registries · who may
+//! 1  store  meta  client  access  cluster
+//!                                one outside thing each: bytes · rows · other registries · who may · fellow replicas
 //! 0  oci    config  telemetry    plain types; no I/O
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod meta;
 pub mod mirror;

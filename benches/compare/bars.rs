@@ -60,20 +60,17 @@ pub(crate) fn judge(figures: &Figures) -> Vec<Bar> {
 fn judge_crowd(crowd: &Crowd) -> Vec<Bar> {
     let name = Mirror::Entrepot.name();
     let what = |what| format!("{}: {what}", crowd.setting.name);
-    let mut bars = vec![
-        Bar::at_most(
-            &what("downloads"),
-            ONE_DOWNLOAD,
-            "×",
-            crowd.downloads.median(name),
-        ),
-        Bar::at_most(
-            &what("slowest ÷ direct"),
-            crowd.setting.max_slowest,
-            "×",
-            crowd.seconds.ratio(name, DIRECT),
-        ),
-    ];
+    let downloads = crowd.downloads.median(name);
+    let mut bars = vec![Bar::at_most(
+        &what("downloads"),
+        ONE_DOWNLOAD,
+        "×",
+        downloads,
+    )];
+    bars.extend(crowd.setting.max_slowest.map(|limit| {
+        let measured = crowd.seconds.ratio(name, DIRECT);
+        Bar::at_most(&what("slowest ÷ direct"), limit, "×", measured)
+    }));
     bars.extend(crowd.setting.max_first_byte_ms.map(|limit| {
         let measured = crowd.first_byte_ms.median(name);
         Bar::at_most(&what("median first byte"), limit, " ms", measured)

@@ -25,12 +25,14 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// How many ask, and how fast the remote is.
 pub(crate) struct Setting {
     pub(crate) name: &'static str,
-    clients: usize,
-    remote: Shape,
+    pub(crate) clients: usize,
+    pub(crate) remote: Shape,
+    /// Whether the clients are spread over replicas (`replicas.rs`).
+    pub(crate) has_replicas: bool,
     /// They download once per client, which takes a minute or more: they run in the first round only.
     peers: &'static [Mirror],
     /// The most that the slowest client may take, as a multiple of a direct pull.
-    pub(crate) max_slowest: f64,
+    pub(crate) max_slowest: Option<f64>,
     /// The most that half of the clients may wait for their first byte.
     pub(crate) max_first_byte_ms: Option<f64>,
 }
@@ -54,17 +56,17 @@ pub(crate) struct Waits {
 }
 
 /// One for each setting, without samples yet.
-pub(crate) fn to_measure() -> Vec<Crowd> {
+pub(crate) fn to_measure() -> [Crowd; 3] {
     let crowd = |setting| Crowd {
         setting,
         seconds: Samples::default(),
         first_byte_ms: Samples::default(),
         downloads: Samples::default(),
     };
-    settings().map(crowd).into()
+    settings().map(crowd)
 }
 
-fn settings() -> [Setting; 2] {
+fn settings() -> [Setting; 3] {
     let remote = |bytes_per_second| Shape {
         bytes_per_second,
         round_trip: Duration::ZERO,
@@ -74,17 +76,28 @@ fn settings() -> [Setting; 2] {
             name: "50 clients, remote 200 MB/s",
             clients: 50,
             remote: remote(200_000_000),
+            has_replicas: false,
             peers: &[Mirror::Distribution, Mirror::DockerRegistry],
-            max_slowest: 4.0,
+            max_slowest: Some(4.0),
             max_first_byte_ms: None,
         },
         Setting {
             name: "20 clients, remote 50 MB/s",
             clients: 20,
             remote: remote(50_000_000),
+            has_replicas: false,
             peers: &[Mirror::Distribution],
-            max_slowest: 1.1,
+            max_slowest: Some(1.1),
             max_first_byte_ms: Some(300.0),
+        },
+        Setting {
+            name: "20 clients of 3 replicas, remote 50 MB/s",
+            clients: 20,
+            remote: remote(50_000_000),
+            has_replicas: true,
+            peers: &[],
+            max_slowest: None,
+            max_first_byte_ms: None,
         },
     ]
 }

@@ -29,6 +29,7 @@ mod memory;
 mod plan;
 mod pull;
 mod remote;
+mod replicas;
 mod report;
 mod rows;
 mod samples;

@@ -58,7 +58,12 @@ impl Report {
             (
                 Some(Section::Crowd),
                 "A crowd on one cold blob",
-                self.crowd_table(),
+                self.crowd_table(false),
+            ),
+            (
+                Some(Section::Replicas),
+                "A crowd at three replicas",
+                self.crowd_table(true),
             ),
             (Some(Section::Hits), "Hits", self.hit_table()),
             (
@@ -125,8 +130,10 @@ impl Report {
         table(&mirror_header("remote", "direct"), rows)
     }
 
-    fn crowd_table(&self) -> String {
-        let rows = self.figures.crowds.iter().flat_map(|crowd| {
+    fn crowd_table(&self, has_replicas: bool) -> String {
+        let crowds = self.figures.crowds.iter();
+        let crowds = crowds.filter(|crowd| crowd.setting.has_replicas == has_replicas);
+        let rows = crowds.flat_map(|crowd| {
             let (seconds, waits) = (&crowd.seconds, &crowd.first_byte_ms);
             let name = |what| format!("{}: {what}", crowd.setting.name);
             let slowest = row(

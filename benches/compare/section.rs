@@ -8,6 +8,7 @@ use crate::cold::{self, Cold};
 use crate::crowd::{self, Crowd};
 use crate::hits::{self, Hits};
 use crate::idle;
+use crate::replicas;
 use crate::rows::{self, Rows};
 use crate::samples::Samples;
 use crate::slow_readers::{self, SlowReaders};
@@ -18,6 +19,7 @@ pub(crate) enum Section {
     Idle,
     Cold,
     Crowd,
+    Replicas,
     Hits,
     SlowReaders,
     WarmTag,
@@ -29,7 +31,7 @@ pub(crate) struct Figures {
     pub(crate) sections: Vec<Section>,
     pub(crate) idle: Samples,
     pub(crate) cold: Vec<Cold>,
-    pub(crate) crowds: Vec<Crowd>,
+    pub(crate) crowds: [Crowd; 3],
     pub(crate) hits: Vec<Hits>,
     pub(crate) slow_readers: SlowReaders,
     /// Requests to the remote.
@@ -38,10 +40,11 @@ pub(crate) struct Figures {
 }
 
 impl Section {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Idle,
         Self::Cold,
         Self::Crowd,
+        Self::Replicas,
         Self::Hits,
         Self::SlowReaders,
         Self::WarmTag,
@@ -74,6 +77,11 @@ impl Figures {
         self.sections.contains(&section)
     }
 
+    fn crowds(&mut self, has_replicas: bool) -> impl Iterator<Item = &mut Crowd> {
+        let crowds = self.crowds.iter_mut();
+        crowds.filter(move |crowd| crowd.setting.has_replicas == has_replicas)
+    }
+
     fn run(&mut self, bench: &mut Bench, section: Section) -> Result<()> {
         match section {
             Section::Idle => self.idle = idle::measure(bench)?,
@@ -83,8 +91,13 @@ impl Figures {
                 }
             }
             Section::Crowd => {
-                for crowd in &mut self.crowds {
+                for crowd in self.crowds(false) {
                     crowd::measure(bench, crowd)?;
+                }
+            }
+            Section::Replicas => {
+                for crowd in self.crowds(true) {
+                    replicas::measure(bench, crowd)?;
                 }
             }
             Section::Hits => self.hits = hits::measure(bench)?,

@@ -32,6 +32,7 @@ pub struct ProjectSet {
     /// Projects that have a public repository, whatever they are themselves.
     partly_public: HashSet<String>,
     needs_login: bool,
+    asks_remotes: bool,
 }
 
 impl Projects {
@@ -77,6 +78,8 @@ impl ProjectSet {
         let is_closed =
             |project: &Project| !project.is_mirror() || project.visibility != Visibility::Public;
         let needs_login = projects.iter().any(is_closed);
+        let is_remote = |project: &Project| project.visibility == Visibility::Remote;
+        let asks_remotes = projects.iter().any(is_remote);
         let named = |project: Project| (project.name.clone(), Arc::new(project));
         Self {
             by_name: projects.into_iter().map(named).collect(),
@@ -86,6 +89,7 @@ impl ProjectSet {
             visibilities: HashMap::new(),
             partly_public: HashSet::new(),
             needs_login,
+            asks_remotes,
         }
     }
 
@@ -138,6 +142,11 @@ impl ProjectSet {
     /// Is there a project that somebody may push to, or that not everybody may see?
     pub fn needs_login(&self) -> bool {
         self.needs_login
+    }
+
+    /// Is there a project whose remote decides who may pull?
+    pub fn asks_remotes(&self) -> bool {
+        self.asks_remotes
     }
 
     /// Who may pull from this repository of the project.

@@ -26,6 +26,7 @@ pub(super) async fn authenticate(
     match admit(&gate, request.method(), request.headers(), source).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(source);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
@@ -38,10 +39,7 @@ async fn admit(
     headers: &HeaderMap,
     source: Source,
 ) -> Result<Caller, Problem> {
-    let caller = gate
-        .identify(headers, source)
-        .await
-        .map_err(|bad| Problem::unauthorized(bad.to_string()))?;
+    let caller = gate.identify(headers, source).await?;
     if caller.is_anonymous() {
         return Err(Problem::unauthorized("log in"));
     }

@@ -6,6 +6,7 @@
 
 mod artifact;
 mod audit;
+mod audits;
 mod authenticate;
 mod body;
 mod cache;
@@ -24,9 +25,12 @@ mod repositories;
 mod search;
 mod status;
 mod timestamp;
+mod tokens;
 mod upkeep;
+mod users;
 
 pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
+pub use audits::AuditEntry;
 pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent};
 pub use fills::Fill;
 pub use page::Items;
@@ -42,7 +46,9 @@ pub use repositories::{
 pub use search::{Found, FoundProject};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
 pub use timestamp::Timestamp;
+pub use tokens::{CreatedToken, Token, TokenFields};
 pub use upkeep::{Collected, DueTag, Evicted, Retired, Scrubbed};
+pub use users::{PasswordFields, Rights, User, UserFields};
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -63,7 +69,7 @@ use self::{
     problem::Problem,
 };
 use crate::{
-    access::{Gate, Projects},
+    access::{Accounts, Gate, Projects},
     client::Remotes,
     config,
     meta::Meta,
@@ -81,6 +87,7 @@ pub const PREFIX: &str = "/api/v1";
 /// What the API needs from the rest.
 pub struct Parts {
     pub gate: Arc<Gate>,
+    pub accounts: Accounts,
     pub mirror: Mirror,
     pub pushes: Pushes,
     pub settings: Settings,
@@ -111,22 +118,24 @@ struct Api {
 
 /// `/api/v1/…`
 pub fn router(parts: Parts) -> Router {
-    let (gate, tasks) = (Arc::clone(&parts.gate), parts.tasks.clone());
+    let gate = Arc::clone(&parts.gate);
+    let api = Arc::new(Api {
+        parts,
+        scrub_turn: Mutex::default(),
+    });
     let (routes, mut document) = resources().split_for_parts();
     openapi::complete(&mut document.paths);
     let document = document
         .to_json()
         .expect("a document of strings and maps is JSON");
     let routes = routes
-        .route_layer(from_fn_with_state(tasks, record))
+        .route_layer(from_fn_with_state(Arc::clone(&api), record))
         .route_layer(from_fn_with_state(gate, authenticate))
+        .route("/docs", get(async || docs()))
         .route("/openapi.json", get(async move || json(document.clone())))
         .fallback(async || Problem::not_found("the API has nothing of this name"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .with_state(Arc::new(Api {
-            parts,
-            scrub_turn: Mutex::default(),
-        }));
+        .with_state(api);
     Router::new().nest(PREFIX, routes)
 }
 
@@ -144,6 +153,10 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(artifact::show, artifact::delete))
         .routes(routes!(search::search))
         .routes(routes!(providers::list));
+    let own = own
+        .routes(routes!(users::change_own))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::delete));
     own.merge(for_admins().route_layer(from_fn(admit_admins)))
 }
 
@@ -151,6 +164,9 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
 fn for_admins() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .routes(routes!(status::show))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::show, users::replace, users::delete))
+        .routes(routes!(audits::list))
         .routes(routes!(projects::create))
         .routes(routes!(projects::replace, projects::delete))
         .routes(routes!(remotes::list, remotes::create))
@@ -166,6 +182,22 @@ fn for_admins() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(upkeep::orphans))
         .routes(routes!(upkeep::retention))
         .routes(routes!(upkeep::scrub))
+}
+
+/// A page that shows the document; it loads nothing from elsewhere.
+fn docs() -> Response {
+    const PAGE: &str = include_str!("docs.html");
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, PAGE).into_response()
 }
 
 fn json(text: String) -> Response {

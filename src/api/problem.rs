@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    access::{AccountError, IdentifyError},
     meta::MetaError,
     mirror::{MirrorError, ResolveError},
     push::PushError,
@@ -146,6 +147,22 @@ impl From<MirrorError> for Problem {
     }
 }
 
+impl From<IdentifyError> for Problem {
+    fn from(error: IdentifyError) -> Self {
+        let detail = error.to_string();
+        match error {
+            IdentifyError::Wrong { .. } | IdentifyError::BadToken => Self::unauthorized(detail),
+            IdentifyError::Slowed { retry_after } => Self {
+                // Rounded up: earlier would be too early.
+                retry_after_seconds: Some(retry_after.as_secs() + 1),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+            },
+            IdentifyError::Busy(_) => Self::unavailable(detail),
+            IdentifyError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
 impl From<MetaError> for Problem {
     fn from(error: MetaError) -> Self {
         tracing::error!(%error, "the API cannot read rows: {error}");
@@ -161,6 +178,19 @@ impl From<PushError> for Problem {
             | PushError::TagStays { .. }
             | PushError::NotSeeded { .. } => Self::conflict(error.to_string()),
             _ => Self::internal(),
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::Invalid { field, problem } => Self::bad_field(&field, problem),
+            AccountError::Missing => Self::not_found(detail),
+            AccountError::Exists | AccountError::Managed => Self::conflict(detail),
+            AccountError::Busy(_) => Self::unavailable(detail),
+            AccountError::Meta(error) => error.into(),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{Api, Parts, remote_status::RemoteStatus, timestamp::Timestamp};
-use crate::{config::Database, telemetry::totals};
+use crate::{cluster::Member, config::Database, telemetry::totals};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A database that takes longer for an answer is not ready.
@@ -69,6 +69,12 @@ pub struct DatabaseStatus {
 pub struct Replica {
     pub version: String,
     pub started_at: Timestamp,
+    /// Where the others reach it; null: it is the only one
+    pub url: Option<String>,
+    /// When it last said that it is there
+    pub seen_at: Timestamp,
+    /// The process that answers
+    pub answers: bool,
 }
 
 /// Requests for content by how they were answered, and bytes.
@@ -104,14 +110,32 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<Status> {
         uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
         store: store(parts),
         database: database(parts).await,
-        replicas: vec![Replica {
-            version: VERSION.to_owned(),
-            started_at: parts.started_at.into(),
-        }],
+        replicas: replicas(parts),
         totals: parts.metrics.totals().into(),
         fills_running: parts.fills.running().len() as u64,
         remotes: remotes(parts),
     })
+}
+
+/// All that are there, the oldest first.
+fn replicas(parts: &Parts) -> Vec<Replica> {
+    let Some(cluster) = parts.fills.cluster() else {
+        return vec![Replica {
+            version: VERSION.to_owned(),
+            started_at: parts.started_at.into(),
+            url: None,
+            seen_at: SystemTime::now().into(),
+            answers: true,
+        }];
+    };
+    let replica = |member: &Member| Replica {
+        version: member.version.clone(),
+        started_at: member.started_at.into(),
+        url: Some(member.advertise_url.to_string()),
+        seen_at: member.seen_at.into(),
+        answers: member.id == *cluster.me(),
+    };
+    cluster.members().iter().map(replica).collect()
 }
 
 fn remotes(parts: &Parts) -> Vec<RemoteStatus> {

@@ -4,8 +4,9 @@ use std::{io, net::SocketAddr};
 
 use super::tls::TlsError;
 use crate::{
-    access::{FirstAdminError, OwnFileError},
+    access::{HtpasswdError, OwnFileError},
     client::SetupError,
+    cluster::JoinError,
     meta::MetaError,
     settings::SettingsError,
     store::{ObjectSetupError, StoreError},
@@ -27,10 +28,12 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("cannot open the database: {0}")]
     Meta(#[from] MetaError),
-    /// The file of the password that is made when the configuration names none.
     #[error(transparent)]
-    FirstAdmin(#[from] FirstAdminError),
-    /// The file of the key that seals secrets.
+    Join(#[from] JoinError),
+    /// The file of `access.htpasswd`.
+    #[error("`access.htpasswd`: {0}")]
+    Htpasswd(#[from] HtpasswdError),
+    /// A password or a key that is made when the configuration names none.
     #[error(transparent)]
     OwnFile(#[from] OwnFileError),
     #[error("cannot read projects and remotes: {0}")]
@@ -46,6 +49,9 @@ pub enum StartError {
 impl StartError {
     /// True when the configuration is to be changed, and nothing was bound or written.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Client(_) | Self::Tls(_) | Self::Objects(_))
+        matches!(
+            self,
+            Self::Client(_) | Self::Tls(_) | Self::Objects(_) | Self::Htpasswd(_)
+        )
     }
 }

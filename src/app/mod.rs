@@ -8,6 +8,7 @@ mod listener;
 mod middleware;
 mod open_files;
 mod progress;
+mod replicas;
 mod room;
 mod router;
 mod shutdown;
@@ -38,9 +39,13 @@ use self::{
     upkeep::Upkeep,
 };
 use crate::{
-    access::{FirstAdmin, Gate, ProjectSet, Projects, SecretKey},
+    access::{
+        ADMIN, Accounts, AdminPassword, FirstAdmin, Gate, GateParts, Htpasswd, ProjectSet,
+        Projects, SecretKey,
+    },
     api,
     client::Remotes,
+    cluster::Cluster,
     config::{Config, Database, Secret},
     meta::Meta,
     mirror::{self, Mirror},
@@ -48,7 +53,7 @@ use crate::{
     settings::{self, Settings},
     store::{Objects, Store},
     telemetry::Metrics,
-    transfer::{self, Fills, Space, Tier},
+    transfer::{self, Fills, SharedLimits, Space, Tier},
     upkeep::{Evictor, Orphans, Retainer, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
@@ -59,10 +64,13 @@ pub struct App {
     projects: Projects,
     settings: Settings,
     gate: Arc<Gate>,
+    accounts: Accounts,
     mirror: Mirror,
     pushes: Pushes,
     fills: Fills,
     remotes: Remotes,
+    /// The other replicas, if there are any.
+    cluster: Option<Cluster>,
     evictor: Evictor,
     orphans: Orphans,
     retainer: Retainer,
@@ -93,15 +101,17 @@ impl App {
         Remotes::new(&config.remotes, &Metrics::default())?;
         certificates(config)?;
         objects(config, &TaskTracker::new())?;
+        htpasswd(config)?;
         Ok(())
     }
 
     /// Opens store and database and starts the background work.
-    pub async fn build(mut config: Config) -> Result<Self, StartError> {
+    pub async fn build(config: Config) -> Result<Self, StartError> {
         let started_at = SystemTime::now();
         let metrics = Metrics::default();
         let remotes = Remotes::new(&config.remotes, &metrics)?;
         let certificates = certificates(&config)?;
+        htpasswd(&config)?;
         info!(
             remotes = config.remotes.len(),
             "clients of remotes are ready"
@@ -115,15 +125,37 @@ impl App {
             None => store,
         };
         info!(path = %config.storage.path.display(), "store is open");
-        let new_password = first_admin(&mut config)?;
         let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
-        let meta = Meta::open(&config.database).await?;
-        info!(database = %config.database, "database is open");
-
-        let tier =
-            objects.map(|objects| Tier::new(objects, store.clone(), meta.clone(), metrics.clone()));
+        let key = Arc::new(key);
+        let (meta, cluster) = replicas::open(&config).await?;
+        let (admin, new_password) = first_admin(&config, &meta).await?;
         let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
         let projects = Projects::new(projects);
+        let gate = Gate::open(GateParts {
+            access: &config.access,
+            admin_password: admin.clone(),
+            projects: projects.clone(),
+            meta: meta.clone(),
+            secret_key: Arc::clone(&key),
+        });
+        let gate = Arc::new(gate.await?);
+        let accounts = Accounts::new(meta.clone(), admin);
+        if let Some(path) = &config.access.htpasswd {
+            let mut htpasswd = Htpasswd::new(path.clone(), accounts.clone());
+            // Whoever comes first can log in.
+            htpasswd.run_once().await;
+            tasks.spawn(htpasswd.run(shutdown.clone()));
+        }
+
+        let tier = objects.map(|objects| {
+            Tier::new(transfer::TierParts {
+                objects,
+                store: store.clone(),
+                meta: meta.clone(),
+                metrics: metrics.clone(),
+                cluster: cluster.clone(),
+            })
+        });
         let space = Space::new(store.clone(), upkeep::limits(&config));
         let settings = Settings::new(settings::Parts {
             declared: config.declared.clone(),
@@ -144,6 +176,7 @@ impl App {
             metrics: metrics.clone(),
             space,
             tier,
+            cluster: cluster.clone(),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
@@ -170,12 +203,18 @@ impl App {
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
         let retainer = upkeep.retainer();
         upkeep.start(&tasks, &shutdown);
+        if let Some(cluster) = &cluster {
+            tasks.spawn(cluster.clone().run(shutdown.clone()));
+            let limits = SharedLimits::new(cluster.clone(), meta.clone(), remotes.clone());
+            tasks.spawn(limits.run(shutdown.clone()));
+        }
         if let Some(certificates) = &certificates {
             tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
         }
         info!(projects = config.projects.len(), "mirror is ready");
         Ok(Self {
-            gate: Arc::new(Gate::new(&config.access, projects.clone())),
+            gate,
+            accounts,
             limit: RequestLimit::new(config.server.trusted_proxies.clone()),
             config,
             projects,
@@ -184,6 +223,7 @@ impl App {
             pushes,
             fills,
             remotes,
+            cluster,
             evictor,
             orphans,
             retainer,
@@ -234,6 +274,7 @@ impl App {
     fn api_parts(&self) -> api::Parts {
         api::Parts {
             gate: Arc::clone(&self.gate),
+            accounts: self.accounts.clone(),
             mirror: self.mirror.clone(),
             pushes: self.pushes.clone(),
             settings: self.settings.clone(),
@@ -255,7 +296,8 @@ impl App {
     }
 
     fn v2_parts<'a>(&self, sockets: impl Iterator<Item = &'a TcpListener>) -> v2::Parts {
-        let public = self.config.server.public_url.as_ref().and_then(|url| {
+        let public_url = self.config.server.public_url.as_ref();
+        let public = public_url.and_then(|url| {
             let host = url.host_str()?;
             Some(match url.port() {
                 Some(port) => format!("{host}:{port}"),
@@ -277,6 +319,10 @@ impl App {
             gate: Arc::clone(&self.gate),
             metrics: self.metrics.clone(),
             own_hosts,
+            site: v2::Site {
+                public_url: public_url.map(|url| url.origin().ascii_serialization()),
+                is_tls: self.certificates.is_some(),
+            },
         }
     }
 }
@@ -322,14 +368,36 @@ fn objects(config: &Config, tasks: &TaskTracker) -> Result<Option<Objects>, Star
     Ok(objects.transpose()?)
 }
 
-/// Sees to it that the user `admin` has a password; gives it when it is new.
-fn first_admin(config: &mut Config) -> Result<Option<Secret>, StartError> {
-    if config.access.admin_password.is_some() {
-        return Ok(None);
+/// Sees to it that the user `admin` has a password; gives it a second time when it is new.
+async fn first_admin(
+    config: &Config,
+    meta: &Meta,
+) -> Result<(Option<AdminPassword>, Option<Secret>), StartError> {
+    if let Some(password) = &config.access.admin_password {
+        let configured = AdminPassword {
+            password: password.clone(),
+            is_configured: true,
+        };
+        return Ok((Some(configured), None));
+    }
+    let set = meta.account(ADMIN).await?;
+    if set.is_some_and(|row| row.password.is_some()) {
+        return Ok((None, None));
     }
     let admin = FirstAdmin::open(&config.storage.path)?;
-    config.access.admin_password = Some(admin.password.clone());
-    Ok(admin.is_new.then_some(admin.password))
+    let new = admin.is_new.then(|| admin.password.clone());
+    let made = AdminPassword {
+        password: admin.password,
+        is_configured: false,
+    };
+    Ok((Some(made), new))
+}
+
+fn htpasswd(config: &Config) -> Result<(), StartError> {
+    match &config.access.htpasswd {
+        Some(path) => Ok(Htpasswd::check(path)?),
+        None => Ok(()),
+    }
 }
 
 fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {

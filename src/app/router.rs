@@ -24,9 +24,17 @@ pub(super) fn router(app: &App, parts: v2::Parts, kind: v2::Listener) -> Router 
         app.metrics.clone(),
         app.config.server.trusted_proxies.clone(),
     );
+    let peers = match (&app.cluster, kind) {
+        (Some(cluster), v2::Listener::Main) => v2::peer_router(v2::PeerParts {
+            cluster: cluster.clone(),
+            fills: app.fills.clone(),
+        }),
+        _ => Router::new(),
+    };
     let limit = from_fn_with_state(app.limit.clone(), limit_requests);
     let mounts = Router::new()
         .merge(v2::router(parts, kind).route_layer(limit))
+        .merge(peers)
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready).with_state(app.meta.clone()));
     let mounts = match kind {

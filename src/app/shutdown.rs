@@ -35,6 +35,11 @@ pub(super) async fn drain(app: App, connections: Connections) {
     if timeout(END_TIMEOUT, app.tasks.wait()).await.is_err() {
         warn!("background work did not end within {END_TIMEOUT:?}");
     }
+    if let Some(cluster) = &app.cluster
+        && timeout(END_TIMEOUT, cluster.leave()).await.is_err()
+    {
+        warn!("the other replicas were not told within {END_TIMEOUT:?} that this one ends");
+    }
     if timeout(END_TIMEOUT, app.meta.close()).await.is_err() {
         warn!("the database did not close within {END_TIMEOUT:?}");
     }

@@ -7,7 +7,8 @@ use super::{
     output::{size, table, time},
 };
 use crate::api::{
-    CacheEntry, CacheState, ContentKind, MissingContent, RateLimit, RemoteStatus, Scrubbed, Status,
+    CacheEntry, CacheState, ContentKind, MissingContent, RateLimit, RemoteStatus, Replica,
+    Scrubbed, Status,
 };
 
 pub(super) fn status(status: &Status) -> String {
@@ -34,7 +35,7 @@ pub(super) fn status(status: &Status) -> String {
             ),
         ),
         ("database", format!("{}, {ready}", status.database.kind)),
-        ("replicas", status.replicas.len().to_string()),
+        ("replicas", replicas(&status.replicas)),
         ("fills", format!("{} running", status.fills_running)),
         (
             "requests",
@@ -63,6 +64,18 @@ pub(super) fn status(status: &Status) -> String {
         text.push_str(&trouble(remote));
     }
     text
+}
+
+/// How many there are, and where.
+fn replicas(replicas: &[Replica]) -> String {
+    let urls: Vec<_> = replicas
+        .iter()
+        .filter_map(|replica| replica.url.as_deref())
+        .collect();
+    match urls[..] {
+        [] => replicas.len().to_string(),
+        _ => format!("{}: {}", replicas.len(), urls.join(", ")),
+    }
 }
 
 /// What is not as it should be with a remote; nothing if all is well.

@@ -73,6 +73,8 @@ struct State {
     spent: Option<Instant>,
     /// 429s in a row without Retry-After.
     refusals: u32,
+    /// Something was said that the other replicas were not told yet.
+    is_news: bool,
 }
 
 /// The remote's last word on what is left.
@@ -142,6 +144,7 @@ impl Budget {
         let mut state = self.state();
         if let Some(said) = Said::read(headers, now) {
             state.said = Some(said);
+            state.is_news = true;
             if said.left > 0 {
                 state.spent = None;
             }
@@ -170,6 +173,7 @@ impl Budget {
             }
         };
         let until = before.map_or(until, |before| before.max(until));
+        state.is_news = true;
         if spent {
             state.spent = Some(until);
         } else {
@@ -257,6 +261,10 @@ fn window(text: &str) -> Option<Duration> {
     let seconds = parameters.find_map(|parameter| parameter.strip_prefix("w="))?;
     seconds.parse().ok().map(Duration::from_secs)
 }
+
+mod told;
+
+pub(super) use told::Moment;
 
 #[cfg(test)]
 mod tests;

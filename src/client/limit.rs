@@ -5,7 +5,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -37,6 +37,16 @@ impl Limits {
         }
     }
 
+    /// This process has one of so many shares.
+    pub(super) fn set_share(&self, replicas: u32) {
+        if let Some(connections) = &self.connections {
+            Connections::set_share(connections, replicas);
+        }
+        if let Some(bandwidth) = &self.bandwidth {
+            bandwidth.replicas.store(replicas, Ordering::Relaxed);
+        }
+    }
+
     /// A place among `max_connections`, kept until the answer's body is gone.
     pub(super) async fn slot(&self, priority: Priority) -> Option<Slot> {
         let connections = self.connections.as_ref()?;
@@ -46,12 +56,17 @@ impl Limits {
 
 /// So many places, given to foreground calls first, and among equals in the order in which they came. Of several the
 /// background never has all, since a body may be long.
-struct Connections(Mutex<Queues>);
+struct Connections {
+    /// Of all replicas together.
+    places: u32,
+    queues: Mutex<Queues>,
+}
 
 struct Queues {
-    free: u32,
-    /// How many of them the background may take.
-    for_background: u32,
+    places: u32,
+    taken: u32,
+    /// How many of them by the background.
+    background_taken: u32,
     foreground: VecDeque<oneshot::Sender<Slot>>,
     background: VecDeque<oneshot::Sender<Slot>>,
 }
@@ -70,12 +85,30 @@ impl Drop for Slot {
 
 impl Connections {
     fn new(places: u32) -> Self {
-        Self(Mutex::new(Queues {
-            free: places,
-            for_background: places.saturating_sub(1).max(1),
+        let queues = Queues {
+            places,
+            taken: 0,
+            background_taken: 0,
             foreground: VecDeque::new(),
             background: VecDeque::new(),
-        }))
+        };
+        Self {
+            places,
+            queues: Mutex::new(queues),
+        }
+    }
+
+    /// Who has a place keeps it, also when there are fewer by now.
+    fn set_share(this: &Arc<Self>, replicas: u32) {
+        let places = (this.places / replicas.max(1)).max(1);
+        this.queues().places = places;
+        loop {
+            let next = this.queues().next();
+            let Some((next, priority)) = next else {
+                return;
+            };
+            drop(next.send(Self::place(this, priority)));
+        }
     }
 
     /// May be dropped while it waits.
@@ -113,24 +146,25 @@ impl Connections {
     }
 
     fn queues(&self) -> MutexGuard<'_, Queues> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Queues {
     fn take(&mut self, priority: Priority) -> bool {
         let background = u32::from(priority == Priority::Background);
-        if self.free == 0 || self.for_background < background {
+        let for_background = self.places.saturating_sub(1).max(1);
+        if self.taken >= self.places || self.background_taken + background > for_background {
             return false;
         }
-        self.free -= 1;
-        self.for_background -= background;
+        self.taken += 1;
+        self.background_taken += background;
         true
     }
 
     fn give_back(&mut self, priority: Priority) {
-        self.free += 1;
-        self.for_background += u32::from(priority == Priority::Background);
+        self.taken -= 1;
+        self.background_taken -= u32::from(priority == Priority::Background);
     }
 
     fn push(&mut self, waiter: oneshot::Sender<Slot>, priority: Priority) {
@@ -164,6 +198,8 @@ pub(super) struct Bandwidth {
     limiter: DefaultDirectRateLimiter,
     clock: DefaultClock,
     burst: NonZeroU32,
+    /// How many processes share it: each byte of one costs as many.
+    replicas: AtomicU32,
     began: Instant,
     /// Milliseconds since `began` until which background transfers stand back.
     stand_back_until: AtomicU64,
@@ -180,6 +216,7 @@ impl Bandwidth {
             limiter: RateLimiter::direct(quota),
             clock: DefaultClock::default(),
             burst,
+            replicas: AtomicU32::new(1),
             began: Instant::now(),
             stand_back_until: AtomicU64::new(0),
         }
@@ -192,11 +229,14 @@ impl Bandwidth {
             self.stand_back()?;
         }
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let Some(piece) = NonZeroU32::new(wanted.min(self.burst.get())) else {
+        let replicas = self.replicas.load(Ordering::Relaxed).max(1);
+        let piece = wanted.min((self.burst.get() / replicas).max(1));
+        let cost = piece.saturating_mul(replicas).min(self.burst.get());
+        let Some(cost) = NonZeroU32::new(cost) else {
             return Ok(0);
         };
-        match self.limiter.check_n(piece) {
-            Ok(Ok(())) => Ok(piece.get() as usize),
+        match self.limiter.check_n(cost) {
+            Ok(Ok(())) => Ok(piece as usize),
             Ok(Err(not_yet)) => {
                 let wait = not_yet.wait_time_from(self.clock.now());
                 if priority == Priority::Foreground {
@@ -285,7 +325,7 @@ mod tests {
                 .expect("second of the foreground"),
         );
         assert!(background.as_mut().now_or_never().is_some());
-        assert_eq!(connections.queues().free, 1);
+        assert_eq!(connections.queues().taken, 0);
     }
 
     #[tokio::test]
@@ -299,7 +339,7 @@ mod tests {
         assert!(waits.as_mut().now_or_never().is_none());
         drop(one);
         assert!(waits.now_or_never().is_some());
-        assert_eq!(connections.queues().free, 2);
+        assert_eq!(connections.queues().taken, 0);
     }
 
     #[tokio::test]
@@ -317,6 +357,31 @@ mod tests {
         // Its turn has come, but it does not look any more.
         drop(leaves_late);
         drop(stays.now_or_never().expect("the place was passed on"));
-        assert_eq!(connections.queues().free, 1);
+        assert_eq!(connections.queues().taken, 0);
+    }
+
+    #[tokio::test]
+    async fn replicas_divide_places_and_bandwidth() {
+        let limits = Limits {
+            connections: Some(Arc::new(Connections::new(4))),
+            bandwidth: Some(Arc::new(Bandwidth::new(10_000))),
+        };
+        limits.set_share(2);
+        let slot = || limits.slot(FOREGROUND).now_or_never().map(Option::unwrap);
+        let held = [slot().expect("one of two"), slot().expect("two of two")];
+        let mut waits = Box::pin(limits.slot(FOREGROUND));
+        assert!(waits.as_mut().now_or_never().is_none());
+        let bandwidth = limits.bandwidth.as_ref().unwrap();
+        assert_eq!(bandwidth.take(5000, FOREGROUND), Ok(500));
+        assert!(bandwidth.take(5000, FOREGROUND).is_err());
+        // The other one is gone.
+        limits.set_share(1);
+        drop(waits.now_or_never().expect("there is a place again"));
+        // More replicas than places: each has one.
+        limits.set_share(9);
+        drop(held);
+        let one = slot().expect("its only place");
+        assert!(slot().is_none());
+        drop(one);
     }
 }

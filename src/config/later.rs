@@ -3,14 +3,8 @@
 use super::{
     ConfigError,
     section::Section,
-    value::{bandwidth, count, duration, https_url},
+    value::{bandwidth, count, duration},
 };
-
-pub(super) fn cluster(mut section: Section<'_>) -> Result<(), ConfigError> {
-    section.set_aside("advertise_url", https_url)?;
-    section.set_aside_secret("secret")?;
-    section.finish()
-}
 
 pub(super) fn replication(mut section: Section<'_>) -> Result<(), ConfigError> {
     section.set_aside("concurrency", count)?;

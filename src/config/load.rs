@@ -3,8 +3,8 @@
 use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use super::{
-    Access, Config, ConfigError, Database, Declared, Log, Secrets, Server, Storage, Traces, Upkeep,
-    Visibility,
+    Access, Cluster, Config, ConfigError, Database, Declared, Log, Secrets, Server, Storage,
+    Traces, Upkeep, Visibility,
     declared::{self, Rows},
     later,
     section::{Context, Section},
@@ -52,9 +52,9 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<(Config, Visibility)
     let server = Server::read(root.table("server")?)?;
     let storage = Storage::read(root.table("storage")?)?;
     let database = Database::read(root.table("database")?, &storage)?;
-    later::cluster(root.table("cluster")?)?;
     let secrets = Secrets::read(root.table("secrets")?, &database)?;
     let (access, default_visibility) = Access::read(root.table("access")?)?;
+    let cluster = Cluster::read(root.table("cluster")?, &storage, &database, &access)?;
     let registries = declared::read(&mut root, default_visibility, &Rows::default())?;
     let offline = read_mirror(root.table("mirror")?)?;
     later::replication(root.table("replication")?)?;
@@ -67,6 +67,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<(Config, Visibility)
         server,
         storage,
         database,
+        cluster,
         secrets,
         remotes: registries.remotes,
         projects: registries.projects,

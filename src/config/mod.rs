@@ -4,6 +4,7 @@
 pub mod access;
 mod builtin;
 pub mod cloud;
+pub mod cluster;
 pub mod credentials;
 pub mod database;
 pub mod declared;
@@ -26,6 +27,7 @@ pub mod upkeep;
 mod value;
 
 pub use access::{Access, Challenge};
+pub use cluster::Cluster;
 pub use credentials::{AccessKey, Cloud, Credentials, DockerConfig, Variables};
 pub use database::{Database, PostgresUrl};
 pub use declared::{Declared, Refused, Registries, Row, Rows};
@@ -52,6 +54,8 @@ pub struct Config {
     pub storage: Storage,
     pub database: Database,
     pub secrets: Secrets,
+    /// The other replicas, if there are any.
+    pub cluster: Option<Cluster>,
     pub remotes: Vec<Remote>,
     pub projects: Vec<Project>,
     /// The same remotes and projects as the file says them, to be laid beside rows.

@@ -33,6 +33,7 @@ pub struct Meta(Arc<Inner>);
 
 struct Inner {
     readers: Pool,
+    member: Option<Arc<str>>,
     hot: Arc<HotRows>,
     uses: Uses,
     queue: mpsc::Sender<Request>,
@@ -50,6 +51,15 @@ struct Inner {
 impl Meta {
     /// Opens the database and migrates it. A SQLite file is made with its folder; a PostgreSQL database must be there.
     pub async fn open(database: &Database) -> Result<Self, MetaError> {
+        Self::open_as(database, None).await
+    }
+
+    /// As [`open`](Self::open), for a member of a cluster: it announces to the others what it changes.
+    pub async fn open_shared(database: &Database, member: &str) -> Result<Self, MetaError> {
+        Self::open_as(database, Some(member.into())).await
+    }
+
+    async fn open_as(database: &Database, member: Option<Arc<str>>) -> Result<Self, MetaError> {
         let pools = match database {
             Database::Sqlite(file) => sqlite::open(file).await?,
             Database::Postgres(url) => postgres::open(url).await?,
@@ -66,6 +76,7 @@ impl Meta {
             queue,
             hot: hot.clone(),
             readers: pools.readers.clone(),
+            member: member.clone(),
             closing: closing.clone(),
             #[cfg(test)]
             transactions: Arc::clone(&transactions),
@@ -75,6 +86,7 @@ impl Meta {
         writer.close();
         Ok(Self(Arc::new(Inner {
             readers: pools.readers,
+            member,
             hot,
             uses: Uses::default(),
             queue: sender,
@@ -193,6 +205,15 @@ impl Meta {
     /// What clients got since the last flush.
     pub fn uses(&self) -> &Uses {
         &self.0.uses
+    }
+
+    pub(super) fn readers(&self) -> &Pool {
+        &self.0.readers
+    }
+
+    /// Which member of a cluster this is, if it is one.
+    pub(super) fn member(&self) -> Option<&str> {
+        self.0.member.as_deref()
     }
 
     pub(super) fn hot(&self) -> &HotRows {

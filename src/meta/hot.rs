@@ -77,6 +77,13 @@ where
         self.generation(key).fetch_add(1, Ordering::Release);
     }
 
+    /// Nothing that is cached, or just being read, can be believed any more.
+    pub(super) fn outdate_all(&self) {
+        for generation in &self.generations {
+            generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
     fn generation(&self, key: &K) -> &AtomicU64 {
         let hash = self.hasher.hash_one(key);
         let slot = usize::try_from(hash % GENERATIONS as u64).expect("less than GENERATIONS");

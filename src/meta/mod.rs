@@ -34,6 +34,9 @@
 //! ```
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
+pub mod account;
+pub mod announcement;
+pub mod audit;
 pub mod blob;
 pub mod browse;
 pub mod delete;
@@ -41,8 +44,10 @@ pub mod entry;
 pub mod error;
 pub mod evict;
 pub mod image;
+pub mod lease;
 pub mod list;
 pub mod manifest;
+pub mod member;
 pub mod object;
 pub mod orphans;
 pub mod pin;
@@ -50,10 +55,13 @@ pub mod presence;
 pub mod project;
 pub mod pushed;
 pub mod remote;
+pub mod remote_state;
 pub mod repository;
 pub mod retention;
 pub mod revision;
+pub mod signing;
 pub mod tag;
+pub mod token;
 pub mod upload;
 pub mod uses;
 
@@ -71,6 +79,9 @@ mod statement;
 mod tests;
 mod writer;
 
+pub use account::{AccountChange, AccountRow};
+pub use announcement::{Heard, Listener};
+pub use audit::{AuditEntry, AuditRow};
 pub use browse::Browsed;
 pub use delete::{Deletable, Deleted, Deletion};
 pub use entry::{Held, Part, PartKind};
@@ -78,15 +89,20 @@ pub use error::MetaError;
 pub use evict::{LooseLink, Root};
 pub use handle::Meta;
 pub use image::{Removal, Removed};
+pub use lease::{HeldLease, LeaseRequest, LeaseTaken};
 pub use list::{ListKind, ListRow};
 pub use manifest::{ManifestCommit, ManifestRow, Referenced};
+pub use member::{Beat, MemberRow, Pulse};
 pub use object::{BlobObject, Garbage};
 pub use orphans::{BlobPage, Grace, OldLink};
+pub use presence::{Counted, UsagePage};
 pub use project::ProjectRow;
 pub use pushed::{ManifestPush, ManifestPushed};
 pub use remote::{RemoteRow, RemoteWrite};
+pub use remote_state::RemoteState;
 pub use repository::RepositoryRow;
 pub use retention::PushedTag;
 pub use tag::{ManifestSummary, TagRow};
+pub use token::{SecretHash, TokenRow};
 pub use upload::UploadLimits;
 pub use uses::Uses;

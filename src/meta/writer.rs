@@ -4,6 +4,7 @@
 //!   BEGIN
 //!     SAVEPOINT · write 1 · RELEASE        each fails alone: ROLLBACK TO
 //!     SAVEPOINT · write 2 · RELEASE        taken from the queue while there are some
+//!     what changed, for the other replicas (announcement.rs)
 //!   COMMIT                                 one fsync for all
 //!   generations raised · answers           never before the commit
 //! ```
@@ -23,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    MetaError,
+    MetaError, announcement,
     changes::{Changes, HotRows},
     connection::{Connection, IDLE_TRUST, Lease, Pool},
     operation::{Request, WRITE_TIMEOUT},
@@ -66,6 +67,8 @@ pub(super) struct Writer {
     pub(super) queue: mpsc::Receiver<Request>,
     pub(super) hot: Arc<HotRows>,
     pub(super) readers: Pool,
+    /// Which member of a cluster this is, if there are others to be told of changes.
+    pub(super) member: Option<Arc<str>>,
     pub(super) closing: CancellationToken,
     #[cfg(test)]
     pub(super) transactions: Arc<std::sync::atomic::AtomicU64>,
@@ -216,6 +219,10 @@ impl Writer {
                 break;
             };
             group.push(next);
+        }
+        if let Some(member) = &self.member {
+            let announced = announcement::put(connection, member, changes).await;
+            announced.map_err(before_commit)?;
         }
         command(connection, "COMMIT").await.map_err(|error| {
             // A connection that is lost now leaves it open whether the commit took place.

@@ -65,7 +65,8 @@ impl Mirror {
             if let Some(blob) = stored {
                 return self.share_blob(repository, digest, &mut right, blob).await;
             }
-            if let Some(answer) = self.fill_blob(repository, digest, &mut right).await? {
+            let filled = self.fill_blob(repository, digest, &mut right).boxed();
+            if let Some(answer) = filled.await? {
                 return Ok(answer);
             }
             stored = self.inner.store.get(digest).await?;
@@ -128,7 +129,11 @@ impl Mirror {
         }
         let mut joined = self.join_fill(repository, &request, right).await?;
         if matches!(joined, Joined::NeedsRight) {
-            self.ask_for_right(repository, digest, right).await?;
+            // Another replica may have filled it for this repository since the rows were looked at.
+            *right = self.right(repository, digest).await?;
+            if !right.is_known() {
+                self.ask_for_right(repository, digest, right).await?;
+            }
             joined = self.join_fill(repository, &request, right).await?;
         }
         let (content, outcome) = match joined {

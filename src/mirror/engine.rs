@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ManifestContent, ManifestSummary, MirrorError, Outcome, Repository, ResolveError,
+    Located, ManifestContent, ManifestSummary, MirrorError, Outcome, Repository, ResolveError,
     absent::Absences,
     flight::{Flights, Gate, Seat},
     listed::{List, ListKey, Lists},
@@ -125,6 +125,11 @@ impl Mirror {
         caller: &Caller,
     ) -> Result<Repository, ResolveError> {
         resolve::resolve(&self.projects(), name, ns, caller)
+    }
+
+    /// The project that a name means, and the name that its repository has here, whoever asks.
+    pub fn locate(&self, name: &Name, ns: Option<&str>) -> Option<Located> {
+        resolve::locate(&self.projects(), name, ns)
     }
 
     /// The bytes of a manifest, if they are here, or in object storage.

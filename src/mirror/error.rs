@@ -77,6 +77,10 @@ impl From<FillError> for MirrorError {
                 message: error.to_string(),
                 retry_after: Some(BUSY_RETRY_AFTER),
             },
+            FillError::Peer(_) => Self::Unavailable {
+                message: "another replica does not give this content any more".to_owned(),
+                retry_after: None,
+            },
             FillError::Object(_) => Self::Unavailable {
                 message: "object storage does not give this content now".to_owned(),
                 retry_after: None,

@@ -87,6 +87,13 @@ impl Mirror {
         if let Some(content) = self.come_meanwhile(fetch).await? {
             return Ok((content, Outcome::Hit));
         }
+        let turn = self.turn(&fetch.repository, &fetch.reference, fetch.seen.is_some());
+        let turn = turn.await;
+        if turn.has_others
+            && let Some(content) = self.come_meanwhile(fetch).await?
+        {
+            return Ok((content, Outcome::Hit));
+        }
         let ttl = fetch.repository.project.negative_ttl;
         let get = self.get_or_adopt(fetch);
         self.inner

@@ -20,6 +20,7 @@ mod purge;
 pub mod refresh;
 pub mod resolve;
 pub mod tags;
+mod turn;
 
 pub use engine::{Answer, Mirror, Parts};
 pub use entry::{Entry, EntryState, Missing, MissingKind};
@@ -28,4 +29,4 @@ pub use image::platform;
 pub use manifests::{ManifestContent, ManifestSummary};
 pub use outcome::Outcome;
 pub use outline::Outline;
-pub use resolve::{Repository, ResolveError};
+pub use resolve::{Located, Repository, ResolveError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     access::{Caller, ProjectSet, Right},
-    config::Project,
+    config::{Project, Visibility},
     oci::{Name, name::NameError},
 };
 
@@ -17,6 +17,14 @@ pub struct Repository {
     pub name: Name,
     /// The name at the remote: `library/nginx`.
     pub remote_name: Name,
+}
+
+/// What a name means.
+#[derive(Debug, Clone)]
+pub struct Located {
+    pub project: Arc<Project>,
+    /// The whole local name, project first.
+    pub name: Name,
 }
 
 /// 404 `NAME_UNKNOWN` with this message; it names the mirror projects that the caller may see.
@@ -49,7 +57,9 @@ pub fn resolve(
     };
     let repository = repository(project, &rest)?;
     let visibility = projects.visibility_of(project, &repository.name);
-    if !caller.may_at(Right::Pull, visibility, &repository.name) {
+    let is_visitor =
+        visibility == Visibility::Remote && caller.visitor_of(project, &repository.name).is_some();
+    if !caller.may_at(Right::Pull, visibility, &repository.name) && !is_visitor {
         return Err(unknown(projects, name, ns, caller));
     }
     if !project.admits(rest.as_str()) {
@@ -59,6 +69,28 @@ pub fn resolve(
         )));
     }
     Ok(repository)
+}
+
+/// The project that a name means, and the name that its repository has here, whoever asks.
+pub fn locate(projects: &ProjectSet, name: &Name, ns: Option<&str>) -> Option<Located> {
+    let (project, rest) = match ns {
+        Some(ns) => by_ns(projects, name, ns),
+        None => by_path(projects, name),
+    }?;
+    let completed = match rest {
+        Some(rest) if projects.completes_library(&project.name) && !rest.as_str().contains('/') => {
+            rest.under("library").ok()
+        }
+        rest => rest,
+    };
+    let name = match completed {
+        Some(rest) => rest.under(&project.name).ok()?,
+        None => name.clone(),
+    };
+    Some(Located {
+        project: Arc::clone(project),
+        name,
+    })
 }
 
 /// The repository of a row, whole name as it is stored; also of one that the project does not let through any more.

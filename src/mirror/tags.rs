@@ -213,15 +213,31 @@ impl Mirror {
             seen,
             ..
         } = question;
-        if let Some(row) = self.tag_since(repository, tag, seen.as_ref()).await? {
-            return Ok(Some(Checked {
-                summary: row.told.unwrap_or(row.target),
-                outcome: Outcome::Hit,
-                age: None,
-            }));
+        if let Some(known) = self.checked_since(question, tag).await? {
+            return Ok(Some(known));
+        }
+        let turn = self.turn(repository, &question.reference, seen.is_some());
+        let turn = turn.await;
+        if turn.has_others
+            && let Some(known) = self.checked_since(question, tag).await?
+        {
+            return Ok(Some(known));
         }
         let patience = patience(seen.as_ref());
         self.head_tag(client, repository, tag, patience).await
+    }
+
+    async fn checked_since(
+        &self,
+        question: &Fetch,
+        tag: &Tag,
+    ) -> Result<Option<Checked>, MirrorError> {
+        let row = self.tag_since(&question.repository, tag, question.seen.as_ref());
+        Ok(row.await?.map(|row| Checked {
+            summary: row.told.unwrap_or(row.target),
+            outcome: Outcome::Hit,
+            age: None,
+        }))
     }
 
     /// Asks the remote, whatever is known, and writes down what it says.

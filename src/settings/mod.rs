@@ -41,7 +41,7 @@ pub struct Parts {
     pub remotes: Remotes,
     pub space: Space,
     /// Seals the remotes' secrets.
-    pub key: SecretKey,
+    pub key: Arc<SecretKey>,
     pub metrics: Metrics,
 }
 

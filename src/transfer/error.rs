@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     client::ClientError,
+    cluster::PeerError,
     store::{ObjectError, StoreError},
 };
 
@@ -16,6 +17,9 @@ pub enum FillError {
     /// The content is in object storage only, and cannot be had from there.
     #[error(transparent)]
     Object(Arc<ObjectError>),
+    /// Another replica had the last bytes of it, and nobody had any since.
+    #[error(transparent)]
+    Peer(PeerError),
     /// The remote's bytes are not what the digest says; nothing of them is kept.
     #[error("{remote} sent wrong content for {digest}")]
     WrongContent { remote: String, digest: String },

@@ -106,7 +106,7 @@ impl Feed {
             };
             let broken = match stream {
                 Ok(stream) => {
-                    first_place = stream.place + 1;
+                    first_place = stream.place.map_or(first_place, |place| place + 1);
                     let source = Source::new(stream, before, self.part.end(), &self.request);
                     match self.pump(source).await {
                         Ok(Ok(())) => return self.finish().await,

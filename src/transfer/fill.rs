@@ -18,6 +18,7 @@ use super::{
     source::Source,
     space::Reservation,
     tail::End,
+    way::{Found, Seen, Ways},
     window::Window,
 };
 use crate::{
@@ -29,11 +30,12 @@ use crate::{
 pub(super) const STEP_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Runs one fill to its end.
-pub(super) async fn run(permit: Permit, request: FillRequest) {
+/// `has_right`: its repository may see the digest; else a remote's answer must prove it.
+pub(super) async fn run(permit: Permit, request: FillRequest, has_right: bool) {
     let metrics = permit.fills.inner.metrics.clone();
     metrics.fills_running(1);
     let shutdown = permit.fills.inner.shutdown.clone();
-    let leader = Leader::new(permit, request);
+    let leader = Leader::new(permit, request, has_right);
     tokio::select! {
         () = leader.lead() => {}
         () = shutdown.cancelled() => {}
@@ -54,6 +56,8 @@ struct Leader {
     /// Some of the bytes are from the blob's object.
     used_object: bool,
     room: Option<Reservation>,
+    has_right: bool,
+    ways: Ways,
 }
 
 /// How a download ended, when it did not fail.
@@ -63,6 +67,8 @@ enum Downloaded {
     NoRoom(Spool),
     /// Room ended on the way.
     Full(Spool),
+    /// Another replica has it, and nothing proves yet that it may be seen.
+    NeedsRight(Spool),
 }
 
 impl Drop for Leader {
@@ -79,8 +85,9 @@ impl Drop for Leader {
 }
 
 impl Leader {
-    fn new(permit: Permit, request: FillRequest) -> Self {
+    fn new(permit: Permit, request: FillRequest, has_right: bool) -> Self {
         let total = request.size_bytes;
+        let ways = Ways::new(&permit.fills.inner);
         Self {
             permit,
             request,
@@ -90,6 +97,8 @@ impl Leader {
             first_place: 0,
             used_object: false,
             room: None,
+            has_right,
+            ways,
         }
     }
 
@@ -118,6 +127,11 @@ impl Leader {
                 self.turn_away();
             }
             Ok(Downloaded::Full(spool)) => self.hand_over(spool).await,
+            Ok(Downloaded::NeedsRight(spool)) => {
+                forget_empty(spool).await;
+                self.permit.close();
+                self.permit.phase.send_replace(Phase::NeedsRight);
+            }
             Err(error) => self.fail(error),
         }
     }
@@ -159,12 +173,14 @@ impl Leader {
                 // Whole, from a process that ended before its name was on disk: there is nothing to ask for.
                 return Ok(Downloaded::Whole(spool));
             }
-            let request = &self.request;
-            let opened = request
-                .origin
-                .open(&request.digest, before, self.first_place);
-            let broken = match opened.await {
-                Ok(opened) => {
+            let seen = Seen {
+                from: before,
+                first_place: self.first_place,
+                has_right: self.has_right || self.streaming,
+            };
+            let broken = match Box::pin(self.ways.open(&self.request, seen)).await {
+                Ok(Found::NeedsRight) => return Ok(Downloaded::NeedsRight(spool)),
+                Ok(Found::Here(opened)) => {
                     self.total = self
                         .total
                         .or(opened.total_bytes.filter(|_| !self.streaming));
@@ -175,9 +191,11 @@ impl Leader {
                         // The first answer has told the length; from now on clients are served.
                         self.stream_from(tail);
                     }
-                    self.used_object |= self.request.origin.object_at(opened.place).is_some();
-                    self.first_place = opened.place + 1;
-                    let source = Source::new(opened, before, self.total, &self.request);
+                    if let Some(place) = opened.place {
+                        self.used_object |= self.request.origin.object_at(place).is_some();
+                        self.first_place = place + 1;
+                    }
+                    let source = Source::new(*opened, before, self.total, &self.request);
                     let room = self.room.as_mut().expect("just admitted");
                     let pumped;
                     (spool, pumped) = pump(spool, source, &tail.window, room).await?;
@@ -202,6 +220,7 @@ impl Leader {
                 }
                 Err(error) => error,
             };
+            self.ways.broke(&broken);
             patience
                 .wait_or_give_up(broken, spool.received() > before, &self.request)
                 .await?;

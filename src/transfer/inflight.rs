@@ -19,6 +19,7 @@ use super::{
     window::Budget,
 };
 use crate::{
+    cluster::Cluster,
     meta::Meta,
     oci::{Digest, Name},
     store::Store,
@@ -50,7 +51,7 @@ pub enum Joined {
     Leader(Tail),
     /// A fill was running.
     Follower(Tail),
-    /// A fill runs for repositories of others: ask again once this repository's own right is proven.
+    /// A fill runs, here or at another replica, for repositories of others: ask again once this repository's own right is proven.
     NeedsRight,
     /// Nothing is to be fetched: the blob came into the store after the caller had looked there.
     Stored,
@@ -91,6 +92,7 @@ pub(super) struct Inner {
     pub(super) window_budget: Budget,
     pub(super) space: Space,
     tier: Option<Tier>,
+    pub(super) cluster: Option<Cluster>,
     pub(super) tasks: TaskTracker,
     fill_turns: Arc<Semaphore>,
     passing_turns: Arc<Semaphore>,
@@ -117,6 +119,8 @@ pub(super) enum Phase {
     Streaming(Tail),
     Stored,
     NoRoom,
+    /// Another replica has it, and the repository that asked has no right to it yet.
+    NeedsRight,
     Failed(FillError),
 }
 
@@ -129,6 +133,8 @@ pub struct Parts {
     pub space: Space,
     /// Object storage, if content is to be there too.
     pub tier: Option<Tier>,
+    /// The other replicas, if there are any.
+    pub cluster: Option<Cluster>,
     /// Ends the fills; what they fetched stays to be resumed.
     pub shutdown: CancellationToken,
     /// Holds the fills.
@@ -143,6 +149,7 @@ impl Fills {
             metrics,
             space,
             tier,
+            cluster,
             shutdown,
             tasks,
         } = parts;
@@ -160,6 +167,7 @@ impl Fills {
                 window_budget: Budget::default(),
                 space,
                 tier,
+                cluster,
                 tasks,
                 fill_turns: Arc::new(Semaphore::new(MAX_FILLS)),
                 passing_turns: Arc::new(Semaphore::new(MAX_PASSING)),
@@ -183,6 +191,9 @@ impl Fills {
             match (first_bytes(entered.phase).await, led_by) {
                 (Ok(First::Stored), _) => return Ok(Joined::Stored),
                 (Ok(First::NoRoom), _) => return Ok(Joined::NoRoom),
+                // The next one is led by a right of its own.
+                (Ok(First::NeedsRight), _) if has_right => {}
+                (Ok(First::NeedsRight), _) => return Ok(Joined::NeedsRight),
                 (Ok(First::Bytes(tail)), None) => return Ok(Joined::Leader(tail)),
                 (Ok(First::Bytes(tail)), Some(_)) => return Ok(Joined::Follower(tail)),
                 // Another repository's remote failed; ours may well have it.
@@ -217,6 +228,11 @@ impl Fills {
     /// Object storage, if content is there too.
     pub fn tier(&self) -> Option<&Tier> {
         self.inner.tier.as_ref()
+    }
+
+    /// The other replicas, if there are any.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.inner.cluster.as_ref()
     }
 
     /// The ledger of what may be kept.
@@ -277,7 +293,7 @@ impl Fills {
         };
         running.insert(request.digest.clone(), fill);
         let span = traces::work_span("fill", Some(&request.digest));
-        let run = fill::run(permit, request.clone()).instrument(span);
+        let run = fill::run(permit, request.clone(), has_right).instrument(span);
         self.inner.tasks.spawn(run);
         Entered::Leading(entry)
     }
@@ -292,7 +308,7 @@ impl Fills {
 }
 
 impl Fill {
-    fn enter(&self) -> Entry {
+    pub(super) fn enter(&self) -> Entry {
         Entry {
             phase: self.phase.clone(),
             _client: Arc::clone(&self.clients),
@@ -318,8 +334,8 @@ impl Fill {
 }
 
 /// A place among those who wait for the first bytes of a fill.
-struct Entry {
-    phase: watch::Receiver<Phase>,
+pub(super) struct Entry {
+    pub(super) phase: watch::Receiver<Phase>,
     _client: Arc<()>,
 }
 
@@ -336,15 +352,16 @@ async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, FillError>
 }
 
 /// What became of a fill at its beginning.
-enum First {
+pub(super) enum First {
     Bytes(Tail),
     Stored,
     NoRoom,
+    NeedsRight,
 }
 
 /// Waits for the first bytes. Of a blob so small that all of it is held back the end is awaited, so that a failure can
 /// still be told by a status.
-async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<First, FillError> {
+pub(super) async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<First, FillError> {
     let tail = match phase
         .wait_for(|phase| !matches!(phase, Phase::Connecting))
         .await
@@ -353,6 +370,7 @@ async fn first_bytes(mut phase: watch::Receiver<Phase>) -> Result<First, FillErr
         Ok(Phase::Streaming(tail)) => tail.clone(),
         Ok(Phase::Stored) => return Ok(First::Stored),
         Ok(Phase::NoRoom) => return Ok(First::NoRoom),
+        Ok(Phase::NeedsRight) => return Ok(First::NeedsRight),
         Ok(Phase::Failed(error)) => return Err(error.clone()),
         Ok(Phase::Connecting) | Err(_) => return Err(FillError::Abandoned),
     };

@@ -37,6 +37,7 @@ impl Scene {
             meta,
             metrics: Metrics::default(),
             tier: None,
+            cluster: None,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });

@@ -7,7 +7,8 @@
 //!      └──no room────► Passing: a request of its own for each client, nothing is kept
 //! ```
 //!
-//! A fill has its bytes from the blob's object, where there is one, or from the remote ([`Origin`]); what a fill has brought
+//! A fill has its bytes from the blob's object, where there is one, or from the remote ([`Origin`]), or from another
+//! replica that has them from there (`way.rs`); what a fill has brought
 //! is uploaded behind it ([`Tier`]).
 //!
 //! Here are also the ledger of what may be kept ([`Space`]), and the one place where the file of a blob is deleted because
@@ -19,9 +20,11 @@ pub mod fill;
 pub mod inflight;
 pub mod kept;
 pub mod ledger;
+pub mod limits;
 pub mod origin;
 pub mod passing;
 pub mod reconcile;
+pub mod share;
 pub mod space;
 pub mod tail;
 pub mod tier;
@@ -31,6 +34,7 @@ mod permit;
 mod progress;
 mod pump;
 mod source;
+mod way;
 mod window;
 
 pub use content::{Content, ContentBody};
@@ -38,9 +42,11 @@ pub use error::FillError;
 pub use inflight::{FillRequest, Fills, Joined, Parts, RunningFill};
 pub use kept::Kept;
 pub use ledger::Standing;
+pub use limits::SharedLimits;
 pub use origin::{Origin, RemoteBlob};
 pub use passing::{Passing, PassingBody};
 pub use reconcile::{ReconcileError, Reconciled};
+pub use share::Shared;
 pub use space::{Limits, Space};
 pub use tail::{Tail, TailBody};
-pub use tier::{StoredObject, Tier, TierError, Uploaded};
+pub use tier::{StoredObject, Tier, TierError, TierParts, Uploaded};

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::{FillError, tier::StoredObject};
 use crate::{
     client::{BlobStreamBody, ClientError, RegistryClient},
+    cluster::{PeerBody, PeerError},
     oci::{Digest, Name},
     store::{ObjectError, object::ObjectBody},
 };
@@ -39,13 +40,14 @@ pub(super) struct Opened {
     pub(super) offset: u64,
     /// Size of the whole blob, if it was said.
     pub(super) total_bytes: Option<u64>,
-    /// The number of the place.
-    pub(super) place: usize,
+    /// The number of the place; none of another replica.
+    pub(super) place: Option<usize>,
 }
 
 pub(super) enum OriginBody {
     Remote(BlobStreamBody),
     Object(ObjectBody),
+    Peer(PeerBody),
 }
 
 /// Why a place does not give its bytes.
@@ -55,6 +57,8 @@ pub enum OriginError {
     Remote(#[from] ClientError),
     #[error(transparent)]
     Object(Arc<ObjectError>),
+    #[error(transparent)]
+    Peer(#[from] PeerError),
 }
 
 impl Origin {
@@ -91,29 +95,56 @@ impl Origin {
         offset: u64,
         first: usize,
     ) -> Result<Opened, OriginError> {
-        let Some(remote) = &self.remote else {
-            let object = self.object.as_ref().expect("there is one place at least");
-            return open_object(object, digest, offset).await;
-        };
-        let before = usize::from(self.object.is_some());
-        let first = first % (before + remote.client.remote().urls.len());
-        if let Some(object) = self.object_at(first) {
-            match open_object(object, digest, offset).await {
-                Ok(opened) => return Ok(opened),
-                Err(error) => {
-                    tracing::warn!(%digest, %error, "a blob's object cannot be had; its remote is asked");
-                }
-            }
+        match self.open_object(digest, offset, first).await {
+            Some(opened) => opened,
+            None => self.open_remote(digest, offset, first).await,
         }
-        let url = first.saturating_sub(before);
+    }
+
+    /// As [`open`](Self::open), if the object is first, and not in vain while there is a remote.
+    pub(super) async fn open_object(
+        &self,
+        digest: &Digest,
+        offset: u64,
+        first: usize,
+    ) -> Option<Result<Opened, OriginError>> {
+        let object = self.object.as_ref()?;
+        if !first.is_multiple_of(self.places()) {
+            return None;
+        }
+        match open_object(object, digest, offset).await {
+            Err(error) if self.remote.is_some() => {
+                tracing::warn!(%digest, %error, "a blob's object cannot be had; its remote is asked");
+                None
+            }
+            opened => Some(opened),
+        }
+    }
+
+    /// As [`open`](Self::open), without the object.
+    pub(super) async fn open_remote(
+        &self,
+        digest: &Digest,
+        offset: u64,
+        first: usize,
+    ) -> Result<Opened, OriginError> {
+        let remote = self.remote.as_ref().expect("there is one place at least");
+        let before = usize::from(self.object.is_some());
+        let url = (first % self.places()).saturating_sub(before);
         let stream = remote.client.blob_get(&remote.name, digest, offset, url);
         let stream = stream.await?;
         Ok(Opened {
             body: OriginBody::Remote(stream.body),
             offset: stream.offset,
             total_bytes: stream.total_bytes,
-            place: before + stream.url,
+            place: Some(before + stream.url),
         })
+    }
+
+    fn places(&self) -> usize {
+        let remote = self.remote.as_ref();
+        let urls = remote.map_or(0, |remote| remote.client.remote().urls.len());
+        usize::from(self.object.is_some()) + urls
     }
 }
 
@@ -126,7 +157,7 @@ async fn open_object(
         body: OriginBody::Object(object.open(digest, offset).await?),
         offset,
         total_bytes: Some(object.size_bytes()),
-        place: 0,
+        place: Some(0),
     })
 }
 
@@ -136,6 +167,7 @@ impl OriginBody {
         match self {
             Self::Remote(body) => Some(body.next().await?.map_err(OriginError::Remote)),
             Self::Object(body) => Some(body.next().await?.map_err(OriginError::from)),
+            Self::Peer(body) => Some(body.next().await?.map_err(OriginError::Peer)),
         }
     }
 }
@@ -154,7 +186,7 @@ impl OriginError {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Remote(error) => error.retry_after,
-            Self::Object(_) => None,
+            Self::Object(_) | Self::Peer(_) => None,
         }
     }
 }
@@ -170,6 +202,7 @@ impl From<OriginError> for FillError {
         match error {
             OriginError::Remote(error) => Self::Remote(error),
             OriginError::Object(error) => Self::Object(error),
+            OriginError::Peer(error) => Self::Peer(error),
         }
     }
 }

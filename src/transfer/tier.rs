@@ -17,7 +17,9 @@ use bytes::Bytes;
 use moka::future::Cache;
 use tokio::sync::{Notify, Semaphore, watch};
 
+use super::way::lease_key;
 use crate::{
+    cluster::{Claim, Cluster},
     meta::{BlobObject, Meta, MetaError},
     oci::{Digest, Manifest},
     store::{Blob, ObjectError, ObjectId, Objects, Store, StoreError, object::ObjectBody},
@@ -50,6 +52,17 @@ struct Inner {
     local_bytes: watch::Sender<u64>,
     suspects: Cache<Digest, ()>,
     reads: Semaphore,
+    cluster: Option<Cluster>,
+}
+
+/// What a [`Tier`] is made of.
+pub struct TierParts {
+    pub objects: Objects,
+    pub store: Store,
+    pub meta: Meta,
+    pub metrics: Metrics,
+    /// The other replicas, if there are any.
+    pub cluster: Option<Cluster>,
 }
 
 /// How an upload ended.
@@ -97,7 +110,14 @@ pub struct StoredObject {
 }
 
 impl Tier {
-    pub fn new(objects: Objects, store: Store, meta: Meta, metrics: Metrics) -> Self {
+    pub fn new(parts: TierParts) -> Self {
+        let TierParts {
+            objects,
+            store,
+            meta,
+            metrics,
+            cluster,
+        } = parts;
         let inner = Inner {
             objects,
             store,
@@ -110,6 +130,7 @@ impl Tier {
                 .time_to_live(SUSPECTS_KEPT_FOR)
                 .build(),
             reads: Semaphore::new(READS),
+            cluster,
         };
         Self {
             inner: Arc::new(inner),
@@ -124,14 +145,15 @@ impl Tier {
     /// The object of this content, if its row names one.
     pub async fn object(&self, digest: &Digest) -> Result<Option<StoredObject>, MetaError> {
         let row = self.inner.meta.blob_object(digest).await?;
-        let stored = |BlobObject { object, size_bytes }| {
-            Some(StoredObject {
-                tier: self.clone(),
-                id: object?.into(),
-                size_bytes,
-            })
-        };
-        Ok(row.and_then(stored))
+        Ok(row.and_then(|row| self.stored(row)))
+    }
+
+    fn stored(&self, row: BlobObject) -> Option<StoredObject> {
+        Some(StoredObject {
+            tier: self.clone(),
+            id: row.object?.into(),
+            size_bytes: row.size_bytes,
+        })
     }
 
     /// New content is here, right and with its rows. An object of it that was found to be missing or wrong can be given
@@ -191,6 +213,17 @@ impl Tier {
 
     /// Uploads content that has no object yet. May be dropped: what was sent goes away again.
     pub async fn upload(&self, digest: &Digest) -> Result<Uploaded, TierError> {
+        if self.inner.store.get(digest).await?.is_none() {
+            return Ok(Uploaded::NotHere);
+        }
+        // Of replicas that have it one uploads it. Without an answer it fails by itself, or is done twice.
+        let claim = match &self.inner.cluster {
+            Some(cluster) => cluster.claim(&lease_key(digest), None).await.ok(),
+            None => None,
+        };
+        if let Some(Claim::Other { .. }) = claim {
+            return Ok(Uploaded::NotHere);
+        }
         let uploaded = self.upload_alone(digest).await;
         let metrics = &self.inner.metrics;
         match uploaded {
@@ -252,12 +285,13 @@ impl Tier {
         if let Some(here) = self.inner.store.read(digest).await? {
             return Ok(Some(here));
         }
-        let Some(object) = self.object(digest).await? else {
+        let row = self.inner.meta.blob_object(digest).await?;
+        let Some(row) = row.filter(|row| row.size_bytes <= Manifest::MAX_LENGTH as u64) else {
             return Ok(None);
         };
-        if object.size_bytes > Manifest::MAX_LENGTH as u64 {
-            return Ok(None);
-        }
+        let Some(object) = self.stored(row) else {
+            return Ok(self.read_from_peers(digest, row.size_bytes).await);
+        };
         let mut body = object.open(digest, 0).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = body.next().await {
@@ -270,6 +304,24 @@ impl Tier {
         }
         self.keep(digest, bytes.clone()).await;
         Ok(Some(bytes))
+    }
+
+    /// What another replica has just put, and did not upload yet.
+    async fn read_from_peers(&self, digest: &Digest, size_bytes: u64) -> Option<Bytes> {
+        let mut fill = self.inner.cluster.as_ref()?.ask_all(digest, 0).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = fill.body.next().await {
+            bytes.extend_from_slice(&chunk.ok()?);
+            if bytes.len() as u64 > size_bytes {
+                return None;
+            }
+        }
+        let bytes = Bytes::from(bytes);
+        if !digest.verifies(&bytes) {
+            return None;
+        }
+        self.keep(digest, bytes.clone()).await;
+        Some(bytes)
     }
 
     /// A copy on the local disk, if there is room.

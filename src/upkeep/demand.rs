@@ -10,7 +10,7 @@ pub struct Evicted {
     pub bytes: u64,
     /// Something is still exceeded, and nothing more may go.
     pub in_vain: bool,
-    /// A file could not be deleted yet: its fill is not quite over.
+    /// A file could not be deleted yet, since its fill is not quite over; or another replica evicts.
     pub unfinished: bool,
 }
 
@@ -67,5 +67,6 @@ impl Evicted {
         self.blobs += other.blobs;
         self.bytes += other.bytes;
         self.in_vain |= other.in_vain;
+        self.unfinished |= other.unfinished;
     }
 }

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use futures_util::future::join;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -16,10 +17,12 @@ use super::{
     LocalTier,
     demand::{Demand, Evicted, Scope},
     leftovers::{Leftovers, delete_gone},
+    rest::rest,
 };
 use crate::{
     access::Projects,
-    meta::{Meta, Removal, Removed, Root},
+    cluster::Claim,
+    meta::{Counted, Meta, Removal, Removed, Root},
     oci::Digest,
     transfer::{Fills, ReconcileError, Space, Standing},
 };
@@ -34,6 +37,8 @@ const REST_IN_VAIN: Duration = Duration::from_secs(1);
 /// So many times as long as such a run took, at most [`EVERY`]: with very many images that must stay it reads for long.
 const REST_IN_VAIN_TIMES: u32 = 20;
 
+/// Blobs whose sizes are summed at a time.
+const SUM_PAGE: u32 = 1000;
 /// Candidates that are looked up at a time.
 const PAGE: u32 = 64;
 /// Images whose files are deleted together.
@@ -183,7 +188,7 @@ impl Inner {
             all.add(self.keep_all().await?);
         }
         evicted.add(all);
-        evicted.unfinished = !delete_gone(&self.fills, &self.meta).await?;
+        evicted.unfinished |= !delete_gone(&self.fills, &self.meta).await?;
         Ok(evicted)
     }
 
@@ -199,11 +204,23 @@ impl Inner {
             return Ok(Evicted::default());
         };
         let Standing { limit, left, .. } = standing;
-        let missing = if standing.is_exceeded() {
-            let cached = self.measure(project).await?;
-            cached.saturating_add(left).saturating_sub(limit)
-        } else {
-            0
+        // Of replicas that all see it one evicts, or each would evict as much.
+        let claim = match self.fills.cluster() {
+            Some(cluster) if standing.is_exceeded() => Some(cluster.claim("eviction", None).await?),
+            _ => None,
+        };
+        let missing = match &claim {
+            _ if !standing.is_exceeded() => 0,
+            Some(Claim::Other { .. }) => {
+                return Ok(Evicted {
+                    unfinished: true,
+                    ..Evicted::default()
+                });
+            }
+            Some(Claim::Mine(_)) | None => {
+                let cached = self.measure(project).await?;
+                cached.saturating_add(left).saturating_sub(limit)
+            }
         };
         if missing == 0 {
             self.space().set_stuck(project, false);
@@ -251,14 +268,23 @@ impl Inner {
 
     /// Reads the sizes of all rows that count in a budget; their sum in bytes.
     async fn measure(&self, project: Option<&str>) -> Result<u64, ReconcileError> {
-        self.space().measuring(project);
-        let bytes = if let Some(project) = project {
-            self.meta.usage_of(&[project]).await?
-        } else {
-            let projects = self.projects.now();
-            let hosted: Vec<&str> = projects.hosted().collect();
-            self.meta.usage_without(&hosted).await?
+        let projects = self.projects.now();
+        let hosted: Vec<&str> = projects.hosted().collect();
+        let counted = match &project {
+            Some(project) => Counted::Of(std::slice::from_ref(project)),
+            None => Counted::Without(&hosted),
         };
+        self.space().measuring(project);
+        let mut bytes = 0;
+        let mut last = None;
+        loop {
+            let started = Instant::now();
+            let page = self.meta.usage_page(counted, last.as_ref(), SUM_PAGE);
+            let Some(page) = page.await? else { break };
+            bytes += page.bytes;
+            last = Some(page.last);
+            rest(started).await;
+        }
         self.space().measured(project, bytes);
         Ok(bytes)
     }
@@ -296,8 +322,8 @@ impl Inner {
                 let started = Instant::now();
                 let removed = self.meta.loose_link_delete(&link, before).await?;
                 self.note(demand, &link.project, &removed);
-                self.delete_files(demand, 1).await?;
                 rest(started).await;
+                self.delete_files(demand, 1).await?;
             }
         }
         Ok(())
@@ -332,26 +358,26 @@ impl Inner {
         root: &Root,
     ) -> Result<(), ReconcileError> {
         let started = Instant::now();
-        // Who got it just now is not to find it gone: the transaction looks at its last use once more.
-        self.flush_uses().await;
         let filling: HashSet<Digest> = self.fills.digests().into_iter().collect();
         let removal = Removal::Evict {
             used_at: root.used_at,
             filling: Arc::new(filling),
         };
-        let removed = self
+        let delete = self
             .meta
-            .image_delete(&root.repository, &root.digest, removal)
-            .await?;
+            .image_delete(&root.repository, &root.digest, removal);
+        // Who got it just now is not to find it gone: the transaction looks at its last use once more. Both are written
+        // in this order, and synced once.
+        let ((), removed) = join(self.flush_uses(), delete).await;
+        let removed = removed?;
         let Some(removed) = removed else {
             return Ok(());
         };
         tracing::debug!(repository = %root.repository, digest = %root.digest, bytes = removed.bytes, "evicted an image");
         demand.evicted.images += 1;
         self.note(demand, &root.project, &removed);
-        self.delete_files(demand, IMAGES_PER_DELETION).await?;
         rest(started).await;
-        Ok(())
+        self.delete_files(demand, IMAGES_PER_DELETION).await
     }
 
     async fn flush_uses(&self) {
@@ -389,9 +415,4 @@ impl Inner {
         delete_gone(&self.fills, &self.meta).await?;
         Ok(())
     }
-}
-
-/// As long as the step took: at least half of the time is for others.
-pub(super) async fn rest(started: Instant) {
-    tokio::time::sleep(started.elapsed()).await;
 }

@@ -151,7 +151,8 @@ impl LocalTier {
             return Ok(false);
         };
         let row = self.meta.blob_object(digest).await?;
-        if row.is_none_or(|row| row.object.is_none()) {
+        // Without a row nobody needs it: the image was evicted, by another replica perhaps.
+        if row.is_some_and(|row| row.object.is_none()) {
             return Ok(false);
         }
         self.store.delete(&claim).await?;

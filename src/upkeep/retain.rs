@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{evict::rest, leftovers::delete_gone};
+use super::{leftovers::delete_gone, rest::rest};
 use crate::{
     access::Projects,
     config::{Project, Retention},

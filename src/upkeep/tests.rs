@@ -52,6 +52,7 @@ impl Scene {
             metrics: Metrics::default(),
             space: Space::new(store.clone(), limits),
             tier: None,
+            cluster: None,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });

@@ -20,7 +20,7 @@ use crate::{
         object::tests::{bucket::Bucket, storage},
     },
     telemetry::Metrics,
-    transfer::Tier,
+    transfer::{Tier, TierParts},
 };
 
 /// A store, its rows, and a bucket.
@@ -40,12 +40,13 @@ impl Scene {
         let store = Store::open(folder.path()).await.unwrap();
         let database = config::Database::Sqlite(folder.path().join("entrepot.db"));
         let meta = Meta::open(&database).await.unwrap();
-        let tier = Tier::new(
-            objects.clone(),
-            store.clone(),
-            meta.clone(),
-            Metrics::default(),
-        );
+        let tier = Tier::new(TierParts {
+            objects: objects.clone(),
+            store: store.clone(),
+            meta: meta.clone(),
+            metrics: Metrics::default(),
+            cluster: None,
+        });
         Self {
             bucket,
             objects,

@@ -27,11 +27,14 @@ impl Edge {
 
     async fn make_project(&self, caller: &Caller, name: &Name) -> Result<(), ApiError> {
         let project = name.first();
-        let may_create = self.parts.auto_create_projects
+        let may_be_made = self.parts.auto_create_projects
             && self.listener == Listener::Main
-            && self.parts.projects.now().get(project).is_none()
-            && caller.may_on_project(Right::Push, project);
-        if !may_create {
+            && self.parts.projects.now().get(project).is_none();
+        if may_be_made && caller.is_anonymous() {
+            // Also where nothing else needs a login: there is nothing yet.
+            return Err(ApiError::unauthorized("log in to push"));
+        }
+        if !may_be_made || !caller.may_on_project(Right::Push, project) {
             return Ok(());
         }
         match self.parts.settings.project_on_push(name).await {

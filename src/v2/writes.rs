@@ -42,7 +42,7 @@ impl Edge {
                 ErrorCode::NameUnknown,
                 format!("there is no project for `{name}`"),
             );
-            return Err(self.hidden(caller, unknown));
+            return Err(self.refused(caller, right, name, unknown));
         };
         if is_allowed(caller, project, name, right) {
             return Ok(Repository {
@@ -50,7 +50,12 @@ impl Edge {
                 name: name.clone(),
             });
         }
-        Err(refusal(caller, project, name, right))
+        let refusal = refusal(caller, project, name, right);
+        // No login changes what a method means.
+        if refusal.status() == StatusCode::METHOD_NOT_ALLOWED {
+            return Err(refusal);
+        }
+        Err(self.refused(caller, right, name, refusal))
     }
 
     /// May this caller pull from this repository, a hosted or a mirrored one?

@@ -12,7 +12,17 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 30] = [
+const CALLS: [(&str, &str, &str); 43] = [
+    ("GET", "/users", ""),
+    ("POST", "/users", ""),
+    ("GET", "/users/{name}", ""),
+    ("PUT", "/users/{name}", ""),
+    ("DELETE", "/users/{name}", ""),
+    ("PUT", "/users/me/password", ""),
+    ("GET", "/tokens", ""),
+    ("POST", "/tokens", ""),
+    ("DELETE", "/tokens/{id}", ""),
+    ("GET", "/audit", ""),
     ("GET", "/projects", ""),
     ("POST", "/projects", ""),
     ("GET", "/projects/{name}", ""),
@@ -22,6 +32,17 @@ const CALLS: [(&str, &str, &str); 30] = [
     ("POST", "/repositories", ""),
     ("GET", "/repository", "?name=docker.io/library/app"),
     ("PUT", "/repository", "?name=docker.io/library/app"),
+    ("DELETE", "/repository", "?name=docker.io/library/app"),
+    (
+        "GET",
+        "/artifact",
+        "?name=docker.io/library/app&reference=1",
+    ),
+    (
+        "DELETE",
+        "/artifact",
+        "?name=docker.io/library/app&reference=1",
+    ),
     ("GET", "/search", "?q=app"),
     ("GET", "/providers", ""),
     ("GET", "/remotes", ""),
@@ -63,7 +84,13 @@ pub(crate) async fn call(server: &TestServer, method: &str, path: &str) -> Answe
     call_with(server.url(), method, path, &[]).await
 }
 
-async fn call_with(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+/// The same at this URL, with further headers.
+pub(crate) async fn call_with(
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
     let login = basic("admin", PASSWORD);
     let mut all = vec![("authorization", login.as_str())];
     all.extend(headers);

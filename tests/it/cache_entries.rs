@@ -66,6 +66,7 @@ impl Scene {
             metrics: Metrics::default(),
             space,
             tier: None,
+            cluster: None,
             shutdown: CancellationToken::new(),
             tasks: tasks.clone(),
         });

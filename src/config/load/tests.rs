@@ -149,7 +149,8 @@ fn every_commented_key_of_the_example_file_is_valid() {
         ("QUAY_TOKEN", "f"),
         ("HOME", "/home/me"),
         ("PATH", folder.path().to_str().unwrap()),
-        ("ENTREPOT_CLUSTER_SECRET", "b"),
+        ("ENTREPOT_CLUSTER_SECRET", "0123456789abcdef"),
+        ("ENTREPOT__DATABASE__URL", "postgres://host/db"),
         ("ENTREPOT_SECRETS_KEY", "0123456789abcdef"),
         ("ENTREPOT_ADMIN_PASSWORD", "d"),
         ("ENTREPOT_OIDC_SECRET", "e"),
@@ -158,6 +159,7 @@ fn every_commented_key_of_the_example_file_is_valid() {
     ]);
     let config = load(Some(&file), environment).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.access.admin_password.unwrap().expose(), "d");
+    assert_eq!(config.cluster.unwrap().secret.expose(), "0123456789abcdef");
     assert_eq!(config.storage.objects.unwrap().options.len(), 5);
     assert_eq!(config.remotes[0].max_connections, Some(32));
     assert_eq!(config.projects[1].kind, ProjectKind::Hosted);

@@ -1,7 +1,7 @@
 //! A way to a server that can break: bytes are passed on, or not.
 //!
 //! ```text
-//! let line = Line::to(address).await;   line.address()
+//! let line = Line::to(address).await;   line.address()   Line::to_nowhere().await … line.lead_to(address)
 //! line.connections()  line.connected(n).await  line.bytes()
 //! line.set(Trouble::Refused | Trouble::Silent | Trouble::CutAfter(bytes)) / line.repair()
 //! ```
@@ -43,7 +43,7 @@ pub(crate) enum Trouble {
 
 /// What the tasks of a line share.
 struct Shared {
-    server: SocketAddr,
+    server: watch::Sender<Option<SocketAddr>>,
     trouble: watch::Sender<Trouble>,
     connections: watch::Sender<usize>,
     /// Passed from the server to clients.
@@ -59,10 +59,17 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) async fn to(server: SocketAddr) -> Self {
+        let line = Self::to_nowhere().await;
+        line.lead_to(server);
+        line
+    }
+
+    /// To a server that is not there yet: connections are refused.
+    pub(crate) async fn to_nowhere() -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
-            server,
+            server: watch::Sender::new(None),
             trouble: watch::Sender::new(Trouble::None),
             connections: watch::Sender::new(0),
             bytes: AtomicU64::new(0),
@@ -73,6 +80,11 @@ impl Line {
             shared,
             task,
         }
+    }
+
+    /// From the next connection on.
+    pub(crate) fn lead_to(&self, server: SocketAddr) {
+        self.shared.server.send_replace(Some(server));
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -138,7 +150,10 @@ async fn serve(client: TcpStream, shared: &Shared, trouble: Trouble) {
             std::future::pending::<()>().await;
         }
         Trouble::None | Trouble::CutAfter(_) => {
-            let Ok(server) = TcpStream::connect(shared.server).await else {
+            let Some(server) = *shared.server.borrow() else {
+                return;
+            };
+            let Ok(server) = TcpStream::connect(server).await else {
                 return;
             };
             let (mut from_server, mut to_server) = server.into_split();
