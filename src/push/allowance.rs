@@ -61,9 +61,23 @@ impl Allowances {
         }
     }
 
-    /// May so many bytes more be pushed there? Nothing is set aside.
-    pub(super) async fn check(&self, repository: &Repository, bytes: u64) -> Result<(), PushError> {
-        self.admit(&repository.project, bytes, 0).await
+    /// May a blob of at least this size be pushed there? Nothing is set aside. Of one whose digest is not known yet, and
+    /// which may be there already, only whether it could ever be.
+    pub(super) async fn check(
+        &self,
+        repository: &Repository,
+        digest: Option<&Digest>,
+        bytes: u64,
+    ) -> Result<(), PushError> {
+        let project = &repository.project;
+        match digest {
+            Some(digest) if self.costs_nothing(repository, digest).await? => Ok(()),
+            Some(_) => self.admit(project, bytes, 0).await,
+            None => match self.limits(project).into_iter().find(|l| bytes > l.bytes) {
+                Some(limit) => Err(refusal(project, &limit, 0, bytes)),
+                None => Ok(()),
+            },
+        }
     }
 
     /// Counts a blob or manifest that is about to get its rows there, unless the project has it already.
@@ -73,15 +87,24 @@ impl Allowances {
         digest: &Digest,
         bytes: u64,
     ) -> Result<(), PushError> {
+        if self.costs_nothing(repository, digest).await? {
+            return Ok(());
+        }
+        self.admit(&repository.project, bytes, bytes).await
+    }
+
+    /// Nothing limits the project, or it has this already. (What a mirror has may be cached, and go.)
+    async fn costs_nothing(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, PushError> {
         let project = &repository.project;
         if self.limits(project).is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let is_it = |name: &str| name == project.name;
-        if !repository.is_seeded() && self.meta.blob_is_in(digest, is_it).await? {
-            return Ok(());
-        }
-        self.admit(project, bytes, bytes).await
+        Ok(!repository.is_seeded() && self.meta.blob_is_in(digest, is_it).await?)
     }
 
     async fn admit(&self, project: &Project, wanted: u64, taken: u64) -> Result<(), PushError> {

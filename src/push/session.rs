@@ -124,7 +124,8 @@ impl Pushes {
         let (store, meta) = (&self.inner.store, &self.inner.meta);
         let _turn = self.turn().await?;
         let file = store.upload(id, algorithm).await?;
-        let file = self.take_in(repository, file, chunk, body).await?;
+        self.check_allowance(repository, None, &file, chunk).await?;
+        let file = self.take_in(file, chunk, body).await?;
         let received = file.written();
         file.rest().await;
         if !meta.upload_touch(id, &repository.name).await? {
@@ -166,7 +167,10 @@ impl Pushes {
         self.session(repository, id).await?;
         let _turn = self.turn().await?;
         let file = self.inner.store.upload(id, digest.algorithm()).await?;
-        let file = self.take_in(repository, file, chunk, body).await?;
+        let known = Some(digest);
+        self.check_allowance(repository, known, &file, chunk)
+            .await?;
+        let file = self.take_in(file, chunk, body).await?;
         self.complete(repository, Some(id), digest, file).await
     }
 
@@ -199,10 +203,14 @@ impl Pushes {
         let _turn = self.turn().await?;
         let (store, id) = (&self.inner.store, Uuid::new_v4());
         let file = store.upload(id, digest.algorithm()).await?;
-        let pushed = match self.take_in(repository, file, chunk, body).await {
-            Ok(file) => self.complete(repository, None, digest, file).await,
-            Err(error) => Err(error),
+        let pushed = async {
+            let known = Some(digest);
+            self.check_allowance(repository, known, &file, chunk)
+                .await?;
+            let file = self.take_in(file, chunk, body).await?;
+            self.complete(repository, None, digest, file).await
         };
+        let pushed = pushed.await;
         if pushed.is_err() {
             store.upload_delete(id).await?;
         }
@@ -240,10 +248,24 @@ impl Pushes {
         }
     }
 
+    /// Refuses what its project may not take before any of it is sent.
+    async fn check_allowance(
+        &self,
+        repository: &Repository,
+        digest: Option<&Digest>,
+        file: &UploadFile,
+        chunk: Chunk,
+    ) -> Result<(), PushError> {
+        let bytes = file
+            .written()
+            .saturating_add(chunk.announced()?.unwrap_or(0));
+        let allowances = &self.inner.allowances;
+        allowances.check(repository, digest, bytes).await
+    }
+
     /// Appends a body that begins where the file ends.
     async fn take_in(
         &self,
-        repository: &Repository,
         file: UploadFile,
         chunk: Chunk,
         body: impl Body<Data = Bytes> + Unpin,
@@ -256,8 +278,6 @@ impl Pushes {
         }
         let announced = chunk.announced()?;
         if let Some(bytes) = announced {
-            let all = begin.saturating_add(bytes);
-            self.inner.allowances.check(repository, all).await?;
             self.check_room(bytes).await?;
         }
         let (file, ended) = receive(file, body, announced).await?;

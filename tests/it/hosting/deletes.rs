@@ -79,7 +79,7 @@ async fn a_blob_goes_from_one_repository_alone() {
     let pushed = pusher.manifest("team/one", "v2", media_type, bytes).await;
     assert_eq!(
         (pushed.status, &*pushed.error_code()),
-        (404, "MANIFEST_BLOB_UNKNOWN")
+        (400, "MANIFEST_BLOB_UNKNOWN")
     );
     pusher.blob("team/one", &image.blob(layer)).await;
     assert!(pusher.has_blob("team/one", layer).await);
