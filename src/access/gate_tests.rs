@@ -4,8 +4,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    access::{Accounts, Actor, GrantText, NewToken, NewUser, Right},
-    config::{self, Database, Secret},
+    access::{Accounts, Actor, GrantText, NewToken, NewUser, ProjectSet, Right},
+    config::{self, Database, Secret, Visibility},
     oci::Name,
 };
 

@@ -4,6 +4,7 @@ mod creation;
 mod projects;
 mod remotes;
 mod repositories;
+mod users;
 
 use http::{HeaderMap, Method};
 use serde_json::Value;
@@ -35,13 +36,23 @@ pub(crate) async fn call(
     path: &str,
     body: Option<Value>,
 ) -> Called {
+    call_as(server, ("admin", PASSWORD), method, path, body).await
+}
+
+async fn call_as(
+    server: &TestServer,
+    (user, password): (&str, &str),
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Called {
     crate::harness::install_crypto();
     let client = reqwest::Client::builder().no_proxy().build();
     let url = format!("{}/api/v1{path}", server.url());
     let mut request = client
         .expect("a client")
         .request(method, url)
-        .header("authorization", basic("admin", PASSWORD));
+        .header("authorization", basic(user, password));
     if let Some(body) = body {
         request = request
             .header("content-type", "application/json")
