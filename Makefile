@@ -78,13 +78,10 @@ test-it: tools ## The tests over HTTP against a scripted registry
 test-clients: tools ## containerd, Docker, Podman, skopeo, crane, regctl and Helm through the mirror
 	$(CARGO) test --locked --test clients
 
-.PHONY: chaos
-chaos: ## The chaos test, which is not part of `make test` yet (CHAOS_SECONDS=60)
-	ENTREPOT_CHAOS_SECONDS=$(or $(CHAOS_SECONDS),60) $(CARGO) test --locked --test it -- --nocapture --ignored chaos::
-
 .PHONY: soak
-soak: ## The long form of the soak test (SOAK_SECONDS=600)
-	ENTREPOT_SOAK_SECONDS=$(or $(SOAK_SECONDS),600) $(CARGO) test --locked --test it -- --nocapture soak::
+soak: ## Chaos for longer than in `make test` (SOAK_SECONDS=600; SOAK_SEED repeats a run's choices)
+	ENTREPOT_CHAOS_SECONDS=$(or $(SOAK_SECONDS),600) $(if $(SOAK_SEED),ENTREPOT_CHAOS_SEED=$(SOAK_SEED)) \
+		$(CARGO) test --locked --test it -- --nocapture chaos::
 
 .PHONY: bench
 bench: tools ## Side by side with other servers, on this machine (about 11 minutes; BENCH_ARGS=--quick: 3)

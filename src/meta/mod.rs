@@ -81,6 +81,7 @@ pub use manifest::{ManifestCommit, ManifestRow, Referenced};
 pub use member::{Beat, MemberRow, Pulse};
 pub use object::{BlobObject, Garbage};
 pub use orphans::{BlobPage, Grace, OldLink};
+pub use presence::{Counted, UsagePage};
 pub use remote_state::RemoteState;
 pub use tag::{ManifestSummary, TagRow};
 pub use uses::Uses;

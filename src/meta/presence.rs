@@ -6,15 +6,19 @@ use super::{
 };
 use crate::oci::{Digest, Name};
 
-pub(super) const SQL_USAGE: &str = "SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM blob";
+/// The last of $2 blobs after $1, and the sum of their sizes.
+pub(super) const SQL_USAGE: &str = "SELECT MAX(digest), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) \
+     FROM (SELECT digest, size_bytes FROM blob WHERE digest > $1 ORDER BY digest LIMIT $2) AS page";
 
-/// $1 lists projects: `/a/b/`. (A name has no slash.) Each blob counts once. Blobs and links are read in the same order:
-/// several times faster than to gather the links of the projects first.
-pub(super) const SQL_USAGE_OF: &str = "SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM blob \
-     WHERE EXISTS (SELECT 1 FROM link CROSS JOIN repository WHERE link.digest = blob.digest \
-     AND repository.id = link.repository_id AND replace($1, '/' || project || '/', '') <> $1) \
-     OR EXISTS (SELECT 1 FROM manifest CROSS JOIN repository WHERE manifest.digest = blob.digest \
-     AND repository.id = manifest.repository_id AND replace($1, '/' || project || '/', '') <> $1)";
+/// The same of what these projects have: $3 lists them, `/a/b/`. (A name has no slash.) Each blob counts once. Blobs and
+/// links are read in the same order: several times faster than to gather the links of the projects first.
+pub(super) const SQL_USAGE_OF: &str = "SELECT MAX(digest), CAST(COALESCE(SUM(CASE \
+     WHEN EXISTS (SELECT 1 FROM link CROSS JOIN repository WHERE link.digest = page.digest \
+     AND repository.id = link.repository_id AND replace($3, '/' || project || '/', '') <> $3) \
+     OR EXISTS (SELECT 1 FROM manifest CROSS JOIN repository WHERE manifest.digest = page.digest \
+     AND repository.id = manifest.repository_id AND replace($3, '/' || project || '/', '') <> $3) \
+     THEN size_bytes ELSE 0 END), 0) AS BIGINT) \
+     FROM (SELECT digest, size_bytes FROM blob WHERE digest > $1 ORDER BY digest LIMIT $2) AS page";
 
 pub(super) const SQL_GONE: &str = "SELECT digest FROM gone ORDER BY digest LIMIT $1";
 
@@ -25,25 +29,63 @@ pub(super) const SQL_LINKED_IN: &str = "SELECT repository.name FROM link CROSS J
 
 pub(super) const SQL_UNLINK: &str = "DELETE FROM link WHERE digest = $1";
 
+/// What a sum of sizes is over.
+#[derive(Debug, Clone, Copy)]
+pub enum Counted<'p> {
+    /// Content that these projects have.
+    Of(&'p [&'p str]),
+    /// Content that these projects do not have.
+    Without(&'p [&'p str]),
+}
+
+/// A part of such a sum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsagePage {
+    pub bytes: u64,
+    /// Where the next part begins.
+    pub last: Digest,
+}
+
 impl Meta {
-    /// Bytes of all content that these projects do not have. Reads every row: for when an estimate is not enough.
-    pub async fn usage_without(&self, projects: &[&str]) -> Result<u64, MetaError> {
-        let all = self.sum(Statement::new(SQL_USAGE)).await?;
-        if projects.is_empty() {
-            return Ok(all);
+    /// The sum over the next `limit` blobs, whatever they are, in the order of their digests; `None` after the last one.
+    /// All parts together read every row: for when an estimate is not enough.
+    pub async fn usage_page(
+        &self,
+        counted: Counted<'_>,
+        after: Option<&Digest>,
+        limit: u32,
+    ) -> Result<Option<UsagePage>, MetaError> {
+        let page = |sql| {
+            let after = after.map_or_else(String::new, Digest::to_string);
+            Statement::new(sql).bind(after).bind(i64::from(limit))
+        };
+        let of = |projects: &[&str]| page(SQL_USAGE_OF).bind(format!("/{}/", projects.join("/")));
+        match counted {
+            Counted::Of(projects) => self.sum(of(projects)).await,
+            Counted::Without([]) => self.sum(page(SQL_USAGE)).await,
+            Counted::Without(projects) => {
+                let Some(all) = self.sum(page(SQL_USAGE)).await? else {
+                    return Ok(None);
+                };
+                let theirs = self.sum(of(projects)).await?;
+                let theirs = theirs.map_or(0, |theirs| theirs.bytes);
+                Ok(Some(UsagePage {
+                    bytes: all.bytes.saturating_sub(theirs),
+                    ..all
+                }))
+            }
         }
-        Ok(all.saturating_sub(self.usage_of(projects).await?))
     }
 
-    /// Bytes of the content that these projects have. Reads every row.
-    pub async fn usage_of(&self, projects: &[&str]) -> Result<u64, MetaError> {
-        let list = format!("/{}/", projects.join("/"));
-        self.sum(Statement::new(SQL_USAGE_OF).bind(list)).await
-    }
-
-    async fn sum(&self, select: Statement) -> Result<u64, MetaError> {
-        let row: Option<(i64,)> = self.fetch_optional(select).await?;
-        column::size_read(row.map_or(0, |(sum,)| sum))
+    async fn sum(&self, select: Statement) -> Result<Option<UsagePage>, MetaError> {
+        let row: Option<(Option<String>, i64)> = self.fetch_optional(select).await?;
+        let Some((Some(last), bytes)) = row else {
+            return Ok(None);
+        };
+        Ok(Some(UsagePage {
+            bytes: column::size_read(bytes)?,
+            last: column::parsed(&last)?,
+        }))
     }
 
     /// Up to `limit` digests whose rows went while their files may still be there.

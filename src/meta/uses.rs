@@ -6,6 +6,8 @@ use std::{
     time::SystemTime,
 };
 
+use futures_util::future::try_join_all;
+
 use super::{
     Meta, MetaError, changes::Changes, column, connection::Connection, image::SQL_INDEXES,
     operation::Operation, statement::Statement,
@@ -77,7 +79,7 @@ impl Uses {
 }
 
 impl Meta {
-    /// Writes down what was noted in [`Meta::uses`]. What cannot be written is forgotten: it only makes an image look
+    /// Writes down what was noted in [`Meta::uses`], before whatever is written after the first poll. What cannot be written is forgotten: it only makes an image look
     /// older than it is.
     pub async fn flush_uses(&self) -> Result<(), MetaError> {
         self.write_uses(self.uses().take()).await
@@ -91,9 +93,8 @@ impl Meta {
     }
 
     async fn write_uses(&self, uses: Vec<Use>) -> Result<(), MetaError> {
-        for batch in uses.chunks(BATCH) {
-            self.write(Touch(batch.to_vec())).await?;
-        }
+        let batches = uses.chunks(BATCH);
+        try_join_all(batches.map(|batch| self.write(Touch(batch.to_vec())))).await?;
         Ok(())
     }
 }

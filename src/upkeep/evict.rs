@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use futures_util::future::join;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -16,10 +17,11 @@ use super::{
     LocalTier,
     demand::{Demand, Evicted, Scope},
     leftovers::{Leftovers, delete_gone},
+    rest::rest,
 };
 use crate::{
     cluster::Claim,
-    meta::{Meta, Removal, Removed, Root},
+    meta::{Counted, Meta, Removal, Removed, Root},
     oci::Digest,
     transfer::{Fills, ReconcileError, Space, Standing},
 };
@@ -34,6 +36,8 @@ const REST_IN_VAIN: Duration = Duration::from_secs(1);
 /// So many times as long as such a run took, at most [`EVERY`]: with very many images that must stay it reads for long.
 const REST_IN_VAIN_TIMES: u32 = 20;
 
+/// Blobs whose sizes are summed at a time.
+const SUM_PAGE: u32 = 1000;
 /// Candidates that are looked up at a time.
 const PAGE: u32 = 64;
 /// Images whose files are deleted together.
@@ -260,13 +264,22 @@ impl Inner {
 
     /// Reads the sizes of all rows that count in a budget; their sum in bytes.
     async fn measure(&self, project: Option<&str>) -> Result<u64, ReconcileError> {
-        self.space().measuring(project);
-        let bytes = if let Some(project) = project {
-            self.meta.usage_of(&[project]).await?
-        } else {
-            let hosted: Vec<&str> = self.hosted.iter().map(String::as_str).collect();
-            self.meta.usage_without(&hosted).await?
+        let hosted: Vec<&str> = self.hosted.iter().map(String::as_str).collect();
+        let counted = match &project {
+            Some(project) => Counted::Of(std::slice::from_ref(project)),
+            None => Counted::Without(&hosted),
         };
+        self.space().measuring(project);
+        let mut bytes = 0;
+        let mut last = None;
+        loop {
+            let started = Instant::now();
+            let page = self.meta.usage_page(counted, last.as_ref(), SUM_PAGE);
+            let Some(page) = page.await? else { break };
+            bytes += page.bytes;
+            last = Some(page.last);
+            rest(started).await;
+        }
         self.space().measured(project, bytes);
         Ok(bytes)
     }
@@ -304,8 +317,8 @@ impl Inner {
                 let started = Instant::now();
                 let removed = self.meta.loose_link_delete(&link, before).await?;
                 self.note(demand, &link.project, &removed);
-                self.delete_files(demand, 1).await?;
                 rest(started).await;
+                self.delete_files(demand, 1).await?;
             }
         }
         Ok(())
@@ -340,26 +353,26 @@ impl Inner {
         root: &Root,
     ) -> Result<(), ReconcileError> {
         let started = Instant::now();
-        // Who got it just now is not to find it gone: the transaction looks at its last use once more.
-        self.flush_uses().await;
         let filling: HashSet<Digest> = self.fills.digests().into_iter().collect();
         let removal = Removal::Evict {
             used_at: root.used_at,
             filling: Arc::new(filling),
         };
-        let removed = self
+        let delete = self
             .meta
-            .image_delete(&root.repository, &root.digest, removal)
-            .await?;
+            .image_delete(&root.repository, &root.digest, removal);
+        // Who got it just now is not to find it gone: the transaction looks at its last use once more. Both are written
+        // in this order, and synced once.
+        let ((), removed) = join(self.flush_uses(), delete).await;
+        let removed = removed?;
         let Some(removed) = removed else {
             return Ok(());
         };
         tracing::debug!(repository = %root.repository, digest = %root.digest, bytes = removed.bytes, "evicted an image");
         demand.evicted.images += 1;
         self.note(demand, &root.project, &removed);
-        self.delete_files(demand, IMAGES_PER_DELETION).await?;
         rest(started).await;
-        Ok(())
+        self.delete_files(demand, IMAGES_PER_DELETION).await
     }
 
     async fn flush_uses(&self) {
@@ -397,9 +410,4 @@ impl Inner {
         delete_gone(&self.fills, &self.meta).await?;
         Ok(())
     }
-}
-
-/// As long as the step took: at least half of the time is for others.
-pub(super) async fn rest(started: Instant) {
-    tokio::time::sleep(started.elapsed()).await;
 }

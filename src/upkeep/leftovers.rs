@@ -1,10 +1,11 @@
 //! What unfinished work left behind: spools that are too old, blobs whose rows were never written, files whose rows are
 //! gone. At start and then from time to time; looks at the spool folder and a short table, never at all blobs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::rest::rest;
 use crate::{
     meta::Meta,
     store::Store,
@@ -89,9 +90,11 @@ pub(super) async fn delete_gone(fills: &Fills, meta: &Meta) -> Result<bool, Reco
         let wanted = gone.len();
         let mut done = Vec::new();
         for digest in gone {
+            let started = Instant::now();
             if fills.reconcile(&digest).await? != Reconciled::Busy {
                 done.push(digest);
             }
+            rest(started).await;
         }
         // What is busy is on its way back, or its rows went before its fill was over: the table tells of it still.
         if done.is_empty() {

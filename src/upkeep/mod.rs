@@ -8,6 +8,7 @@ pub mod garbage;
 pub mod leftovers;
 pub mod local;
 pub mod orphans;
+mod rest;
 pub mod scrub;
 pub mod upload;
 pub mod uses;

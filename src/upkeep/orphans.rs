@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{evict::rest, leftovers::delete_gone};
+use super::{leftovers::delete_gone, rest::rest};
 use crate::{
     meta::{Grace, Meta, Removed},
     oci::{Digest, Name},

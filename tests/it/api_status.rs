@@ -5,7 +5,13 @@ use serde_json::json;
 use crate::{
     api::{call, hub, pull, setup},
     harness::{On, SlowReader, get},
+    server::on_both,
 };
+
+on_both! {
+    a_scrub_finds_content_that_was_changed_behind_our_back,
+    an_eviction_with_room_to_spare_takes_nothing,
+}
 
 #[tokio::test]
 async fn the_status_shows_version_store_database_and_totals() {
@@ -114,7 +120,6 @@ async fn running_fills_are_listed_with_their_progress_and_waiters() {
     );
 }
 
-#[tokio::test]
 async fn a_scrub_finds_content_that_was_changed_behind_our_back() {
     let (hub, image) = hub().await;
     let server = setup(&hub).start().await;
@@ -136,9 +141,14 @@ async fn a_scrub_finds_content_that_was_changed_behind_our_back() {
     std::fs::write(&file, bytes).expect("it can be written");
     let answer = call(&server, "POST", "/upkeep/scrub").await;
     assert_eq!(answer.json()["damaged"], json!([layer]));
+    pull(&server, "library/app", "1", &image).await;
+    let answer = get(&server.blob_url("library/app", &layer)).await;
+    assert!(answer.complete && answer.body == image.blob(&layer));
+    let clean = call(&server, "POST", "/upkeep/scrub").await;
+    assert_eq!(clean.json()["damaged"], json!([]));
+    assert!(clean.json()["bytes"].as_u64() >= Some(image.blob_bytes()));
 }
 
-#[tokio::test]
 async fn an_eviction_with_room_to_spare_takes_nothing() {
     let (hub, image) = hub().await;
     let server = setup(&hub).start().await;

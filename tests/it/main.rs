@@ -57,7 +57,6 @@ mod server;
 mod sharing;
 mod shutdown;
 mod small_disk;
-mod soak;
 mod start;
 mod traces;
 mod visibility;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::*;
-use crate::meta::{Removal, Removed, Root};
+use crate::meta::{Counted, Removal, Removed, Root};
 
 on_both! {
     an_image_goes_with_what_is_below_it_its_referrers_and_its_tags,
@@ -415,7 +415,21 @@ async fn content_whose_file_is_lost_is_linked_nowhere_and_a_manifest_keeps_its_r
 
 async fn usage_counts_each_blob_once_wherever_it_is(database: Database) {
     let meta = &database.meta;
-    assert_eq!(meta.usage_without(&[]).await.unwrap(), 0);
+    let sum = async |counted: Counted<'_>, limit: u32| {
+        let (mut bytes, mut pages) = (0, 0);
+        let mut after = None;
+        while let Some(page) = meta
+            .usage_page(counted, after.as_ref(), limit)
+            .await
+            .unwrap()
+        {
+            bytes += page.bytes;
+            pages += 1;
+            after = Some(page.last);
+        }
+        (bytes, pages)
+    };
+    assert_eq!(sum(Counted::Without(&[]), 10).await, (0, 0));
     database
         .commit([
             image("p/r", "image", &["layer"]),
@@ -425,11 +439,17 @@ async fn usage_counts_each_blob_once_wherever_it_is(database: Database) {
     database.link("p/r", &["layer"]).await;
     database.link("q/r", &["layer", "other"]).await;
     database.link("pq", &["third"]).await;
-    assert_eq!(meta.usage_without(&[]).await.unwrap(), 123 + 30);
-    assert_eq!(meta.usage_of(&["p"]).await.unwrap(), 133);
-    assert_eq!(meta.usage_of(&["q", "pq"]).await.unwrap(), 30);
-    assert_eq!(meta.usage_without(&["q"]).await.unwrap(), 123 + 10);
-    assert_eq!(meta.usage_of(&["r"]).await.unwrap(), 0);
+    for (counted, bytes) in [
+        (Counted::Without(&[]), 123 + 30),
+        (Counted::Of(&["p"]), 133),
+        (Counted::Of(&["q", "pq"]), 30),
+        (Counted::Without(&["q"]), 123 + 10),
+        (Counted::Of(&["r"]), 0),
+    ] {
+        for (limit, pages) in [(1, 4), (3, 2), (4, 1), (10, 1)] {
+            assert_eq!(sum(counted, limit).await, (bytes, pages), "{counted:?}");
+        }
+    }
 }
 
 async fn uses_are_written_when_they_are_flushed(database: Database) {
