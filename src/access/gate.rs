@@ -128,6 +128,8 @@ mod tests {
             offline: false,
             max_bytes: None,
             freshness: Vec::new(),
+            immutable_tags: Vec::new(),
+            sparse_index: true,
         }
     }
 

@@ -46,6 +46,7 @@ use crate::{
     config::{Config, Secret},
     meta::Meta,
     mirror::{self, Mirror, Projects},
+    push::{self, Pushes},
     store::{Objects, Store},
     telemetry::Metrics,
     transfer::{self, Fills, SharedLimits, Space, Tier},
@@ -59,6 +60,7 @@ pub struct App {
     projects: Arc<Projects>,
     gate: Arc<Gate>,
     mirror: Mirror,
+    pushes: Pushes,
     fills: Fills,
     /// The other replicas, if there are any.
     cluster: Option<Cluster>,
@@ -145,6 +147,12 @@ impl App {
             offline: config.offline,
             tasks: tasks.clone(),
         });
+        let pushes = Pushes::new(push::Parts {
+            store: store.clone(),
+            meta: meta.clone(),
+            fills: fills.clone(),
+            tasks: tasks.clone(),
+        });
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills);
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
@@ -165,6 +173,7 @@ impl App {
             config,
             projects,
             mirror,
+            pushes,
             fills,
             cluster,
             clients: all_clients,
@@ -248,6 +257,7 @@ impl App {
             .collect();
         v2::Parts {
             mirror: self.mirror.clone(),
+            pushes: self.pushes.clone(),
             projects: Arc::clone(&self.projects),
             configured: self.config.projects.clone().into(),
             meta: self.meta.clone(),

@@ -8,7 +8,10 @@ use regex::{Regex, RegexBuilder};
 
 /// A validated pattern.
 #[derive(Debug, Clone)]
-pub struct Pattern(Matcher);
+pub struct Pattern {
+    text: String,
+    matcher: Matcher,
+}
 
 #[derive(Debug, Clone)]
 enum Matcher {
@@ -31,20 +34,28 @@ impl Pattern {
             return Err(format!("a pattern has at most {} bytes", Self::MAX_LENGTH));
         }
         if text.len() >= 2 && text.starts_with('/') && text.ends_with('/') {
-            return Self::expression(&text[1..text.len() - 1]);
+            let expression = Self::expression(&text[1..text.len() - 1])?;
+            return Ok(Self::new(text, Matcher::Expression(expression)));
         }
         let glob = Translation::of(text)?;
         fast_glob::validate(&glob).map_err(|error| format!("`{text}`: {error}"))?;
-        Ok(Self(Matcher::Glob(glob)))
+        Ok(Self::new(text, Matcher::Glob(glob)))
     }
 
-    fn expression(text: &str) -> Result<Self, String> {
+    fn new(text: &str, matcher: Matcher) -> Self {
+        Self {
+            text: text.to_owned(),
+            matcher,
+        }
+    }
+
+    fn expression(text: &str) -> Result<Regex, String> {
         let mut builder = RegexBuilder::new(text);
         builder
             .size_limit(Self::EXPRESSION_MAX_BYTES)
             .dfa_size_limit(Self::EXPRESSION_MAX_BYTES);
         match builder.build() {
-            Ok(expression) => Ok(Self(Matcher::Expression(expression))),
+            Ok(expression) => Ok(expression),
             Err(regex::Error::CompiledTooBig(_)) => Err(format!(
                 "the regular expression `{text}` is too big; at most 1 MiB compiled"
             )),
@@ -54,17 +65,22 @@ impl Pattern {
 
     /// A pattern that matches every text.
     pub fn everything() -> Self {
-        Self(Matcher::Glob("**".to_owned()))
+        Self::new("**", Matcher::Glob("**".to_owned()))
     }
 
     /// Is it plain that every tag matches? (A tag has no slash; neither has the name of a project.)
     pub fn is_everything(&self) -> bool {
-        matches!(&self.0, Matcher::Glob(glob) if glob == "**" || glob == "*")
+        matches!(&self.matcher, Matcher::Glob(glob) if glob == "**" || glob == "*")
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// Does the whole text match the glob, or any part of it the regular expression?
     pub fn matches(&self, text: &str) -> bool {
-        match &self.0 {
+        match &self.matcher {
             Matcher::Glob(glob) => fast_glob::glob_match(glob, text),
             Matcher::Expression(expression) => expression.is_match(text),
         }

@@ -35,6 +35,10 @@ pub struct Project {
     pub max_bytes: Option<u64>,
     /// First match wins; the last one matches everything.
     pub freshness: Vec<Freshness>,
+    /// Hosted: tags that stay where they were first pushed.
+    pub immutable_tags: Vec<Pattern>,
+    /// Hosted: an index may name manifests that are not in its repository.
+    pub sparse_index: bool,
 }
 
 /// Where a project's content comes from.

@@ -22,6 +22,14 @@ const BEFORE_ANY: char = '!';
 const AFTER_SLASH: char = '0';
 
 impl Meta {
+    /// Is there anything in this repository?
+    pub async fn repository_exists(&self, name: &Name) -> Result<bool, MetaError> {
+        let row: Option<(i64, bool)> = self
+            .fetch_optional(Statement::new(SQL_GET).bind(name))
+            .await?;
+        Ok(row.is_some_and(|(_, has_content)| has_content))
+    }
+
     /// Up to `limit` names after `after`, sorted as bytes, whose project is one of `projects`.
     ///
     /// `a` < `a-b` < `a/x`: the names of a project do not lie together. But the name that is the project's own, and

@@ -16,6 +16,9 @@ pub(super) const SQL_SINCE: &str = "SELECT name FROM tag \
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND checked_at > $2 \
      ORDER BY name";
 
+pub(super) const SQL_PAGE: &str = "SELECT name FROM tag \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND name > $2 ORDER BY name LIMIT $3";
+
 /// An answer that is older than the row changes nothing, unless the row's time is still to come ($10 is now):
 /// then the clock was wrong, and the row would stand until that time.
 pub(super) const SQL_PUT: &str = "INSERT INTO tag (repository_id, name, digest, media_type, size_bytes, \
@@ -152,6 +155,21 @@ impl Meta {
             tag: tag.clone(),
         })
         .await
+    }
+
+    /// Up to `limit` tags of a repository after `after`, sorted as bytes.
+    pub async fn tags(
+        &self,
+        repository: &Name,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Tag>, MetaError> {
+        let statement = Statement::new(SQL_PAGE)
+            .bind(repository)
+            .bind(after.unwrap_or_default())
+            .bind(i64::from(limit));
+        let rows: Vec<(String,)> = self.fetch_all(statement).await?;
+        rows.iter().map(|(tag,)| column::parsed(tag)).collect()
     }
 
     /// Tags of a repository that were checked after this time, sorted as bytes.

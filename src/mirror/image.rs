@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Mirror, MirrorError, Repository};
 use crate::{
     meta::{Part, PartKind},
-    oci::{Descriptor, Digest, Manifest},
+    oci::{Descriptor, Digest, Manifest, media_type::is_foreign},
 };
 
 /// How many missing parts are named.
@@ -164,11 +164,6 @@ fn platform(descriptor: &Descriptor) -> Option<String> {
     })
 }
 
-/// Layers that clients get elsewhere (image-spec, layer.md: non-distributable).
-fn is_foreign(media_type: &str) -> bool {
-    media_type.contains(".foreign.") || media_type.contains(".nondistributable.")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,16 +185,5 @@ mod tests {
 
     fn platform_of(descriptor: &str) -> Option<String> {
         platform(&serde_json::from_str(descriptor).expect("a digest is all it takes"))
-    }
-
-    #[test]
-    fn foreign_layers_are_not_missed() {
-        for media_type in [
-            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-        ] {
-            assert!(is_foreign(media_type));
-        }
-        assert!(!is_foreign("application/vnd.oci.image.layer.v1.tar+gzip"));
     }
 }

@@ -26,6 +26,8 @@ fn mirror(name: &str, hosts: &[&str]) -> Project {
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: StaleIfError::Unlimited,
         }],
+        immutable_tags: Vec::new(),
+        sparse_index: true,
     }
 }
 

@@ -11,6 +11,21 @@ pub enum Algorithm {
     Sha512,
 }
 
+impl FromStr for Algorithm {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        match text {
+            "sha256" => Ok(Self::Sha256),
+            "sha512" => Ok(Self::Sha512),
+            other if is_algorithm(other) => {
+                Err(DigestError::UnsupportedAlgorithm(other.to_owned()))
+            }
+            _ => Err(DigestError::Malformed),
+        }
+    }
+}
+
 impl Algorithm {
     /// The part before the colon.
     pub fn as_str(self) -> &'static str {
@@ -150,6 +165,14 @@ enum State {
 }
 
 impl Hasher {
+    /// What it computes.
+    pub fn algorithm(&self) -> Algorithm {
+        match self.0 {
+            State::Sha256(_) => Algorithm::Sha256,
+            State::Sha512(_) => Algorithm::Sha512,
+        }
+    }
+
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {

@@ -13,3 +13,9 @@ pub const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters
 pub const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 /// Where a mirror's answer came from: `hit`, `miss`, `joined`, `stale`, `bypass`.
 pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+/// Digest of the subject that a pushed manifest names: the registry keeps the list of referrers.
+pub const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+/// A tag that now points to the manifest that was pushed by its digest.
+pub const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+/// The id of an upload session; Docker looks for it.
+pub const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");

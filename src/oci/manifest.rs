@@ -1,5 +1,7 @@
 //! A lenient reader of manifests and indexes: what a document references. The bytes themselves are never rewritten.
 
+mod check;
+
 use std::{
     collections::{BTreeMap, HashSet},
     fmt,
@@ -13,6 +15,8 @@ use serde_json::{Map, value::RawValue};
 
 use super::{Descriptor, Digest, media_type};
 
+pub use check::ManifestError;
+
 /// What shape a document has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestKind {
@@ -22,6 +26,19 @@ pub enum ManifestKind {
     Manifest,
     /// Any other document: passed through, references nothing.
     Other,
+}
+
+impl ManifestKind {
+    /// What documents of this media type are; `Other` if it is not a known one.
+    pub fn of(media_type: &str) -> Self {
+        match media_type {
+            media_type::OCI_INDEX | media_type::DOCKER_LIST => Self::Index,
+            media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST | media_type::OCI_ARTIFACT => {
+                Self::Manifest
+            }
+            _ => Self::Other,
+        }
+    }
 }
 
 /// The parts of a manifest that this server acts on.
@@ -80,7 +97,18 @@ impl Manifest {
             return Self::other(None);
         }
         match serde_json::from_slice::<Document<'_>>(bytes) {
-            Ok(document) => document.read(),
+            Ok(document) => {
+                let media_type = text(document.media_type);
+                document.read(document.kind(media_type.as_deref()), media_type)
+            }
+            Err(_) => Self::other(None),
+        }
+    }
+
+    /// As `parse`, of a document whose kind is known.
+    fn parse_as(bytes: &[u8], kind: ManifestKind) -> Self {
+        match serde_json::from_slice::<Document<'_>>(bytes) {
+            Ok(document) => document.read(kind, text(document.media_type)),
             Err(_) => Self::other(None),
         }
     }
@@ -99,9 +127,7 @@ impl Manifest {
 }
 
 impl Document<'_> {
-    fn read(&self) -> Manifest {
-        let media_type = text(self.media_type);
-        let kind = self.kind(media_type.as_deref());
+    fn read(&self, kind: ManifestKind, media_type: Option<String>) -> Manifest {
         if kind == ManifestKind::Other {
             return Manifest::other(media_type);
         }
@@ -140,14 +166,9 @@ impl Document<'_> {
     /// The document's own word decides, else its members. One that could be both and does not say is neither: clients
     /// would disagree on it too.
     fn kind(&self, media_type: Option<&str>) -> ManifestKind {
-        match media_type {
-            Some(media_type::OCI_INDEX | media_type::DOCKER_LIST) => return ManifestKind::Index,
-            Some(
-                media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST | media_type::OCI_ARTIFACT,
-            ) => {
-                return ManifestKind::Manifest;
-            }
-            _ => {}
+        let known = media_type.map_or(ManifestKind::Other, ManifestKind::of);
+        if known != ManifestKind::Other {
+            return known;
         }
         let names_blobs = [self.config, self.layers, self.blobs, self.fs_layers]
             .iter()

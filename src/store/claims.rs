@@ -1,4 +1,4 @@
-//! Who brings, adopts or deletes which content: one at a time per digest, until the last blocking step of the former is
+//! Who brings, adopts or deletes which content: one at a time per digest (or per upload session), until the last blocking step of the former is
 //! over and the rows that tell of it are written.
 //!
 //! Looking for rows that name a file and deleting it are two steps, and so are finding a file and writing rows that name
@@ -9,6 +9,7 @@
 
 use std::{
     collections::HashSet,
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,55 +17,65 @@ use tokio::sync::Notify;
 
 use crate::oci::Digest;
 
-#[derive(Default)]
-pub(super) struct Claims {
-    held: Mutex<HashSet<Digest>>,
+pub(super) struct Claims<K> {
+    held: Mutex<HashSet<K>>,
     released: Notify,
 }
 
-impl Claims {
-    /// Waits until nobody holds the digest. May be dropped at any time.
-    pub(super) async fn claim(self: &Arc<Self>, digest: &Digest) -> Claim {
+impl<K> Default for Claims<K> {
+    fn default() -> Self {
+        Self {
+            held: Mutex::default(),
+            released: Notify::new(),
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone> Claims<K> {
+    /// Waits until nobody holds the key. May be dropped at any time.
+    pub(super) async fn claim(self: &Arc<Self>, key: &K) -> Claim<K> {
         loop {
             // Register before looking, so that no release is missed.
             let mut released = std::pin::pin!(self.released.notified());
             released.as_mut().enable();
-            if let Some(claim) = self.try_claim(digest) {
+            if let Some(claim) = self.try_claim(key) {
                 return claim;
             }
             released.await;
         }
     }
 
-    /// The claim, if nobody holds the digest.
-    pub(super) fn try_claim(self: &Arc<Self>, digest: &Digest) -> Option<Claim> {
-        self.held().insert(digest.clone()).then(|| Claim {
+    /// The claim, if nobody holds the key.
+    pub(super) fn try_claim(self: &Arc<Self>, key: &K) -> Option<Claim<K>> {
+        self.held().insert(key.clone()).then(|| Claim {
             claims: Arc::clone(self),
-            digest: digest.clone(),
+            key: key.clone(),
         })
     }
+}
 
-    fn held(&self) -> MutexGuard<'_, HashSet<Digest>> {
+impl<K> Claims<K> {
+    fn held(&self) -> MutexGuard<'_, HashSet<K>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The right to change what is here of one digest; ends when dropped.
-pub struct Claim {
-    claims: Arc<Claims>,
-    digest: Digest,
+pub struct Claim<K: Hash + Eq = Digest> {
+    claims: Arc<Claims<K>>,
+    key: K,
 }
 
 impl Claim {
     /// What it is a claim to.
     pub fn digest(&self) -> &Digest {
-        &self.digest
+        &self.key
     }
 }
 
-impl Drop for Claim {
+impl<K: Hash + Eq> Drop for Claim<K> {
     fn drop(&mut self) {
-        self.claims.held().remove(&self.digest);
+        self.claims.held().remove(&self.key);
         self.claims.released.notify_waiters();
     }
 }

@@ -79,9 +79,9 @@ impl Folder {
         Seal::new(digest, len).counting(self.seals_count)
     }
 
-    /// Opens a spool, making it if need be; readers share the file.
-    pub(super) fn open_spool(&self, digest: &Digest) -> Result<File, StoreError> {
-        let path = self.path(&paths::spool(digest));
+    /// Opens a file that is to grow, making it if need be; readers share it.
+    pub(super) fn open_growing(&self, key: &Key) -> Result<File, StoreError> {
+        let path = self.path(key);
         OpenOptions::new()
             .read(true)
             .write(true)

@@ -13,6 +13,7 @@ use super::{
     open_files::OpenFiles,
     paths::{self, Spooled},
     seal::Condition,
+    upload::Uploads,
     writer::rehash,
 };
 use crate::oci::{Algorithm, Digest, Manifest};
@@ -27,7 +28,8 @@ const CLAIM_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Store {
     pub(super) folder: Arc<Folder>,
     pub(super) open_files: Arc<OpenFiles>,
-    claims: Arc<Claims>,
+    claims: Arc<Claims<Digest>>,
+    pub(super) uploads: Arc<Uploads>,
     hot: Arc<Hot>,
     pub(super) notes_uses: bool,
 }
@@ -41,6 +43,7 @@ impl Store {
             folder: Arc::new(folder),
             open_files: Arc::new(OpenFiles::new(open_file_capacity())),
             claims: Arc::default(),
+            uploads: Arc::default(),
             hot: Arc::new(Hot::new()),
             notes_uses: false,
         })
@@ -237,16 +240,21 @@ impl Store {
     fn sweep_on_disk(&self, max_age: Duration) -> Result<u64, StoreError> {
         let mut swept = 0;
         for (key, spooled) in self.folder.spooled()? {
+            let is_old = || Ok::<_, StoreError>(self.folder.age(&key)? >= Some(max_age));
             // The claim, if one is needed, is held until the file is gone.
-            let _claim = match spooled {
-                Spooled::Put(_) => None,
-                Spooled::Placed(_) => continue,
+            let deleted = match spooled {
+                Spooled::Put(_) => self.folder.delete(&key)?,
+                Spooled::Placed(_) => false,
                 Spooled::Fill(digest) => match self.claims.try_claim(&digest) {
-                    Some(claim) if self.folder.age(&key)? >= Some(max_age) => Some(claim),
-                    _ => continue,
+                    Some(_claim) if is_old()? => self.folder.delete(&key)?,
+                    _ => false,
+                },
+                Spooled::Upload(id) => match self.uploads.try_claim(id) {
+                    Some(_claim) if is_old()? => self.folder.delete(&key)?,
+                    _ => false,
                 },
             };
-            swept += u64::from(self.folder.delete(&key)?);
+            swept += u64::from(deleted);
         }
         Ok(swept)
     }
@@ -258,7 +266,7 @@ impl Store {
         blocking(move || {
             let placed = |(_, spooled)| match spooled {
                 Spooled::Placed(digest) => Some(digest),
-                Spooled::Fill(_) | Spooled::Put(_) => None,
+                Spooled::Fill(_) | Spooled::Put(_) | Spooled::Upload(_) => None,
             };
             Ok(store
                 .folder
@@ -316,6 +324,8 @@ impl Store {
             let is_left = match spooled {
                 Spooled::Fill(digest) => self.claims.try_claim(&digest).is_some(),
                 Spooled::Put(_) | Spooled::Placed(_) => true,
+                // What is pushed is no part of the cache.
+                Spooled::Upload(_) => false,
             };
             if is_left {
                 bytes += self.folder.allocated(&key)?;

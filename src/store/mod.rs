@@ -25,6 +25,7 @@ mod hot;
 mod open_files;
 mod scratch;
 mod seal;
+mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -35,5 +36,6 @@ pub use error::StoreError;
 pub use local::{Placed, Store};
 pub use object::{ObjectError, ObjectId, ObjectSetupError, Objects};
 pub use reader::{Blob, BlobBody, PageReader};
+pub use upload::UploadFile;
 pub use used::LocalFile;
 pub use writer::{AppendError, Spool, Verified};

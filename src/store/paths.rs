@@ -14,6 +14,7 @@
 //! └── spool
 //!     ├── sha256-abcd…                 growing, or left by an earlier fill: can be resumed
 //!     ├── placed-sha256-abcd…          empty: says that this blob is in place, its rows perhaps not yet
+//!     ├── upload-<uuid>                what has come of an upload session
 //!     └── put-<opening>-<n>            small content on its way in; of another opening: a leftover
 //!
 //! <bucket>/<prefix>
@@ -74,6 +75,11 @@ pub fn put(opening: Uuid, number: u64) -> Key {
     Key::from_iter(["spool", &name])
 }
 
+/// Where the growing file of an upload session is.
+pub fn upload(id: Uuid) -> Key {
+    Key::from_iter(["spool", &format!("upload-{}", id.hyphenated())])
+}
+
 /// The folder of all objects, in the bucket.
 pub fn objects(prefix: &Key) -> Key {
     prefix.clone().join("objects")
@@ -98,6 +104,8 @@ pub enum Spooled {
     Put(Uuid),
     /// The mark of this blob, made by [`placed`].
     Placed(Digest),
+    /// The file of this upload session.
+    Upload(Uuid),
 }
 
 impl Spooled {
@@ -106,6 +114,9 @@ impl Spooled {
         if let Some(rest) = name.strip_prefix("put-") {
             let (opening, _number) = rest.split_once('-')?;
             return opening.parse().ok().map(Self::Put);
+        }
+        if let Some(id) = name.strip_prefix("upload-") {
+            return id.parse().ok().map(Self::Upload);
         }
         if let Some(digest) = name.strip_prefix("placed-") {
             return digest.replacen('-', ":", 1).parse().ok().map(Self::Placed);
@@ -157,6 +168,12 @@ mod tests {
             Spooled::parse(key.filename().unwrap()),
             Some(Spooled::Put(opening))
         );
+        let id = Uuid::now_v7();
+        let key = upload(id);
+        assert_eq!(
+            Spooled::parse(key.filename().unwrap()),
+            Some(Spooled::Upload(id))
+        );
     }
 
     #[test]
@@ -167,6 +184,8 @@ mod tests {
             "put-x-1",
             "placed-",
             "placed-x",
+            "upload-",
+            "upload-x",
             "sha256",
             "sha256-zz",
             "notes.txt",

@@ -41,7 +41,7 @@ impl Spool {
     /// Opens the spool and hashes what is in it. Blocks.
     pub(super) fn open(store: Store, claim: Claim) -> Result<Self, StoreError> {
         let digest = claim.digest();
-        let file = store.folder.open_spool(digest)?;
+        let file = store.folder.open_growing(&paths::spool(digest))?;
         let path = store.folder.path(&paths::spool(digest));
         let mut hasher = digest.algorithm().hasher();
         let written = rehash(&file, &mut hasher).map_err(|e| StoreError::io("read", &path, e))?;
@@ -178,12 +178,12 @@ impl fmt::Debug for Spool {
     }
 }
 
-fn length(chunks: &[Bytes]) -> u64 {
+pub(super) fn length(chunks: &[Bytes]) -> u64 {
     chunks.iter().map(|chunk| chunk.len() as u64).sum()
 }
 
 /// A little is hashed here; more on a blocking thread.
-async fn hash(mut hasher: Hasher, chunks: Vec<Bytes>) -> Hasher {
+pub(super) async fn hash(mut hasher: Hasher, chunks: Vec<Bytes>) -> Hasher {
     let bytes: usize = chunks.iter().map(Bytes::len).sum();
     let update = move || {
         for chunk in &chunks {

@@ -90,6 +90,22 @@ impl Space {
         Ok(admitted.then_some(reservation))
     }
 
+    /// Would this much more fit on the disk? For what counts in no budget. Wakes eviction if it would not.
+    pub async fn has_room(&self, bytes: u64) -> Result<bool, StoreError> {
+        let free = self.inner.store.free_bytes().await?;
+        let mut state = self.lock();
+        let usable = free
+            .saturating_sub(self.inner.free_floor_bytes)
+            .saturating_sub(state.outstanding);
+        if bytes <= usable {
+            return Ok(true);
+        }
+        state.wanted = state.wanted.max(bytes - usable);
+        drop(state);
+        self.press();
+        Ok(false)
+    }
+
     /// A spool of so many bytes is written to again. How many of them were counted as left.
     fn resume(&self, here: u64) -> u64 {
         let mut state = self.lock();

@@ -188,6 +188,18 @@ impl Tier {
         self.inner.local_bytes.send_replace(bytes);
     }
 
+    /// New content was pushed, and has its rows: waits until its object is in place.
+    pub async fn pushed(&self, digest: &Digest, bytes: u64) -> Result<(), TierError> {
+        self.inner.local_bytes.send_modify(|local| *local += bytes);
+        if self.inner.suspects.remove(digest).await.is_some() {
+            self.give_up(digest).await?;
+        }
+        if self.object(digest).await?.is_none() {
+            self.upload(digest).await?;
+        }
+        Ok(())
+    }
+
     /// So much of it went.
     pub fn local_freed(&self, bytes: u64) {
         let freed = |local: &mut u64| *local = local.saturating_sub(bytes);

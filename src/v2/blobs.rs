@@ -37,16 +37,7 @@ impl Edge {
             .get_blob(repository, digest)
             .await
             .map_err(unknown_blob)?;
-        let selection = match answer.content.length() {
-            Some(len) => selection(request, digest, len),
-            None => Selection::Whole,
-        };
-        let mut response = send(&answer.content, selection)?;
-        finish(response.headers_mut(), digest, &answer);
-        Ok(Reply {
-            response,
-            outcome: answer.outcome,
-        })
+        content_reply(&answer, digest, request)
     }
 
     pub(super) async fn head_blob(
@@ -61,18 +52,41 @@ impl Edge {
             .head_blob(repository, digest)
             .await
             .map_err(unknown_blob)?;
-        let mut response = Response::new(Body::empty());
-        if client_has(request, digest) {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-        }
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, BINARY);
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(answer.content));
-        finish(headers, digest, &answer);
-        Ok(Reply {
-            response,
-            outcome: answer.outcome,
-        })
+        Ok(size_reply(&answer, digest, request))
+    }
+}
+
+/// The answer to a GET, with its range.
+pub(super) fn content_reply(
+    answer: &Answer<Content>,
+    digest: &Digest,
+    request: &HeaderMap,
+) -> Result<Reply, ApiError> {
+    let selection = match answer.content.length() {
+        Some(len) => selection(request, digest, len),
+        None => Selection::Whole,
+    };
+    let mut response = send(&answer.content, selection)?;
+    finish(response.headers_mut(), digest, answer);
+    Ok(Reply {
+        response,
+        outcome: answer.outcome,
+    })
+}
+
+/// The answer to a HEAD: the size in bytes.
+pub(super) fn size_reply(answer: &Answer<u64>, digest: &Digest, request: &HeaderMap) -> Reply {
+    let mut response = Response::new(Body::empty());
+    if client_has(request, digest) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, BINARY);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(answer.content));
+    finish(headers, digest, answer);
+    Reply {
+        response,
+        outcome: answer.outcome,
     }
 }
 

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use http::{HeaderValue, StatusCode, request};
+use http::{HeaderValue, StatusCode, header, request};
 use http_body_util::BodyExt;
 
 use super::{
@@ -18,9 +18,10 @@ use super::{
     endpoint::{Endpoint, Pull, Query},
     error::ApiError,
     referrers::Question,
-    writes::Write,
+    uploads::Pusher,
 };
 use crate::{
+    access::Right,
     config::Project,
     mirror::Repository,
     oci::{
@@ -53,17 +54,20 @@ pub fn router(parts: Parts, listener: Listener) -> Router {
 }
 
 async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
-    let (request, body) = request.into_parts();
-    ignore_body(body).await;
+    let (request, mut body) = request.into_parts();
     let query = Query::parse(request.uri.query());
     let mut served = Served {
         kind: "unknown",
         project: None,
     };
     let mut response = edge
-        .answer(&request, &query, &mut served)
+        .answer(&request, &mut body, &query, &mut served)
         .await
         .unwrap_or_else(ApiError::into_response);
+    // Who waits for leave to send its body does not get it.
+    if !request.headers.contains_key(header::EXPECT) {
+        ignore_body(body).await;
+    }
     let headers = response.headers_mut();
     headers.insert(
         DOCKER_DISTRIBUTION_API_VERSION,
@@ -77,7 +81,7 @@ async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     response
 }
 
-/// Reads what no endpoint of this version reads. What is longer or slower costs the client its connection.
+/// Reads what no endpoint has read. What is longer or slower costs the client its connection.
 async fn ignore_body(mut body: Body) {
     if http_body::Body::is_end_stream(&body) {
         return;
@@ -100,6 +104,7 @@ impl Edge {
     async fn answer(
         &self,
         request: &request::Parts,
+        body: &mut Body,
         query: &Query,
         served: &mut Served,
     ) -> Result<Response, ApiError> {
@@ -113,17 +118,35 @@ impl Edge {
                 self.admit(caller)?;
                 return self.catalog(caller, page).await;
             }
-            Endpoint::Push { name } => return Err(self.write(caller, name, ns, Write::Push)),
-            Endpoint::Delete { name } => return Err(self.write(caller, name, ns, Write::Delete)),
+            Endpoint::Push { name, what } => {
+                let repository = self.writable(caller, name, ns, Right::Push)?;
+                served.project = Some(Arc::clone(&repository.project));
+                let repository = &repository;
+                let pusher = Pusher { caller, repository };
+                return self.push(what, pusher, &request.headers, body).await;
+            }
+            Endpoint::Delete { name, .. } => {
+                self.writable(caller, name, ns, Right::Delete)?;
+                let refusal = "this version does not take deletes yet";
+                return Err(ApiError::not_allowed("GET, HEAD, PUT", refusal));
+            }
             Endpoint::Pull { name, what } => (name, what),
         };
         self.admit(caller)?;
-        let repository = self.repository(caller, name, ns)?;
-        served.project = Some(Arc::clone(&repository.project));
-        let result = self.pull(what, &repository, name, request, ns).await;
+        let (project, result) = if let Some(repository) = self.hosted(caller, name, ns) {
+            served.project = Some(Arc::clone(&repository.project));
+            let pull = self.pull_hosted(what, &repository, &request.headers);
+            let result = pull.await;
+            (repository.project, result)
+        } else {
+            let repository = self.repository(caller, name, ns)?;
+            served.project = Some(Arc::clone(&repository.project));
+            let result = self.pull(what, &repository, name, request, ns).await;
+            (repository.project, result)
+        };
         self.parts
             .metrics
-            .request(&repository.project.name, served.kind, outcome(&result));
+            .request(&project.name, served.kind, outcome(&result));
         result.map(|reply| reply.response)
     }
 

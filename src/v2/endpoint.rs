@@ -1,27 +1,64 @@
 //! From method, path and query to what is asked for. Pure; after it no raw name, tag or digest exists.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, str::FromStr};
 
 use http::Method;
+use uuid::Uuid;
 
-use crate::oci::{Digest, Name, Path, Reference, path::PathError};
+use crate::oci::{
+    Algorithm, Digest, Name, Path, Reference, Tag, digest::DigestError, path::PathError,
+    tag::TagError,
+};
+
+/// distribution-spec, "Pushing Manifests": at least 10 tags per request should be supported.
+const MAX_TAGS: usize = 100;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Endpoint {
     Base,
     Catalog(PageQuery),
-    Pull {
-        name: Name,
-        what: Pull,
+    Pull { name: Name, what: Pull },
+    Push { name: Name, what: Push },
+    Delete { name: Name, what: Delete },
+}
+
+/// What a push sends or asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Push {
+    /// POST: a new session, or none if the blob comes along or is mounted.
+    StartUpload(NewUpload),
+    /// GET of a session.
+    UploadStatus(Uuid),
+    /// PATCH
+    Append(Uuid),
+    /// PUT of a session
+    FinishUpload(Uuid, Digest),
+    /// DELETE of a session
+    CancelUpload(Uuid),
+    PutManifest {
+        reference: Reference,
+        /// Further tags of a manifest that is pushed by its digest, each once.
+        tags: Vec<Tag>,
     },
-    /// All that a push sends.
-    Push {
-        name: Name,
-    },
-    Delete {
-        name: Name,
-    },
+}
+
+/// The parameters of a POST.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct NewUpload {
+    /// The whole blob is the body.
+    pub(super) digest: Option<Digest>,
+    pub(super) mount: Option<Digest>,
+    /// Where it may be mounted from; what is no name is nobody's.
+    pub(super) from: Option<Name>,
+    pub(super) algorithm: Option<Algorithm>,
+}
+
+/// What is to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Delete {
+    Manifest(Reference),
+    Blob(Digest),
 }
 
 /// What is asked for of a repository.
@@ -47,13 +84,18 @@ pub(super) struct PageQuery {
     pub(super) last: Option<String>,
 }
 
-/// The parameters that some endpoint reads; the first of each name counts, others are ignored.
+/// The parameters that some endpoint reads; the first of each name counts (of `tag` all), others are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Query {
     pub(super) ns: Option<String>,
     n: Option<String>,
     last: Option<String>,
     artifact_type: Option<String>,
+    digest: Option<String>,
+    mount: Option<String>,
+    from: Option<String>,
+    digest_algorithm: Option<String>,
+    tags: Vec<String>,
 }
 
 /// Why a request means nothing here.
@@ -68,6 +110,20 @@ pub(super) enum EndpointError {
     Method { allow: &'static str },
     #[error("`n` must be a whole number of 0 or more")]
     PageSize,
+    #[error("`{parameter}` is not valid: {source}")]
+    Digest {
+        parameter: &'static str,
+        source: DigestError,
+    },
+    #[error("the parameter `digest` is missing")]
+    NoDigest,
+    #[error("`tag`: {0}")]
+    Tag(TagError),
+    #[error("more than {MAX_TAGS} tags")]
+    TooManyTags,
+    /// An id that no session of ours ever had.
+    #[error("there is no such upload session")]
+    NoSuchUpload,
 }
 
 impl Query {
@@ -79,6 +135,14 @@ impl Query {
                 "n" => &mut query.n,
                 "last" => &mut query.last,
                 "artifactType" => &mut query.artifact_type,
+                "digest" => &mut query.digest,
+                "mount" => &mut query.mount,
+                "from" => &mut query.from,
+                "digest-algorithm" => &mut query.digest_algorithm,
+                "tag" if query.tags.len() <= MAX_TAGS => {
+                    query.tags.push(Cow::into_owned(value));
+                    continue;
+                }
                 _ => continue,
             };
             if slot.is_none() && !value.is_empty() {
@@ -102,6 +166,43 @@ impl Query {
             last: self.last.clone(),
         })
     }
+}
+
+impl Query {
+    fn new_upload(&self) -> Result<NewUpload, EndpointError> {
+        Ok(NewUpload {
+            digest: parsed("digest", self.digest.as_deref())?,
+            mount: parsed("mount", self.mount.as_deref())?,
+            from: self.from.as_deref().and_then(|name| name.parse().ok()),
+            algorithm: parsed("digest-algorithm", self.digest_algorithm.as_deref())?,
+        })
+    }
+
+    /// distribution-spec: tags may be given when a manifest is pushed by digest.
+    fn tags(&self, reference: &Reference) -> Result<Vec<Tag>, EndpointError> {
+        let mut tags: Vec<Tag> = Vec::new();
+        if let Reference::Tag(_) = reference {
+            return Ok(tags);
+        }
+        if self.tags.len() > MAX_TAGS {
+            return Err(EndpointError::TooManyTags);
+        }
+        for text in &self.tags {
+            let tag = text.parse().map_err(EndpointError::Tag)?;
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        Ok(tags)
+    }
+}
+
+fn parsed<T: FromStr<Err = DigestError>>(
+    parameter: &'static str,
+    text: Option<&str>,
+) -> Result<Option<T>, EndpointError> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|source| EndpointError::Digest { parameter, source })
 }
 
 impl Endpoint {
@@ -137,8 +238,17 @@ impl Endpoint {
                     name,
                     what: Pull::HeadManifest(reference),
                 },
-                Method::PUT => Self::Push { name },
-                Method::DELETE => Self::Delete { name },
+                Method::PUT => Self::Push {
+                    name,
+                    what: Push::PutManifest {
+                        tags: query.tags(&reference)?,
+                        reference,
+                    },
+                },
+                Method::DELETE => Self::Delete {
+                    name,
+                    what: Delete::Manifest(reference),
+                },
                 _ => {
                     return Err(EndpointError::Method {
                         allow: "GET, HEAD, PUT, DELETE",
@@ -154,7 +264,10 @@ impl Endpoint {
                     name,
                     what: Pull::HeadBlob(digest),
                 },
-                Method::DELETE => Self::Delete { name },
+                Method::DELETE => Self::Delete {
+                    name,
+                    what: Delete::Blob(digest),
+                },
                 _ => {
                     return Err(EndpointError::Method {
                         allow: "GET, HEAD, DELETE",
@@ -162,17 +275,16 @@ impl Endpoint {
                 }
             }),
             Path::Uploads { name } => match *method {
-                Method::POST => Ok(Self::Push { name }),
+                Method::POST => Ok(Self::Push {
+                    name,
+                    what: Push::StartUpload(query.new_upload()?),
+                }),
                 _ => Err(EndpointError::Method { allow: "POST" }),
             },
-            Path::Upload { name, .. } => match *method {
-                Method::GET | Method::PATCH | Method::PUT | Method::DELETE => {
-                    Ok(Self::Push { name })
-                }
-                _ => Err(EndpointError::Method {
-                    allow: "GET, PATCH, PUT, DELETE",
-                }),
-            },
+            Path::Upload { name, id } => {
+                let what = upload(method, &id, query)?;
+                Ok(Self::Push { name, what })
+            }
         }
     }
 
@@ -186,6 +298,25 @@ impl Endpoint {
             Self::Delete { .. } => "delete",
         }
     }
+}
+
+/// A step of an upload session.
+fn upload(method: &Method, id: &str, query: &Query) -> Result<Push, EndpointError> {
+    if ![Method::GET, Method::PATCH, Method::PUT, Method::DELETE].contains(method) {
+        return Err(EndpointError::Method {
+            allow: "GET, PATCH, PUT, DELETE",
+        });
+    }
+    let id: Uuid = id.parse().map_err(|_| EndpointError::NoSuchUpload)?;
+    Ok(match *method {
+        Method::GET => Push::UploadStatus(id),
+        Method::PATCH => Push::Append(id),
+        Method::DELETE => Push::CancelUpload(id),
+        _ => {
+            let digest = parsed("digest", query.digest.as_deref())?;
+            Push::FinishUpload(id, digest.ok_or(EndpointError::NoDigest)?)
+        }
+    })
 }
 
 impl Pull {
@@ -327,27 +458,95 @@ mod tests {
     #[test]
     fn writes_are_known_as_such() {
         let name: Name = "a/b".parse().unwrap();
-        for (method, path) in [
-            (Method::PUT, "/v2/a/b/manifests/v1".to_owned()),
-            (Method::POST, "/v2/a/b/blobs/uploads/".to_owned()),
-            (Method::PATCH, "/v2/a/b/blobs/uploads/1".to_owned()),
-            (Method::PUT, "/v2/a/b/blobs/uploads/1".to_owned()),
-        ] {
-            assert_eq!(
-                parse(&method, &path, ""),
-                Ok(Endpoint::Push { name: name.clone() }),
-                "{method} {path}"
-            );
-        }
-        for path in [
-            "/v2/a/b/manifests/v1".to_owned(),
-            format!("/v2/a/b/blobs/{DIGEST}"),
+        let push = |method: &Method, path: &str, query: &str| match parse(method, path, query) {
+            Ok(Endpoint::Push { name: of, what }) if of == name => what,
+            other => panic!("{method} {path}?{query}: {other:?}"),
+        };
+        let digest: Digest = DIGEST.parse().unwrap();
+        let id = Uuid::new_v4();
+        let session = format!("/v2/a/b/blobs/uploads/{id}");
+        let (finish, by_digest) = (
+            format!("digest={DIGEST}"),
+            format!("/v2/a/b/manifests/{DIGEST}"),
+        );
+        assert_eq!(push(&Method::GET, &session, ""), Push::UploadStatus(id));
+        assert_eq!(push(&Method::PATCH, &session, ""), Push::Append(id));
+        assert_eq!(push(&Method::DELETE, &session, ""), Push::CancelUpload(id));
+        assert_eq!(
+            push(&Method::PUT, &session, &finish),
+            Push::FinishUpload(id, digest.clone())
+        );
+        assert_eq!(
+            push(
+                &Method::POST,
+                "/v2/a/b/blobs/uploads/",
+                &format!("mount={DIGEST}&from=c%2Fd&digest-algorithm=sha512")
+            ),
+            Push::StartUpload(NewUpload {
+                digest: None,
+                mount: Some(digest.clone()),
+                from: Some("c/d".parse().unwrap()),
+                algorithm: Some(Algorithm::Sha512),
+            })
+        );
+        assert_eq!(
+            push(&Method::PUT, &by_digest, "tag=1&tag=latest&tag=1"),
+            Push::PutManifest {
+                reference: Reference::Digest(digest.clone()),
+                tags: vec!["1".parse().unwrap(), "latest".parse().unwrap()],
+            }
+        );
+        for (path, expected) in [
+            (
+                "/v2/a/b/manifests/v1".to_owned(),
+                Delete::Manifest("v1".parse().unwrap()),
+            ),
+            (
+                format!("/v2/a/b/blobs/{DIGEST}"),
+                Delete::Blob(digest.clone()),
+            ),
         ] {
             assert_eq!(
                 parse(&Method::DELETE, &path, ""),
-                Ok(Endpoint::Delete { name: name.clone() })
+                Ok(Endpoint::Delete {
+                    name: name.clone(),
+                    what: expected
+                })
             );
         }
+    }
+
+    #[test]
+    fn what_a_push_leaves_out_or_gets_wrong_is_named() {
+        let session = format!("/v2/a/blobs/uploads/{}", Uuid::new_v4());
+        assert_eq!(
+            parse(&Method::PUT, &session, ""),
+            Err(EndpointError::NoDigest)
+        );
+        for (parameter, query) in [
+            ("digest", "digest=sha256:00"),
+            ("mount", "mount=x"),
+            ("digest-algorithm", "digest-algorithm=md5"),
+        ] {
+            let parsed = parse(&Method::POST, "/v2/a/blobs/uploads/", query);
+            assert!(
+                matches!(parsed, Err(EndpointError::Digest { parameter: p, .. }) if p == parameter)
+            );
+        }
+        assert_eq!(
+            parse(&Method::PATCH, "/v2/a/blobs/uploads/1", ""),
+            Err(EndpointError::NoSuchUpload)
+        );
+        let path = format!("/v2/a/manifests/{DIGEST}");
+        assert!(matches!(
+            parse(&Method::PUT, &path, "tag=.bad"),
+            Err(EndpointError::Tag(_))
+        ));
+        let many: Vec<_> = (0..=MAX_TAGS).map(|n| format!("tag={n}")).collect();
+        assert_eq!(
+            parse(&Method::PUT, &path, &many.join("&")),
+            Err(EndpointError::TooManyTags)
+        );
     }
 
     #[test]

@@ -8,9 +8,14 @@ use serde::Serialize;
 use super::endpoint::EndpointError;
 use crate::{
     mirror::{MirrorError, ResolveError},
-    oci::{error_code::ErrorCode, path::PathError},
+    oci::{error_code::ErrorCode, manifest::ManifestError, path::PathError},
+    push::PushError,
 };
 
+/// How many causes are named.
+const MAX_CAUSES: usize = 100;
+/// When to come again, in seconds.
+const RETRY_AFTER: u64 = 5;
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"entrepot\"");
 
 /// A refusal or a failure, as the client sees it.
@@ -19,6 +24,8 @@ pub(super) struct ApiError {
     status: StatusCode,
     code: ErrorCode,
     message: String,
+    /// One entry of the body for each of these, if there are any.
+    causes: Vec<String>,
     extra: Option<(header::HeaderName, HeaderValue)>,
 }
 
@@ -28,6 +35,7 @@ impl ApiError {
             status,
             code,
             message: message.into(),
+            causes: Vec::new(),
             extra: None,
         }
     }
@@ -97,6 +105,49 @@ impl ApiError {
             MirrorError::Internal => Self::internal(),
         }
     }
+    /// What became of a push, or of what was pushed; `unknown` is the code of what was asked for.
+    pub(super) fn push(error: PushError, unknown: ErrorCode) -> Self {
+        let message = error.to_string();
+        let refused = |code: ErrorCode| Self::new(code.status(), code, message.clone());
+        match error {
+            PushError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, unknown, message),
+            PushError::UploadUnknown => refused(ErrorCode::BlobUploadUnknown),
+            PushError::OutOfOrder { .. } => Self {
+                status: StatusCode::RANGE_NOT_SATISFIABLE,
+                ..refused(ErrorCode::BlobUploadInvalid)
+            },
+            PushError::WrongSize(_) => refused(ErrorCode::SizeInvalid),
+            PushError::Broken { .. } => refused(ErrorCode::BlobUploadInvalid),
+            PushError::WrongDigest { .. } => refused(ErrorCode::DigestInvalid),
+            PushError::ManifestInvalid(ManifestError::TooLarge) => Self {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                ..refused(ErrorCode::ManifestInvalid)
+            },
+            PushError::ManifestInvalid(_) => refused(ErrorCode::ManifestInvalid),
+            PushError::Missing(digests) => Self {
+                causes: digests
+                    .iter()
+                    .take(MAX_CAUSES)
+                    .map(|digest| format!("{digest} is not in this repository"))
+                    .collect(),
+                ..refused(ErrorCode::ManifestBlobUnknown)
+            },
+            PushError::TagImmutable { .. } => Self {
+                status: StatusCode::CONFLICT,
+                ..refused(ErrorCode::Denied)
+            },
+            PushError::NoSpace => refused(ErrorCode::Denied),
+            PushError::TooManyUploads | PushError::Busy => Self {
+                extra: Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))),
+                ..refused(ErrorCode::TooManyRequests)
+            },
+            PushError::ObjectStorage => Self {
+                extra: Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))),
+                ..refused(ErrorCode::Unavailable)
+            },
+            PushError::Internal => Self::internal(),
+        }
+    }
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
@@ -105,12 +156,18 @@ impl ApiError {
     }
     /// The response; the server leaves the body out of an answer to HEAD, and keeps its length.
     pub(super) fn into_response(self) -> Response {
+        let entry = |message| ErrorEntry {
+            code: self.code.as_str(),
+            message,
+            detail: serde_json::Value::Null,
+        };
+        let causes = self.causes.iter().map(|cause| entry(cause.as_str()));
         let body = serde_json::to_vec(&ErrorBody {
-            errors: [ErrorEntry {
-                code: self.code.as_str(),
-                message: &self.message,
-                detail: serde_json::Value::Null,
-            }],
+            errors: if self.causes.is_empty() {
+                vec![entry(&self.message)]
+            } else {
+                causes.collect()
+            },
         })
         .expect("strings serialise");
         let mut response = Response::new(Body::from(body));
@@ -159,7 +216,7 @@ pub fn too_many_requests(retry_after: u64) -> Response {
 
 #[derive(Serialize)]
 struct ErrorBody<'a> {
-    errors: [ErrorEntry<'a>; 1],
+    errors: Vec<ErrorEntry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -175,6 +232,12 @@ impl From<EndpointError> for ApiError {
         let (status, code) = match error {
             EndpointError::Method { allow } => return Self::not_allowed(allow, message),
             EndpointError::PageSize => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
+            EndpointError::Digest { .. } | EndpointError::NoDigest => {
+                (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid)
+            }
+            EndpointError::Tag(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
+            EndpointError::TooManyTags => (StatusCode::URI_TOO_LONG, ErrorCode::ManifestInvalid),
+            EndpointError::NoSuchUpload => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
             EndpointError::NoSuchTag(_) => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
             EndpointError::Path(path) => match path {
                 PathError::NotFound => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),

@@ -64,7 +64,7 @@ fn unknown_manifest(error: MirrorError) -> ApiError {
     ApiError::mirror(error, ErrorCode::ManifestUnknown)
 }
 
-fn reply(summary: Answer<ManifestSummary>, body: Body, request: &HeaderMap) -> Reply {
+pub(super) fn reply(summary: Answer<ManifestSummary>, body: Body, request: &HeaderMap) -> Reply {
     let Answer {
         content,
         outcome,

@@ -1,5 +1,6 @@
 //! The Distribution API: `/v2/…`. Layer 4. Called by `app` as one router; parses a request into an `endpoint::Endpoint`,
-//! finds out who asks (`access`) and about which repository (`mirror::Projects`), and puts what `mirror` answers on the wire.
+//! finds out who asks (`access`) and about which repository (`mirror::Projects`), and puts what `mirror` or
+//! `push` answers on the wire.
 //! `error` is the only place where a failure becomes a status.
 
 mod answer;
@@ -10,6 +11,7 @@ mod catalog;
 mod dispatch;
 mod endpoint;
 mod error;
+mod hosted;
 mod manifests;
 mod multipart;
 mod page;
@@ -17,6 +19,7 @@ mod peer;
 mod range;
 mod referrers;
 mod tags;
+mod uploads;
 mod writes;
 
 pub use dispatch::{Served, router};
@@ -30,6 +33,7 @@ use crate::{
     config::{Project, ProjectKind},
     meta::Meta,
     mirror::{Mirror, Projects},
+    push::Pushes,
     telemetry::Metrics,
 };
 
@@ -46,6 +50,7 @@ pub enum Listener {
 #[derive(Clone)]
 pub struct Parts {
     pub mirror: Mirror,
+    pub pushes: Pushes,
     pub projects: Arc<Projects>,
     /// The same projects, as configured.
     pub configured: Arc<[Project]>,

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// distribution-spec: an index should not be larger than 4 MiB; what follows goes on a next page.
-const PAGE_BYTES: usize = 4 << 20;
+pub(super) const PAGE_BYTES: usize = 4 << 20;
 
 /// What of all referrers is asked for, and in which words.
 pub(super) struct Question<'a> {
@@ -61,7 +61,7 @@ impl Edge {
     }
 }
 
-fn list(all: &[Descriptor], question: &Question<'_>, page_bytes: usize) -> Response {
+pub(super) fn list(all: &[Descriptor], question: &Question<'_>, page_bytes: usize) -> Response {
     let (manifests, next) = page(all, question, page_bytes);
     let body = serde_json::to_vec(&Index {
         schema_version: 2,

@@ -47,7 +47,12 @@ impl Edge {
     }
 }
 
-fn list(asked: &Name, sorted: &[impl AsRef<str>], query: &PageQuery, ns: Option<&str>) -> Response {
+pub(super) fn list(
+    asked: &Name,
+    sorted: &[impl AsRef<str>],
+    query: &PageQuery,
+    ns: Option<&str>,
+) -> Response {
     let (tags, next) = page(sorted, query);
     let body = serde_json::to_vec(&TagList {
         name: asked.as_str(),

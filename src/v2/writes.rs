@@ -1,35 +1,35 @@
-//! Pushes and deletes: what this version says to them. A name is not completed by the default project here: its first
-//! component is the project.
+//! Who may write where: pushes and deletes. A name is not completed by the default project here: its first component is
+//! the project.
+
+use std::sync::Arc;
 
 use http::StatusCode;
 
 use super::{Edge, Listener, error::ApiError};
 use crate::{
-    access::Caller,
+    access::{Caller, Right},
     config::{Project, ProjectKind},
     oci::{Name, error_code::ErrorCode},
+    push::Repository,
 };
 
 const READS: &str = "GET, HEAD";
 
-/// What somebody wants to do to a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Write {
-    Push,
-    Delete,
-}
-
 impl Edge {
-    /// The refusal.
-    pub(super) fn write(
+    /// The repository that a write means, if this caller may write to it: `right` is [`Right::Push`] or
+    /// [`Right::Delete`].
+    pub(super) fn writable(
         &self,
         caller: &Caller,
         name: &Name,
         ns: Option<&str>,
-        write: Write,
-    ) -> ApiError {
+        right: Right,
+    ) -> Result<Repository, ApiError> {
         if self.listener == Listener::MirrorOnly {
-            return ApiError::not_allowed(READS, "this listener is for pulls only");
+            return Err(ApiError::not_allowed(
+                READS,
+                "this listener is for pulls only",
+            ));
         }
         let project = match ns {
             Some(ns) => self
@@ -39,38 +39,67 @@ impl Edge {
                 .find(|p| p.hosts.iter().any(|host| host.eq_ignore_ascii_case(ns))),
             None => self.by_name.get(name.first()),
         };
-        match project.filter(|project| caller.may_see_project(project)) {
-            Some(project) => refusal(project, write),
-            None => self.hidden(
-                caller,
-                ApiError::new(
-                    StatusCode::NOT_FOUND,
-                    ErrorCode::NameUnknown,
-                    format!("there is no project for `{name}`"),
-                ),
-            ),
+        let Some(project) = project.filter(|project| caller.may_see_project(project)) else {
+            let unknown = ApiError::new(
+                StatusCode::NOT_FOUND,
+                ErrorCode::NameUnknown,
+                format!("there is no project for `{name}`"),
+            );
+            return Err(self.hidden(caller, unknown));
+        };
+        if let Some(refusal) = refusal(caller, project, name, right) {
+            return Err(refusal);
         }
+        Ok(Repository {
+            project: Arc::new(project.clone()),
+            name: name.clone(),
+        })
+    }
+
+    /// May this caller pull from this repository, a hosted or a mirrored one?
+    pub(super) fn may_pull_from(&self, caller: &Caller, name: &Name) -> bool {
+        let project = self.by_name.get(name.first());
+        project.is_some_and(|project| caller.may(Right::Pull, project, name))
+    }
+
+    /// The hosted repository that a pull means; `None`: it means none, and a mirror may have it.
+    pub(super) fn hosted(
+        &self,
+        caller: &Caller,
+        name: &Name,
+        ns: Option<&str>,
+    ) -> Option<Repository> {
+        let project = self.by_name.get(name.first())?;
+        let is_hosted = project.kind == ProjectKind::Hosted;
+        let is_asked = is_hosted && ns.is_none() && self.listener == Listener::Main;
+        (is_asked && caller.may(Right::Pull, project, name)).then(|| Repository {
+            project: Arc::new(project.clone()),
+            name: name.clone(),
+        })
     }
 }
 
-fn refusal(project: &Project, write: Write) -> ApiError {
-    match (&project.kind, write) {
-        (ProjectKind::Mirror { .. }, Write::Push) => ApiError::denied(format!(
-            "project `{}` is a mirror: it is filled from its remote and takes no pushes",
-            project.name
-        )),
-        (ProjectKind::Mirror { .. }, Write::Delete) => ApiError::not_allowed(
+fn refusal(caller: &Caller, project: &Project, name: &Name, right: Right) -> Option<ApiError> {
+    match &project.kind {
+        ProjectKind::Mirror { .. } if right == Right::Delete => Some(ApiError::not_allowed(
             READS,
             format!(
                 "project `{}` is a mirror: nothing is deleted by clients",
                 project.name
             ),
-        ),
-        (ProjectKind::Hosted, Write::Push) => {
-            ApiError::not_allowed(READS, "this version does not take pushes yet")
+        )),
+        ProjectKind::Mirror { .. } if !caller.may(Right::Seed, project, name) => {
+            Some(ApiError::denied(format!(
+                "project `{}` is a mirror: it is filled from its remote and takes no pushes",
+                project.name
+            )))
         }
-        (ProjectKind::Hosted, Write::Delete) => {
-            ApiError::not_allowed(READS, "this version does not take deletes yet")
-        }
+        ProjectKind::Hosted if !caller.may(right, project, name) => Some(match caller {
+            Caller::Anonymous => ApiError::unauthorized(format!("log in to {}", right.as_str())),
+            Caller::Known(_) => {
+                ApiError::denied(format!("you may not {} in `{name}`", right.as_str()))
+            }
+        }),
+        ProjectKind::Mirror { .. } | ProjectKind::Hosted => None,
     }
 }

@@ -41,6 +41,7 @@ mod postgres;
 mod postgres_server;
 mod private_projects;
 mod process;
+mod push;
 mod questions;
 mod rate_limit;
 mod redirects;

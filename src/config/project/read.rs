@@ -213,6 +213,8 @@ impl Project {
             offline: false,
             max_bytes: None,
             freshness: vec![Freshness::of_all_tags()],
+            immutable_tags: Vec::new(),
+            sparse_index: true,
         }
     }
 
@@ -226,6 +228,10 @@ impl Project {
             .unwrap_or(DEFAULT_NEGATIVE_TTL);
         self.offline = section.take("offline", boolean)?.unwrap_or(false);
         self.max_bytes = section.take("max_bytes", size_or_unlimited)?.flatten();
+        self.immutable_tags = section
+            .take_list("immutable_tags", pattern)?
+            .unwrap_or_default();
+        self.sparse_index = section.take("sparse_index", boolean)?.unwrap_or(true);
         Ok(())
     }
 }
@@ -251,12 +257,8 @@ fn set_aside(section: &mut Section<'_>) -> Result<(), ConfigError> {
     section.set_aside("quota", size)?;
     section.set_aside("verdict_ttl", duration)?;
     section.set_aside("verdict_if_error", duration)?;
-    section.set_aside("sparse_index", boolean)?;
     section.set_aside("auto_create_repositories", boolean)?;
     section.set_aside("hide_default", boolean)?;
-    if section.take_list("immutable_tags", pattern)?.is_some() {
-        section.note_without_effect(section.full_name("immutable_tags"));
-    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 use super::*;
 use crate::meta::{
     announcement, blob, delete, entry, evict, image, lease, list, manifest, member, object,
-    orphans, pin, presence, remote_state, repository, tag, uses,
+    orphans, pin, presence, pushed, remote_state, repository, tag, upload, uses,
 };
 
 const STATEMENTS: &[&str] = &[
@@ -107,6 +107,12 @@ const STATEMENTS: &[&str] = &[
     remote_state::SQL_PUT,
     remote_state::SQL_SINCE,
     remote_state::SQL_DELETE_PAST,
+    pushed::SQL_LINK,
+    pushed::SQL_LINKED,
+    pushed::SQL_REPOSITORIES,
+    pushed::SQL_NAMED,
+    pushed::SQL_SEEDED,
+    pushed::SQL_TAGGED,
     repository::SQL_GET,
     repository::SQL_PUT,
     repository::SQL_RANGE,
@@ -116,6 +122,14 @@ const STATEMENTS: &[&str] = &[
     tag::SQL_PUT,
     tag::SQL_ARRIVED,
     tag::SQL_DELETE,
+    tag::SQL_PAGE,
+    upload::SQL_COUNT,
+    upload::SQL_COUNT_OF,
+    upload::SQL_PUT,
+    upload::SQL_GET,
+    upload::SQL_TOUCH,
+    upload::SQL_DELETE,
+    upload::SQL_FORGET,
     uses::SQL_REPOSITORY,
     uses::SQL_IMAGES,
     uses::SQL_TOUCH,
@@ -133,6 +147,7 @@ const WHOLE: &[&str] = &[
     presence::SQL_USAGE,
     presence::SQL_USAGE_OF,
     presence::SQL_GONE,
+    upload::SQL_COUNT,
 ];
 
 /// All of a repository, or the first few rows of it.
@@ -241,8 +256,10 @@ fn every_statement_is_in_the_list() {
         include_str!("../pin.rs"),
         include_str!("../presence.rs"),
         include_str!("../remote_state.rs"),
+        include_str!("../pushed.rs"),
         include_str!("../repository.rs"),
         include_str!("../tag.rs"),
+        include_str!("../upload.rs"),
         include_str!("../uses.rs"),
     ];
     let constants: usize = sources

@@ -1,0 +1,125 @@
+//! PUT of a manifest (distribution-spec, "Pushing Manifests"): checked, made durable, and committed with what it names
+//! and the tags that point to it.
+
+use bytes::Bytes;
+
+use super::{PushError, Pushes, Repository};
+use crate::{
+    config::Pattern,
+    meta::{ManifestCommit, ManifestPush, ManifestPushed},
+    oci::{Algorithm, Descriptor, Digest, Manifest, Reference, Tag, media_type},
+};
+
+/// A manifest as it came.
+#[derive(Debug, Clone)]
+pub struct ManifestUpload {
+    pub reference: Reference,
+    /// `Content-Type`
+    pub content_type: Option<String>,
+    /// Further tags, of a manifest that is pushed by its digest.
+    pub tags: Vec<Tag>,
+    pub bytes: Bytes,
+    /// Who pushes it.
+    pub pushed_by: Option<String>,
+}
+
+/// A manifest that is here now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedManifest {
+    pub digest: Digest,
+    pub subject: Option<Digest>,
+}
+
+impl Pushes {
+    /// Takes a manifest. It is durable, with its tags, when this returns.
+    pub async fn put_manifest(
+        &self,
+        repository: &Repository,
+        upload: ManifestUpload,
+    ) -> Result<PushedManifest, PushError> {
+        let (manifest, media_type) =
+            Manifest::check(&upload.bytes, upload.content_type.as_deref())?;
+        let (digest, tags) = identity(&upload)?;
+        let subject = manifest.subject.as_ref();
+        let pushed = PushedManifest {
+            digest: digest.clone(),
+            subject: subject.map(|subject| subject.digest.clone()),
+        };
+        let project = &repository.project;
+        let children = if project.sparse_index {
+            &[]
+        } else {
+            &manifest.manifests[..]
+        };
+        let push = ManifestPush {
+            fixed: fixed(&project.immutable_tags, &tags),
+            blobs: needed(&manifest.blobs),
+            manifests: children.iter().map(|child| child.digest.clone()).collect(),
+            tags,
+            seeded: repository.is_seeded(),
+            pushed_by: upload.pushed_by,
+            commit: ManifestCommit {
+                repository: repository.name.clone(),
+                digest: digest.clone(),
+                media_type,
+                size_bytes: upload.bytes.len() as u64,
+                manifest,
+                tag: None,
+            },
+        };
+        let placed = self.inner.store.put(&digest, upload.bytes).await?;
+        let refusal = match self.inner.meta.manifest_push(push).await {
+            Ok(ManifestPushed::Done) => {
+                self.settle(&digest, placed).await?;
+                tracing::info!(repository = %repository.name, %digest, reference = %upload.reference, "a manifest was pushed");
+                return Ok(pushed);
+            }
+            Ok(ManifestPushed::Missing(digests)) => PushError::Missing(digests),
+            Ok(ManifestPushed::Fixed(tag)) => PushError::TagImmutable {
+                pattern: pattern_of(&project.immutable_tags, &tag),
+                tag,
+            },
+            Err(error) => error.into(),
+        };
+        self.take_back(&digest, placed).await;
+        Err(refusal)
+    }
+}
+
+/// The digest of the bytes, compared with the one that they are pushed by, and the tags that are to point to them.
+fn identity(upload: &ManifestUpload) -> Result<(Digest, Vec<Tag>), PushError> {
+    match &upload.reference {
+        Reference::Tag(tag) => {
+            let digest = Algorithm::Sha256.digest(&upload.bytes);
+            Ok((digest, vec![tag.clone()]))
+        }
+        Reference::Digest(expected) => {
+            let actual = expected.algorithm().digest(&upload.bytes);
+            if actual != *expected {
+                let expected = expected.clone();
+                return Err(PushError::WrongDigest { expected, actual });
+            }
+            Ok((actual, upload.tags.clone()))
+        }
+    }
+}
+
+/// Blobs that must be in the repository: all but those that registries may not have, or that are elsewhere.
+fn needed(blobs: &[Descriptor]) -> Vec<Digest> {
+    let is_needed = |blob: &&Descriptor| {
+        let elsewhere = blob.other.get("urls").and_then(|urls| urls.as_array());
+        !media_type::is_foreign(&blob.media_type) && elsewhere.is_none_or(Vec::is_empty)
+    };
+    let needed = blobs.iter().filter(is_needed);
+    needed.map(|blob| blob.digest.clone()).collect()
+}
+
+fn fixed(patterns: &[Pattern], tags: &[Tag]) -> Vec<Tag> {
+    let is_fixed = |tag: &&Tag| patterns.iter().any(|p| p.matches(tag.as_str()));
+    tags.iter().filter(is_fixed).cloned().collect()
+}
+
+fn pattern_of(patterns: &[Pattern], tag: &Tag) -> String {
+    let pattern = patterns.iter().find(|p| p.matches(tag.as_str()));
+    pattern.map_or_else(String::new, |pattern| pattern.as_str().to_owned())
+}

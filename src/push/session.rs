@@ -1,0 +1,327 @@
+//! Upload sessions (distribution-spec, "Pushing blobs"): started, appended to in order, finished by a digest.
+//!
+//! A session is a row; what has come of it is a file, whose length is where the next chunk begins. Both outlive this
+//! process.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use tokio::{sync::SemaphorePermit, time::timeout};
+use uuid::Uuid;
+
+use super::{
+    PushError, Pushes, Repository,
+    receive::{Ended, receive},
+};
+use crate::{
+    meta::UploadLimits,
+    oci::{Algorithm, Digest},
+    store::{StoreError, UploadFile},
+};
+
+/// Sessions that may be open: clients finish or cancel them, or they are forgotten after a day.
+const LIMITS: UploadLimits = UploadLimits {
+    all: 10_000,
+    of_repository: 1_000,
+};
+
+/// How long a body waits for its turn.
+const TURN: Duration = Duration::from_secs(10);
+
+/// What the headers of a body say of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// `Content-Range`: the first and the last byte, both of the blob.
+    pub range: Option<(u64, u64)>,
+    /// `Content-Length`
+    pub length: Option<u64>,
+}
+
+impl Chunk {
+    /// How many bytes are to come, if anything says so.
+    fn announced(self) -> Result<Option<u64>, PushError> {
+        let Some((first, last)) = self.range else {
+            return Ok(self.length);
+        };
+        let ranged = last
+            .checked_sub(first)
+            .and_then(|length| length.checked_add(1))
+            .ok_or_else(|| {
+                PushError::WrongSize(format!("the range {first}-{last} ends before it begins"))
+            })?;
+        match self.length {
+            Some(length) if length != ranged => Err(PushError::WrongSize(format!(
+                "the range {first}-{last} has {ranged} bytes, and the body has {length}"
+            ))),
+            _ => Ok(Some(ranged)),
+        }
+    }
+}
+
+impl Pushes {
+    /// Begins a session; its content is hashed by `algorithm` while it comes.
+    pub async fn start(
+        &self,
+        repository: &Repository,
+        algorithm: Algorithm,
+    ) -> Result<Uuid, PushError> {
+        let id = Uuid::new_v4();
+        let meta = &self.inner.meta;
+        if meta
+            .upload_start(id, &repository.name, algorithm, LIMITS)
+            .await?
+        {
+            Ok(id)
+        } else {
+            Err(PushError::TooManyUploads)
+        }
+    }
+
+    /// Where the next chunk begins.
+    pub async fn status(&self, repository: &Repository, id: Uuid) -> Result<u64, PushError> {
+        self.session(repository, id).await?;
+        Ok(self.inner.store.upload_length(id).await?)
+    }
+
+    /// Forgets a session and what came of it.
+    pub async fn cancel(&self, repository: &Repository, id: Uuid) -> Result<(), PushError> {
+        if !self.inner.meta.upload_delete(id, &repository.name).await? {
+            return Err(PushError::UploadUnknown);
+        }
+        // Who is sending to it right now finds the row gone.
+        Ok(self.inner.store.upload_delete(id).await?)
+    }
+
+    /// Appends a chunk, or a stream of unknown length. Gives where the next one begins. What is left of the body is
+    /// given back.
+    pub async fn append<B>(
+        &self,
+        repository: &Repository,
+        id: Uuid,
+        chunk: Chunk,
+        body: &mut B,
+    ) -> Result<u64, PushError>
+    where
+        B: Body<Data = Bytes> + Default + Unpin + Send + 'static,
+    {
+        let (pushes, repository) = (self.clone(), repository.clone());
+        let step = move |mut body: B| async move {
+            let appended = pushes.append_here(&repository, id, chunk, &mut body).await;
+            (appended, body)
+        };
+        self.detached(body, step).await
+    }
+
+    async fn append_here(
+        &self,
+        repository: &Repository,
+        id: Uuid,
+        chunk: Chunk,
+        body: impl Body<Data = Bytes> + Unpin,
+    ) -> Result<u64, PushError> {
+        let algorithm = self.session(repository, id).await?;
+        let (store, meta) = (&self.inner.store, &self.inner.meta);
+        let _turn = self.turn().await?;
+        let file = store.upload(id, algorithm).await?;
+        let file = self.take_in(file, chunk, body).await?;
+        let received = file.written();
+        file.rest().await;
+        if !meta.upload_touch(id, &repository.name).await? {
+            // Cancelled meanwhile.
+            store.upload_delete(id).await?;
+            return Err(PushError::UploadUnknown);
+        }
+        Ok(received)
+    }
+
+    /// Appends the last chunk, which may be empty, and makes the whole the blob of this digest.
+    pub async fn finish<B>(
+        &self,
+        repository: &Repository,
+        id: Uuid,
+        digest: &Digest,
+        chunk: Chunk,
+        body: &mut B,
+    ) -> Result<(), PushError>
+    where
+        B: Body<Data = Bytes> + Default + Unpin + Send + 'static,
+    {
+        let (pushes, repository, digest) = (self.clone(), repository.clone(), digest.clone());
+        let step = move |mut body: B| async move {
+            let finish = pushes.finish_here(&repository, id, &digest, chunk, &mut body);
+            (finish.await, body)
+        };
+        self.detached(body, step).await
+    }
+
+    async fn finish_here(
+        &self,
+        repository: &Repository,
+        id: Uuid,
+        digest: &Digest,
+        chunk: Chunk,
+        body: impl Body<Data = Bytes> + Unpin,
+    ) -> Result<(), PushError> {
+        self.session(repository, id).await?;
+        let _turn = self.turn().await?;
+        let file = self.inner.store.upload(id, digest.algorithm()).await?;
+        let file = self.take_in(file, chunk, body).await?;
+        self.complete(repository, Some(id), digest, file).await
+    }
+
+    /// Takes a whole blob in one request; there is no session to go on with.
+    pub async fn push_blob<B>(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        chunk: Chunk,
+        body: &mut B,
+    ) -> Result<(), PushError>
+    where
+        B: Body<Data = Bytes> + Default + Unpin + Send + 'static,
+    {
+        let (pushes, repository, digest) = (self.clone(), repository.clone(), digest.clone());
+        let step = move |mut body: B| async move {
+            let push = pushes.push_here(&repository, &digest, chunk, &mut body);
+            (push.await, body)
+        };
+        self.detached(body, step).await
+    }
+
+    async fn push_here(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        chunk: Chunk,
+        body: impl Body<Data = Bytes> + Unpin,
+    ) -> Result<(), PushError> {
+        let _turn = self.turn().await?;
+        let (store, id) = (&self.inner.store, Uuid::new_v4());
+        let file = store.upload(id, digest.algorithm()).await?;
+        let pushed = match self.take_in(file, chunk, body).await {
+            Ok(file) => self.complete(repository, None, digest, file).await,
+            Err(error) => Err(error),
+        };
+        if pushed.is_err() {
+            store.upload_delete(id).await?;
+        }
+        pushed
+    }
+
+    /// Runs a step in a task of its own: when the client's connection breaks, what it has sent is still written, and
+    /// what it has finished is not left half done.
+    async fn detached<B, T, F>(
+        &self,
+        body: &mut B,
+        step: impl FnOnce(B) -> F,
+    ) -> Result<T, PushError>
+    where
+        B: Default + Send + 'static,
+        T: Send + 'static,
+        F: Future<Output = (Result<T, PushError>, B)> + Send + 'static,
+    {
+        let ended = self.inner.tasks.spawn(step(std::mem::take(body))).await;
+        let (outcome, rest) =
+            ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        *body = rest;
+        outcome
+    }
+
+    async fn session(&self, repository: &Repository, id: Uuid) -> Result<Algorithm, PushError> {
+        let session = self.inner.meta.upload(id, &repository.name).await?;
+        session.ok_or(PushError::UploadUnknown)
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, PushError> {
+        match timeout(TURN, self.inner.receiving.acquire()).await {
+            Ok(turn) => Ok(turn.expect("the semaphore is never closed")),
+            Err(_elapsed) => Err(PushError::Busy),
+        }
+    }
+
+    /// Appends a body that begins where the file ends.
+    async fn take_in(
+        &self,
+        file: UploadFile,
+        chunk: Chunk,
+        body: impl Body<Data = Bytes> + Unpin,
+    ) -> Result<UploadFile, PushError> {
+        let begin = file.written();
+        // distribution-spec, "Pushing a blob in chunks": in order, each where the last one ended.
+        if chunk.range.is_some_and(|(first, _)| first != begin) {
+            file.rest().await;
+            return Err(PushError::OutOfOrder { received: begin });
+        }
+        let announced = chunk.announced()?;
+        if let Some(bytes) = announced {
+            self.check_room(bytes).await?;
+        }
+        let (file, ended) = receive(file, body, announced).await?;
+        let received = file.written();
+        let error = match (ended, announced) {
+            (Ended::Whole, Some(announced)) if received - begin != announced => {
+                PushError::WrongSize(format!(
+                    "{announced} bytes were announced, and {} came",
+                    received - begin
+                ))
+            }
+            (Ended::Whole, _) => return Ok(file),
+            (Ended::TooLong, _) => {
+                PushError::WrongSize("the body has more bytes than were announced".to_owned())
+            }
+            (Ended::Broken, _) => PushError::Broken { received },
+        };
+        file.rest().await;
+        Err(error)
+    }
+
+    /// Refuses what would not fit on the disk before any of it is sent.
+    async fn check_room(&self, bytes: u64) -> Result<(), PushError> {
+        if self.inner.fills.space().has_room(bytes).await? {
+            return Ok(());
+        }
+        tracing::error!(
+            bytes,
+            "a push is refused: the disk has no room for {bytes} bytes"
+        );
+        Err(PushError::NoSpace)
+    }
+
+    /// Verifies, places, writes the rows.
+    async fn complete(
+        &self,
+        repository: &Repository,
+        session: Option<Uuid>,
+        digest: &Digest,
+        file: UploadFile,
+    ) -> Result<(), PushError> {
+        let (meta, name) = (&self.inner.meta, &repository.name);
+        let placed = match file.commit(digest).await {
+            Ok(placed) => placed,
+            Err(error @ StoreError::Mismatch { .. }) => {
+                // What came is wrong, and nothing more can make it right.
+                if let Some(id) = session {
+                    meta.upload_delete(id, name).await?;
+                }
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let bytes = placed.blob().len();
+        match meta.blob_push(name, digest, bytes, session).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.take_back(digest, placed).await;
+                return Err(PushError::UploadUnknown);
+            }
+            Err(error) => {
+                self.take_back(digest, placed).await;
+                return Err(error.into());
+            }
+        }
+        self.settle(digest, placed).await?;
+        tracing::info!(repository = %name, %digest, bytes, "a blob was pushed");
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+//! The growing file of an upload session: bytes whose digest is only told at the end.
+//!
+//! ```text
+//! upload(id) ──append*──► rest           file stays, as long as it is; `upload` goes on at its end
+//!                    └──► commit(digest) ──► Blob in place
+//!                              └ mismatch: file is deleted
+//! ```
+//!
+//! The length of the file says what has come. The hash of it is kept in memory from one request to the next; what
+//! another process wrote is hashed anew, as a spool is (docs/adr/0002). A step whose future is dropped still reaches its
+//! end on its blocking thread; until then nobody else opens the file.
+
+use std::{fmt, fs, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use moka::future::Cache;
+use uuid::Uuid;
+
+use super::{
+    Blob, Placed, Store, StoreError,
+    appender::Appender,
+    claims::{Claim, Claims},
+    local::blocking,
+    paths,
+    seal::Condition,
+    writer::{hash, length, rehash},
+};
+use crate::oci::{Algorithm, Digest, Hasher};
+
+/// How long one waits for another who writes to the same session.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(20);
+/// Hashes of sessions that are kept; each is some 300 bytes.
+const HASHES: u64 = 10_000;
+
+/// What is kept in memory of upload sessions.
+pub(super) struct Uploads {
+    claims: Arc<Claims<Uuid>>,
+    /// How far a session was hashed.
+    hashed: Cache<Uuid, (u64, Hasher)>,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self {
+            claims: Arc::default(),
+            hashed: Cache::new(HASHES),
+        }
+    }
+}
+
+impl Uploads {
+    /// The claim, if nobody writes to this session.
+    pub(super) fn try_claim(&self, id: Uuid) -> Option<Claim<Uuid>> {
+        self.claims.try_claim(&id)
+    }
+}
+
+/// What has come of a blob that is being pushed. Dropped, its file stays.
+pub struct UploadFile {
+    store: Store,
+    id: Uuid,
+    claim: Claim<Uuid>,
+    appender: Appender,
+    hasher: Hasher,
+    written: u64,
+}
+
+impl Store {
+    /// Opens the file of a session, making it if need be, and hashes of it what was not hashed yet. Waits for who writes
+    /// to it now, for a while: then [`io::ErrorKind::ResourceBusy`].
+    pub async fn upload(&self, id: Uuid, algorithm: Algorithm) -> Result<UploadFile, StoreError> {
+        let key = paths::upload(id);
+        let claim = tokio::time::timeout(CLAIM_TIMEOUT, self.uploads.claims.claim(&id));
+        let claim = claim.await.map_err(|_elapsed| StoreError::Io {
+            action: "claim",
+            path: self.folder.path(&key),
+            source: io::ErrorKind::ResourceBusy.into(),
+        })?;
+        let hashed = self.uploads.hashed.remove(&id).await;
+        let hashed = hashed.filter(|(_, hasher)| hasher.algorithm() == algorithm);
+        let store = self.clone();
+        blocking(move || {
+            let file = store.folder.open_growing(&key)?;
+            let path = store.folder.path(&key);
+            let length = file
+                .metadata()
+                .map_err(|e| StoreError::io("look at", &path, e))?
+                .len();
+            let (written, hasher) = match hashed {
+                Some((hashed, hasher)) if hashed == length => (length, hasher),
+                _ => {
+                    let mut hasher = algorithm.hasher();
+                    let hashed = rehash(&file, &mut hasher);
+                    (
+                        hashed.map_err(|e| StoreError::io("read", &path, e))?,
+                        hasher,
+                    )
+                }
+            };
+            Ok(UploadFile {
+                appender: Appender::new(file, path),
+                store,
+                id,
+                claim,
+                hasher,
+                written,
+            })
+        })
+        .await
+    }
+
+    /// How many bytes of a session have come; also while somebody writes to it.
+    pub async fn upload_length(&self, id: Uuid) -> Result<u64, StoreError> {
+        let path = self.folder.path(&paths::upload(id));
+        blocking(move || match fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(StoreError::io("look at", &path, error)),
+        })
+        .await
+    }
+
+    /// Deletes the file of a session. Who writes to it now does so in vain.
+    pub async fn upload_delete(&self, id: Uuid) -> Result<(), StoreError> {
+        self.uploads.hashed.invalidate(&id).await;
+        let store = self.clone();
+        blocking(move || store.folder.delete(&paths::upload(id)).map(drop)).await
+    }
+}
+
+impl UploadFile {
+    /// Bytes that are in the file.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Appends and hashes, side by side on blocking threads. If the future is dropped all of it is still written; after
+    /// an error some of it may be.
+    pub async fn append(self, chunks: Vec<Bytes>) -> Result<Self, StoreError> {
+        let Self {
+            store,
+            id,
+            claim,
+            mut appender,
+            hasher,
+            written,
+        } = self;
+        let path = store.folder.path(&paths::upload(id));
+        let more = length(&chunks);
+        let hashing = hash(hasher, chunks.clone());
+        let writing = blocking(move || {
+            let outcome = appender.append(&chunks, written, |_reached| {});
+            (claim, appender, outcome)
+        });
+        let (hasher, (claim, appender, outcome)) = tokio::join!(hashing, writing);
+        outcome.map_err(|e| StoreError::io("write", &path, e))?;
+        Ok(Self {
+            store,
+            id,
+            claim,
+            appender,
+            hasher,
+            written: written + more,
+        })
+    }
+
+    /// Ends a step of the session: the next one goes on from here without reading anything.
+    pub async fn rest(self) {
+        let hashed = (self.written, self.hasher);
+        // Before the claim ends: the next one finds it.
+        self.store.uploads.hashed.insert(self.id, hashed).await;
+    }
+
+    /// Deletes the file.
+    pub async fn discard(self) -> Result<(), StoreError> {
+        blocking(move || self.store.folder.delete(&paths::upload(self.id)).map(drop)).await
+    }
+
+    /// Compares the hash of all bytes with the digest, which is of the same algorithm, and puts them in place: when this returns they are durable, and
+    /// their rows are to be written. A mismatch deletes the file. If the future is dropped while it works on a blocking
+    /// thread all of it still happens.
+    pub async fn commit(self, digest: &Digest) -> Result<Placed, StoreError> {
+        let actual = self.hasher.clone().finish();
+        if actual != *digest {
+            let expected = digest.clone();
+            self.discard().await?;
+            return Err(StoreError::Mismatch { expected, actual });
+        }
+        let claim = self.store.claim(digest).await?;
+        blocking(move || self.place(claim)).await
+    }
+
+    fn place(self, claim: Claim) -> Result<Placed, StoreError> {
+        let Self {
+            store,
+            id,
+            claim: _until_the_file_is_gone,
+            appender,
+            written,
+            ..
+        } = self;
+        let (digest, key) = (claim.digest().clone(), paths::upload(id));
+        let present = store.folder.open_blob(&digest)?;
+        if let Some(blob) = present.filter(|blob| blob.condition() == Condition::Sealed) {
+            store.folder.mark(&digest)?;
+            store.folder.delete(&key)?;
+            return Ok(Placed::new(store, claim, blob));
+        }
+        let epoch = store.open_files.epoch();
+        let seal = store.folder.seal(&digest, written);
+        let blob = Blob::new(Arc::clone(appender.file()), seal);
+        store.folder.place(&blob, &key, &digest)?;
+        store.open_files.placed(epoch, &digest, &blob);
+        if appender.went_direct() {
+            // Who asks next finds it in the page cache. Nobody waits for that.
+            let blob = blob.clone();
+            tokio::task::spawn_blocking(move || blob.warm());
+        }
+        Ok(Placed::new(store, claim, blob))
+    }
+}
+
+impl fmt::Debug for UploadFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadFile")
+            .field("id", &self.id)
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
+}
