@@ -35,8 +35,8 @@
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod account;
-pub mod audit;
 pub mod announcement;
+pub mod audit;
 pub mod blob;
 pub mod delete;
 pub mod entry;
@@ -75,8 +75,8 @@ mod tests;
 mod writer;
 
 pub use account::{AccountChange, AccountRow};
-pub use audit::{AuditEntry, AuditRow};
 pub use announcement::{Heard, Listener};
+pub use audit::{AuditEntry, AuditRow};
 pub use delete::{Deletable, Deleted, Deletion};
 pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;
