@@ -40,7 +40,8 @@ async fn admit(
     source: Source,
 ) -> Result<Caller, Problem> {
     let caller = gate.identify(headers, source).await?;
-    if caller.is_anonymous() {
+    // A registry token is for what it was issued for, and a remote's guest is nobody here.
+    if !matches!(caller, Caller::Known(_)) || caller.has_scope() {
         return Err(Problem::unauthorized("log in"));
     }
     if !method.is_safe() && is_of_another_site(headers) {

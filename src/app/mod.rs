@@ -205,7 +205,8 @@ impl App {
         upkeep.start(&tasks, &shutdown);
         if let Some(cluster) = &cluster {
             tasks.spawn(cluster.clone().run(shutdown.clone()));
-            let limits = SharedLimits::new(cluster.clone(), meta.clone(), remotes.clone());
+            let live = remotes.clone();
+            let limits = SharedLimits::new(cluster.clone(), meta.clone(), move || live.all());
             tasks.spawn(limits.run(shutdown.clone()));
         }
         if let Some(certificates) = &certificates {

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::{LimitNews, Remotes},
+    client::{LimitNews, RegistryClient},
     cluster::Cluster,
     meta::{Meta, MetaError, RemoteState},
 };
@@ -18,17 +18,23 @@ const EVERY: Duration = Duration::from_secs(1);
 pub struct SharedLimits {
     cluster: Cluster,
     meta: Meta,
-    remotes: Remotes,
+    /// Those of all remotes, as they are now.
+    clients: Box<dyn Fn() -> Vec<RegistryClient> + Send>,
     /// How far the others' news have been read.
     since: i64,
 }
 
 impl SharedLimits {
-    pub fn new(cluster: Cluster, meta: Meta, remotes: Remotes) -> Self {
+    /// `clients` gives those of all remotes, as they are now.
+    pub fn new(
+        cluster: Cluster,
+        meta: Meta,
+        clients: impl Fn() -> Vec<RegistryClient> + Send + 'static,
+    ) -> Self {
         Self {
             cluster,
             meta,
-            remotes,
+            clients: Box::new(clients),
             since: 0,
         }
     }
@@ -48,10 +54,13 @@ impl SharedLimits {
 
     /// Tells what is new here, and hears what is new elsewhere.
     pub async fn run_once(&mut self) -> Result<(), MetaError> {
-        self.divide();
+        let clients = (self.clients)();
+        let replicas = u32::try_from(self.cluster.size()).unwrap_or(u32::MAX);
         let now = self.cluster.now();
-        let clients = self.remotes.all();
-        let news = clients.iter().flat_map(|client| client.limit_news(now));
+        let news = clients.iter().flat_map(|client| {
+            client.set_share(replicas);
+            client.limit_news(now)
+        });
         let states: Vec<_> = news
             .map(|LimitNews { key, body }| RemoteState { key, body })
             .collect();
@@ -65,12 +74,5 @@ impl SharedLimits {
         }
         self.since = since;
         Ok(())
-    }
-
-    fn divide(&self) {
-        let replicas = u32::try_from(self.cluster.size()).unwrap_or(u32::MAX);
-        // Each time: a remote may be new.
-        let clients = self.remotes.all();
-        clients.iter().for_each(|client| client.set_share(replicas));
     }
 }
