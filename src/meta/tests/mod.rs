@@ -36,6 +36,7 @@ mod postgres;
 mod postgres_server;
 mod repository;
 mod tag;
+mod upload;
 mod writer;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
