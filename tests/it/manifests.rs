@@ -247,7 +247,7 @@ async fn a_mirror_project_takes_no_writes() {
         ),
         (
             Method::PATCH,
-            "blobs/uploads/some-id".to_owned(),
+            "blobs/uploads/019aa5e0-7c1e-7000-8000-000000000000".to_owned(),
             403,
             "DENIED",
         ),
