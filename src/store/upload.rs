@@ -75,8 +75,8 @@ impl Store {
     pub async fn upload(&self, id: Uuid, algorithm: Algorithm) -> Result<UploadFile, StoreError> {
         let claim = self.upload_claim(id).await?;
         let key = paths::upload(id);
-        let hashed = self.uploads.hashed.remove(&id).await;
-        let hashed = hashed.filter(|(_, hasher)| hasher.algorithm() == algorithm);
+        let known = self.uploads.hashed.remove(&id).await;
+        let known = known.filter(|(_, hasher)| hasher.algorithm() == algorithm);
         let store = self.clone();
         blocking(move || {
             let file = store.folder.open_growing(&key)?;
@@ -85,8 +85,8 @@ impl Store {
                 .metadata()
                 .map_err(|e| StoreError::io("look at", &path, e))?
                 .len();
-            let (written, hasher) = match hashed {
-                Some((hashed, hasher)) if hashed == length => (length, hasher),
+            let (written, hasher) = match known {
+                Some((so_far, hasher)) if so_far == length => (length, hasher),
                 _ => {
                     let mut hasher = algorithm.hasher();
                     let hashed = rehash(&file, &mut hasher);

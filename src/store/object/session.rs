@@ -143,12 +143,11 @@ impl PieceSender {
 
     /// Sends the bytes up to `end` as the next part.
     async fn send(&mut self, file: &UploadFile, end: u64) -> Result<(), PieceError> {
-        let multipart = match &self.pieces.multipart {
-            Some(multipart) => multipart.clone(),
-            None => {
-                let begun = self.objects.create_multipart(self.pieces.id).await?;
-                self.pieces.multipart.insert(begun).clone()
-            }
+        let multipart = if let Some(multipart) = &self.pieces.multipart {
+            multipart.clone()
+        } else {
+            let begun = self.objects.create_multipart(self.pieces.id).await?;
+            self.pieces.multipart.insert(begun).clone()
         };
         let range = self.sent..end;
         let memory = self.objects.memory(&range).await;

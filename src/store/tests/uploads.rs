@@ -85,8 +85,8 @@ async fn a_step_holds_what_comes_after_the_rest_of_the_blob() {
     let file = file.append(vec![Bytes::from("abc")]).await.unwrap();
     assert_eq!(file.received(), 13);
     assert_eq!(file.read(8..12).await.unwrap(), "89ab");
-    let hashed = file.hasher().clone().finish();
-    assert_eq!(hashed, Digest::sha256(b"0123456789abc"));
+    let digest = file.hasher().clone().finish();
+    assert_eq!(digest, Digest::sha256(b"0123456789abc"));
     file.discard().await.unwrap();
 }
 
