@@ -14,6 +14,10 @@ use crate::oci::{Name, Tag};
 
 /// A tenant's space.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "keys of the configuration, each by itself"
+)]
 pub struct Project {
     pub name: String,
     pub kind: ProjectKind,

@@ -5,6 +5,7 @@ mod fills;
 mod limits;
 mod outages;
 mod processes;
+mod pushes;
 mod secrets;
 
 use crate::{
