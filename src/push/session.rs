@@ -256,9 +256,9 @@ impl Pushes {
         file: &UploadFile,
         chunk: Chunk,
     ) -> Result<(), PushError> {
-        let bytes = file
-            .written()
-            .saturating_add(chunk.announced()?.unwrap_or(0));
+        // What is wrong with its length is told when it is taken in, after what is wrong with its place.
+        let announced = chunk.announced().ok().flatten();
+        let bytes = file.written().saturating_add(announced.unwrap_or(0));
         let allowances = &self.inner.allowances;
         allowances.check(repository, digest, bytes).await
     }
