@@ -148,6 +148,7 @@ pub struct Project {
 #[schema(as = ProjectFields)]
 pub struct ProjectFields {
     /// One component of a repository name
+    #[serde(default)]
     #[schema(
         example = "team",
         pattern = "^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*$",
