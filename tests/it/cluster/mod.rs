@@ -2,6 +2,7 @@
 
 mod changes;
 mod fills;
+mod hosted;
 mod limits;
 mod outages;
 mod processes;
