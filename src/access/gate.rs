@@ -130,6 +130,7 @@ mod tests {
             freshness: Vec::new(),
             immutable_tags: Vec::new(),
             sparse_index: true,
+            sparse_image: false,
         }
     }
 

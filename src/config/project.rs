@@ -39,6 +39,8 @@ pub struct Project {
     pub immutable_tags: Vec<Pattern>,
     /// Hosted: an index may name manifests that are not in its repository.
     pub sparse_index: bool,
+    /// Hosted: an image may name blobs that are not in its repository.
+    pub sparse_image: bool,
 }
 
 /// Where a project's content comes from.

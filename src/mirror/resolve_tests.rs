@@ -28,6 +28,7 @@ fn mirror(name: &str, hosts: &[&str]) -> Project {
         }],
         immutable_tags: Vec::new(),
         sparse_index: true,
+        sparse_image: false,
     }
 }
 

@@ -41,10 +41,11 @@ const OF_MIRRORS: [&str; 10] = [
     "verdict_if_error",
     "freshness",
 ];
-const OF_HOSTED: [&str; 5] = [
+const OF_HOSTED: [&str; 6] = [
     "quota",
     "immutable_tags",
     "sparse_index",
+    "sparse_image",
     "auto_create_repositories",
     "hide_default",
 ];
@@ -215,6 +216,7 @@ impl Project {
             freshness: vec![Freshness::of_all_tags()],
             immutable_tags: Vec::new(),
             sparse_index: true,
+            sparse_image: false,
         }
     }
 
@@ -232,6 +234,7 @@ impl Project {
             .take_list("immutable_tags", pattern)?
             .unwrap_or_default();
         self.sparse_index = section.take("sparse_index", boolean)?.unwrap_or(true);
+        self.sparse_image = section.take("sparse_image", boolean)?.unwrap_or(false);
         Ok(())
     }
 }
