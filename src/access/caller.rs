@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Principal, Right};
+use super::{Principal, Right, Visitor};
 use crate::{
     config::{Project, Visibility},
     oci::Name,
@@ -13,6 +13,8 @@ use crate::{
 pub enum Caller {
     Anonymous,
     Known(Arc<Principal>),
+    /// Somebody whom a remote may know.
+    Visitor(Arc<Visitor>),
 }
 
 impl Caller {
@@ -32,18 +34,65 @@ impl Caller {
         let is_open = right == Right::Pull && visibility == Visibility::Public;
         is_open
             || match self {
-                Self::Anonymous => false,
+                Self::Anonymous | Self::Visitor(_) => false,
                 Self::Known(principal) => principal.holds(right, repository),
             }
     }
 
+    /// Who may pull here if, and only if, the project's remote lets them.
+    pub fn visitor_of(&self, project: &Project, repository: &Name) -> Option<&Arc<Visitor>> {
+        match self {
+            Self::Visitor(visitor)
+                if project.visibility == Visibility::Remote
+                    && visitor.is_in_scope(Right::Pull, repository) =>
+            {
+                Some(visitor)
+            }
+            _ => None,
+        }
+    }
+
     /// May this caller know of this project? Who holds any right in it, and everybody if it is public.
     pub fn may_see_project(&self, project: &Project) -> bool {
-        project.visibility == Visibility::Public
-            || match self {
-                Self::Anonymous => false,
-                Self::Known(principal) => principal.is_known_in(&project.name),
+        match (self, project.visibility) {
+            (_, Visibility::Public) | (Self::Visitor(_), Visibility::Remote) => true,
+            (Self::Anonymous | Self::Visitor(_), _) => false,
+            (Self::Known(principal), _) => principal.is_known_in(&project.name),
+        }
+    }
+
+    /// Can what was sent not be used for this, whatever its holder may? Then another token might do.
+    pub fn lacks_scope(&self, right: Right, repository: &Name) -> bool {
+        match self {
+            Self::Anonymous => false,
+            Self::Known(principal) => !principal.is_in_scope(right, repository),
+            Self::Visitor(visitor) => !visitor.is_in_scope(right, repository),
+        }
+    }
+
+    /// Does this caller hold a registry token, which is for some repositories only?
+    pub fn has_scope(&self) -> bool {
+        match self {
+            Self::Anonymous => false,
+            Self::Known(principal) => principal.scope.is_some(),
+            Self::Visitor(visitor) => visitor.scope.is_some(),
+        }
+    }
+
+    /// As the list of all repositories is to see this caller; `None`: the token that was sent is not for that.
+    pub fn for_catalog(&self) -> Option<Self> {
+        match self {
+            Self::Known(principal) if principal.scope.is_some() => {
+                let unscoped = || Principal {
+                    scope: None,
+                    ..Principal::clone(principal)
+                };
+                principal
+                    .is_for_catalog
+                    .then(|| Self::Known(Arc::new(unscoped())))
             }
+            other => Some(other.clone()),
+        }
     }
 
     /// An admin of the system, and not by a token for something less.
@@ -60,6 +109,7 @@ impl Caller {
         match self {
             Self::Anonymous => "anonymous",
             Self::Known(principal) => &principal.name,
+            Self::Visitor(_) => "visitor",
         }
     }
 }

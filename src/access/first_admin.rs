@@ -1,30 +1,16 @@
 //! The password of the user `admin` when the configuration names none: made at the first start, kept in the data folder in
 //! a file that only its owner can read. Who can read that file could as well change what is served.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
+use super::own_file::{self, OwnFileError};
 use crate::config::Secret;
 
 const FILE_NAME: &str = "admin-password";
 /// 144 bits: 24 characters, none of which a shell minds.
 const RANDOM_BYTES: usize = 18;
-
-/// Why there is no password.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}", path.display())]
-pub struct FirstAdminError {
-    action: &'static str,
-    path: PathBuf,
-    #[source]
-    source: io::Error,
-}
 
 /// A password, and whether it was made just now.
 #[derive(Debug, Clone)]
@@ -36,18 +22,13 @@ pub struct FirstAdmin {
 
 impl FirstAdmin {
     /// The password that is kept in this data folder, made if need be. Blocks. One process at a time: the folder is locked.
-    pub fn open(folder: &Path) -> Result<Self, FirstAdminError> {
+    pub fn open(folder: &Path) -> Result<Self, OwnFileError> {
         if let Some(password) = Self::kept(folder)? {
             let is_new = false;
             return Ok(Self { password, is_new });
         }
-        let path = path(folder);
         let password = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; RANDOM_BYTES]>());
-        write(&path, &password).map_err(|source| FirstAdminError {
-            action: "write",
-            path,
-            source,
-        })?;
+        own_file::write(&path(folder), &password)?;
         Ok(Self {
             password: Secret::new(password),
             is_new: true,
@@ -55,20 +36,8 @@ impl FirstAdmin {
     }
 
     /// The password that a server keeps in this data folder, if there is one. Blocks.
-    pub fn kept(folder: &Path) -> Result<Option<Secret>, FirstAdminError> {
-        let path = path(folder);
-        match fs::read_to_string(&path) {
-            // An empty one is what a full disk or a crash left.
-            Ok(text) => Ok(Some(text.trim())
-                .filter(|text| !text.is_empty())
-                .map(|text| Secret::new(text.to_owned()))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(FirstAdminError {
-                action: "read",
-                path,
-                source,
-            }),
-        }
+    pub fn kept(folder: &Path) -> Result<Option<Secret>, OwnFileError> {
+        own_file::read(&path(folder))
     }
 }
 
@@ -77,20 +46,9 @@ pub fn path(folder: &Path) -> PathBuf {
     folder.join(FILE_NAME)
 }
 
-fn write(path: &Path, password: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    writeln!(file, "{password}")?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

@@ -1,227 +1,346 @@
-//! From an `Authorization` header to a [`Caller`], and whether callers are asked to log in at all.
+//! From the headers of a request to a [`Caller`], whether callers are asked to log in at all, and the tokens that they get.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header};
-use sha2::{Digest as _, Sha256};
+use moka::future::Cache;
 
-use super::{Caller, Source};
-use crate::config::{Access, Challenge, Project, Visibility};
+use super::{
+    AdminPassword, Caller, Principal, Scope, SecretKey, Source,
+    grant::read_grants,
+    login::{Login, Logins, Strangers},
+    machine_token,
+    password::{Busy, Hasher},
+    principal::Subject,
+    principals::Principals,
+    registry_token::{Claims, Holder, IssuedToken, RegistryTokens},
+};
+use crate::{
+    config::{Access, Challenge, Project, ProjectKind, Visibility},
+    meta::{AuditEntry, Meta, MetaError},
+};
 
-const ADMIN: &str = "admin";
+/// Who logged in from where, so that each request is not a login.
+const SEEN: u64 = 10_000;
+const SEEN_FOR: Duration = Duration::from_secs(10 * 60);
+/// How soon a user that another replica made is noticed, as far as it changes whether anybody is asked to log in.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What the configuration says of logins.
+/// What a gate is made of.
+pub struct GateParts<'p> {
+    pub access: &'p Access,
+    /// The admin's; without one there is no admin.
+    pub admin_password: Option<AdminPassword>,
+    pub projects: &'p [Project],
+    pub meta: Meta,
+    pub secret_key: Arc<SecretKey>,
+}
+
+/// Who is let in, and as whom.
 pub struct Gate {
-    /// SHA-256 of the admin's password; without one there is no admin.
-    admin_password: Option<[u8; 32]>,
-    challenges: bool,
+    challenge: Challenge,
     anonymous_pull: bool,
+    needs_login: bool,
+    asks_remotes: bool,
+    meta: Meta,
+    principals: Arc<Principals>,
+    logins: Logins,
+    tokens: RegistryTokens,
+    /// Is there anybody besides the first admin?
+    are_more: AtomicBool,
+    looked: Cache<(), ()>,
+    seen: Cache<(String, Source), ()>,
 }
 
 /// Why nobody knows who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum IdentifyError {
-    /// Credentials were sent, and they are not right.
+    /// Credentials were sent, and they are not right: so many times now, from there and for this name.
     #[error("the user name or the password is wrong")]
-    Wrong,
+    Wrong { times: u32 },
+    /// A token was sent that is not ours, or no longer good.
+    #[error("the token is not valid, or not any more")]
+    BadToken,
+    /// There were too many wrong ones.
+    #[error("too many wrong passwords; wait before the next one")]
+    Slowed { retry_after: Duration },
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    #[error("users cannot be read now")]
+    Unavailable(#[from] MetaError),
+}
+
+/// What somebody showed.
+enum Shown {
+    Nothing,
+    Password { name: String, password: String },
+    Bearer(String),
 }
 
 impl Gate {
-    pub fn new(access: &Access, projects: &[Project]) -> Self {
-        let all_open = access.anonymous_pull
-            && projects
-                .iter()
-                .all(|project| project.visibility == Visibility::Public);
-        Self {
-            admin_password: access.admin_password.as_ref().map(|s| sha256(s.expose())),
-            challenges: match access.challenge {
-                Challenge::Always => true,
-                Challenge::Auto => !all_open,
-                Challenge::Never => false,
-            },
+    /// With the key for tokens that the database keeps, made if need be.
+    pub async fn open(parts: GateParts<'_>) -> Result<Self, MetaError> {
+        let GateParts {
+            access,
+            admin_password,
+            projects,
+            meta,
+            secret_key,
+        } = parts;
+        let principals = Arc::new(Principals::new(meta.clone()));
+        let hasher = Arc::new(Hasher::new());
+        let any = |wanted: fn(&Project) -> bool| projects.iter().any(wanted);
+        Ok(Self {
+            challenge: access.challenge,
             anonymous_pull: access.anonymous_pull,
-        }
+            needs_login: any(|project| {
+                project.visibility != Visibility::Public || project.kind == ProjectKind::Hosted
+            }),
+            asks_remotes: any(|project| project.visibility == Visibility::Remote),
+            tokens: RegistryTokens::open(&meta, secret_key, access.token_ttl).await?,
+            are_more: AtomicBool::new(principals.are_more().await?),
+            logins: Logins::new(Arc::clone(&principals), admin_password, hasher),
+            meta,
+            principals,
+            looked: Cache::builder().time_to_live(LOOK_EVERY).build(),
+            seen: Cache::builder()
+                .max_capacity(SEEN)
+                .time_to_live(SEEN_FOR)
+                .build(),
+        })
     }
 
     /// Who sent these headers, from where.
-    #[expect(clippy::unused_async, reason = "users are rows")]
     pub async fn identify(
         &self,
         headers: &HeaderMap,
-        _source: Source,
+        source: Source,
     ) -> Result<Caller, IdentifyError> {
-        let Some(authorization) = headers.get(header::AUTHORIZATION) else {
-            return Ok(Caller::Anonymous);
-        };
-        let (user, password) = basic(authorization.as_bytes()).ok_or(IdentifyError::Wrong)?;
-        if user.is_empty() && password.is_empty() {
+        self.look_for_others().await;
+        match shown(headers)? {
+            Shown::Nothing => Ok(Caller::Anonymous),
+            Shown::Password { name, password } => self.login(&name, &password, source).await,
+            Shown::Bearer(token) => self.bearer(&token, source).await,
+        }
+    }
+
+    /// Who has this name and this password. Nothing at all is nobody.
+    pub async fn login(
+        &self,
+        name: &str,
+        password: &str,
+        source: Source,
+    ) -> Result<Caller, IdentifyError> {
+        if name.is_empty() && password.is_empty() {
             return Ok(Caller::Anonymous);
         }
-        let matches = self
-            .admin_password
-            .is_some_and(|expected| same(&expected, &sha256(&password)));
-        if matches && user == ADMIN {
-            Ok(Caller::admin())
+        let strangers = if self.asks_remotes {
+            Strangers::Welcome
         } else {
-            Err(IdentifyError::Wrong)
+            Strangers::Refused
+        };
+        let login = self.logins.check(name, password, source, strangers).await;
+        self.admitted(login, name, password, source).await
+    }
+
+    /// Whose token it is: one of ours, or a machine's secret.
+    pub async fn bearer(&self, token: &str, source: Source) -> Result<Caller, IdentifyError> {
+        if machine_token::is_secret(token) {
+            let login = self.logins.machine(None, token, source).await;
+            return self.admitted(login, "", "", source).await;
         }
+        let claims = self.tokens.read(token).await;
+        let claims = claims.ok_or(IdentifyError::BadToken)?;
+        self.holder(&claims).await?.ok_or(IdentifyError::BadToken)
+    }
+
+    async fn admitted(
+        &self,
+        login: Result<Login, IdentifyError>,
+        name: &str,
+        password: &str,
+        source: Source,
+    ) -> Result<Caller, IdentifyError> {
+        match login {
+            Ok(Login::Known(principal)) => {
+                self.note_login(&principal.name, source).await;
+                Ok(Caller::Known(Arc::new(principal)))
+            }
+            Ok(Login::Stranger) => {
+                let visitor = self.tokens.visitor(name, password, None);
+                Ok(Caller::Visitor(Arc::new(visitor)))
+            }
+            Err(error) => {
+                self.note_failure(&error, name, source).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The holder of a token, as things are now.
+    async fn holder(&self, claims: &Claims) -> Result<Option<Caller>, IdentifyError> {
+        let principal = match &claims.holder {
+            Holder::Anonymous => return Ok(Some(Caller::Anonymous)),
+            Holder::Visitor { sealed } => {
+                let visitor = self.tokens.unseal(sealed, claims.scope());
+                return Ok(visitor.map(|visitor| Caller::Visitor(Arc::new(visitor))));
+            }
+            Holder::User { name } => self.principals.user(name).await?,
+            Holder::Token { id } => match id.parse() {
+                Ok(id) => self.principals.by_id(id).await?,
+                Err(_) => None,
+            },
+            Holder::Outside {
+                name,
+                admin,
+                grants,
+            } => Some(Principal {
+                name: name.clone(),
+                is_admin: *admin,
+                grants: read_grants(grants).unwrap_or_default().into(),
+                ..Principal::default()
+            }),
+        };
+        let scope = Some(claims.scope());
+        let is_for_catalog = claims.is_for_catalog();
+        Ok(principal.map(|principal| {
+            Caller::Known(Arc::new(Principal {
+                scope,
+                is_for_catalog,
+                ..principal
+            }))
+        }))
+    }
+
+    /// A token by which this caller is known again, for these repositories. What is asked is not what is allowed: that is
+    /// looked up when the token is used.
+    pub fn issue(&self, caller: &Caller, scope: &[Scope], catalog: bool) -> IssuedToken {
+        let (holder, until) = match caller {
+            Caller::Anonymous => (Holder::Anonymous, None),
+            Caller::Visitor(visitor) => {
+                let sealed = self.tokens.seal(visitor);
+                (Holder::Visitor { sealed }, None)
+            }
+            Caller::Known(principal) => holder_of(principal),
+        };
+        self.tokens.issue(holder, scope, catalog, until)
     }
 
     /// Is an anonymous caller asked to log in?
     pub fn challenges(&self) -> bool {
-        self.challenges
+        match self.challenge {
+            Challenge::Always => true,
+            Challenge::Auto => {
+                !self.anonymous_pull || self.needs_login || self.are_more.load(Ordering::Relaxed)
+            }
+            Challenge::Never => false,
+        }
+    }
+
+    /// Are public projects open to everybody?
+    pub fn allows_anonymous_pull(&self) -> bool {
+        self.anonymous_pull
     }
 
     /// May this caller pull anything at all?
     pub fn admits(&self, caller: &Caller) -> bool {
         !caller.is_anonymous() || self.anonymous_pull
     }
-}
 
-/// User and password of a `Basic` header (RFC 7617).
-fn basic(authorization: &[u8]) -> Option<(String, String)> {
-    let (scheme, token) = std::str::from_utf8(authorization).ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
+    /// Notices now and then, before an answer depends on it, whether there is anybody besides the first admin.
+    async fn look_for_others(&self) {
+        let look = async {
+            match self.principals.are_more().await {
+                Ok(are_more) => self.are_more.store(are_more, Ordering::Relaxed),
+                Err(error) => tracing::warn!(%error, "cannot see whether there are users: {error}"),
+            }
+        };
+        self.looked.get_with((), look).await;
     }
-    let decoded = String::from_utf8(BASE64_STANDARD.decode(token.trim()).ok()?).ok()?;
-    let (user, password) = decoded.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
+
+    async fn note_login(&self, name: &str, source: Source) {
+        let note = self.audit(name, source, "done");
+        self.seen.get_with((name.to_owned(), source), note).await;
+    }
+
+    /// The first failure is noted, then the second, the fourth, …: a flood of them does not fill the database.
+    async fn note_failure(&self, error: &IdentifyError, name: &str, source: Source) {
+        if let IdentifyError::Wrong { times } = error
+            && times.is_power_of_two()
+        {
+            self.audit(name, source, "wrong").await;
+        }
+    }
+
+    async fn audit(&self, name: &str, source: Source, outcome: &str) {
+        let entry = AuditEntry {
+            at: SystemTime::now(),
+            principal: shortened(name).to_owned(),
+            source: Some(source.to_string()),
+            action: "login".to_owned(),
+            subject: String::new(),
+            outcome: outcome.to_owned(),
+            detail: None,
+        };
+        if let Err(error) = self.meta.audit(entry).await {
+            tracing::warn!(%error, "a login could not be noted: {error}");
+        }
+    }
 }
 
-fn sha256(text: &str) -> [u8; 32] {
-    Sha256::digest(text).into()
+fn holder_of(principal: &Principal) -> (Holder, Option<SystemTime>) {
+    let name = principal.name.clone();
+    match &principal.subject {
+        Subject::User => (Holder::User { name }, None),
+        Subject::Token(id) => (Holder::Token { id: id.to_string() }, None),
+        Subject::Outside { grants, until } => {
+            let outside = Holder::Outside {
+                name,
+                admin: principal.is_admin,
+                grants: grants.to_vec(),
+            };
+            (outside, Some(*until))
+        }
+    }
 }
 
-/// Compares hashes in a time that does not depend on where they differ.
-fn same(left: &[u8; 32], right: &[u8; 32]) -> bool {
-    left.iter()
-        .zip(right)
-        .fold(0, |seen, (l, r)| seen | (l ^ r))
-        == 0
+/// A name that somebody typed, as far as the audit keeps it.
+fn shortened(name: &str) -> &str {
+    const MAX_BYTES: usize = 128;
+    &name[..name.floor_char_boundary(MAX_BYTES)]
+}
+
+fn shown(headers: &HeaderMap) -> Result<Shown, IdentifyError> {
+    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
+        return Ok(Shown::Nothing);
+    };
+    let wrong = || IdentifyError::Wrong { times: 0 };
+    let text = authorization.to_str().map_err(|_| wrong())?;
+    let (scheme, value) = text.split_once(' ').ok_or_else(wrong)?;
+    let value = value.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(Shown::Bearer(value.to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(wrong());
+    }
+    // RFC 7617
+    let decoded = BASE64_STANDARD.decode(value).map_err(|_| wrong())?;
+    let decoded = String::from_utf8(decoded).map_err(|_| wrong())?;
+    let (name, password) = decoded.split_once(':').ok_or_else(wrong)?;
+    Ok(Shown::Password {
+        name: name.to_owned(),
+        password: password.to_owned(),
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{ProjectKind, Secret};
-
-    fn access() -> Access {
-        Access {
-            admin_password: Some(Secret::new("s3cret:with colon".to_owned())),
-            challenge: Challenge::Auto,
-            anonymous_pull: true,
-        }
-    }
-
-    fn project(visibility: Visibility) -> Project {
-        Project {
-            name: "p".to_owned(),
-            kind: ProjectKind::Hosted,
-            hosts: Vec::new(),
-            default: false,
-            visibility,
-            allow: Vec::new(),
-            deny: Vec::new(),
-            prefix: None,
-            keep_deleted: false,
-            negative_ttl: std::time::Duration::ZERO,
-            offline: false,
-            max_bytes: None,
-            freshness: Vec::new(),
-            immutable_tags: Vec::new(),
-            sparse_index: true,
-            sparse_image: false,
-        }
-    }
-
-    fn header(user: &str, password: &str) -> String {
-        format!(
-            "Basic {}",
-            BASE64_STANDARD.encode(format!("{user}:{password}"))
-        )
-    }
-
-    async fn identify(gate: &Gate, authorization: Option<&str>) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        if let Some(value) = authorization {
-            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-        }
-        let caller = gate.identify(&headers, Source::UNKNOWN).await.ok()?;
-        Some(caller.name().to_owned())
-    }
-
-    #[tokio::test]
-    async fn without_credentials_a_caller_is_anonymous() {
-        let gate = Gate::new(&access(), &[]);
-        for none in [None, Some(header("", ""))] {
-            let caller = identify(&gate, none.as_deref()).await;
-            assert_eq!(caller.as_deref(), Some("anonymous"));
-        }
-    }
-
-    #[tokio::test]
-    async fn the_admin_is_known_by_name_and_password() {
-        let gate = Gate::new(&access(), &[]);
-        let right = header("admin", "s3cret:with colon");
-        assert_eq!(
-            identify(&gate, Some(&right)).await.as_deref(),
-            Some("admin")
-        );
-        for wrong in [
-            &header("admin", "s3cret"),
-            &header("admin", ""),
-            &header("root", "s3cret:with colon"),
-            "Bearer abc",
-            "Basic ???",
-            "Basic",
-        ] {
-            assert_eq!(identify(&gate, Some(wrong)).await, None, "{wrong}");
-        }
-    }
-
-    #[tokio::test]
-    async fn without_a_configured_password_there_is_no_admin() {
-        let gate = Gate::new(
-            &Access {
-                admin_password: None,
-                ..access()
-            },
-            &[],
-        );
-        assert_eq!(identify(&gate, Some(&header("admin", ""))).await, None);
-    }
-
-    #[test]
-    fn a_login_is_asked_for_once_something_is_not_public() {
-        let open = project(Visibility::Public);
-        let closed = project(Visibility::Private);
-        let challenges = |challenge, projects: &[Project]| {
-            Gate::new(
-                &Access {
-                    challenge,
-                    ..access()
-                },
-                projects,
-            )
-            .challenges()
-        };
-        assert!(!challenges(Challenge::Auto, std::slice::from_ref(&open)));
-        assert!(challenges(Challenge::Auto, &[open.clone(), closed.clone()]));
-        assert!(challenges(Challenge::Always, &[open]));
-        assert!(!challenges(Challenge::Never, &[closed]));
-    }
-
-    #[test]
-    fn without_anonymous_pull_a_login_is_needed_and_asked_for() {
-        let gate = Gate::new(
-            &Access {
-                anonymous_pull: false,
-                ..access()
-            },
-            &[project(Visibility::Public)],
-        );
-        assert!(gate.challenges());
-        assert!(!gate.admits(&Caller::Anonymous));
-        assert!(gate.admits(&Caller::admin()));
-    }
-}
+#[path = "gate_tests.rs"]
+mod tests;

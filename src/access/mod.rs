@@ -1,15 +1,45 @@
-//! Who asks, and who may do what. Layer 1. Decisions are pure: no I/O; only `first_admin` reads and writes a file.
+//! Who asks, and who may do what. Layer 1. Decisions are pure (`caller`, `principal`); rows are kept through `meta`.
+//!
+//! ```text
+//! Authorization ── gate ──┬── login      name and password: throttle, argon2id on blocking threads; machines' secrets
+//!                         └── registry_token   what /token gave out          → principals (rows) → Caller
+//! ```
 
+mod accounts;
+mod asked_scope;
 pub mod caller;
 pub mod first_admin;
 pub mod gate;
+mod grant;
+mod htpasswd;
+mod login;
+mod machine_token;
+mod own_file;
+mod password;
 pub mod principal;
+mod principals;
+mod registry_token;
 pub mod right;
+mod secret_key;
 pub mod source;
+mod throttle;
+mod visitor;
 
+pub use accounts::{AccountError, Accounts, Actor, NewToken, NewUser, Token, User};
+pub use asked_scope::{AskedScope, scope_text};
 pub use caller::Caller;
-pub use first_admin::{FirstAdmin, FirstAdminError};
-pub use gate::{Gate, IdentifyError};
+pub use first_admin::FirstAdmin;
+pub use gate::{Gate, GateParts, IdentifyError};
+pub use grant::{GrantError, GrantText, read_grants};
+pub use htpasswd::{Htpasswd, HtpasswdError};
+pub use login::AdminPassword;
+pub use machine_token::token_username;
+pub use own_file::OwnFileError;
+pub use password::Busy;
 pub use principal::{Grant, Principal, Scope};
+pub use principals::ADMIN;
+pub use registry_token::{IssuedToken, SERVICE};
 pub use right::{Right, Rights, UnknownRight};
-pub use source::Source;
+pub use secret_key::SecretKey;
+pub use source::{Forwarded, Source};
+pub use visitor::Visitor;

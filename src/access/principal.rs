@@ -1,6 +1,10 @@
 //! Somebody who is known: a user, a machine's token, or who a trusted issuer vouches for.
 
-use super::{Right, Rights};
+use std::{sync::Arc, time::SystemTime};
+
+use uuid::Uuid;
+
+use super::{GrantText, Right, Rights};
 use crate::{config::Pattern, oci::Name};
 
 /// Who somebody is and what they may do now.
@@ -10,10 +14,30 @@ pub struct Principal {
     pub name: String,
     /// Of the whole system: may do everything.
     pub is_admin: bool,
-    pub grants: Vec<Grant>,
+    pub grants: Arc<[Grant]>,
+    /// On whose behalf, and never for more than that principal may.
+    pub within: Option<Arc<Principal>>,
     /// What the token that was sent is good for; `None` is everything that the principal may. Rights that were taken
     /// away since are gone all the same: both must allow.
-    pub scope: Option<Vec<Scope>>,
+    pub scope: Option<Arc<[Scope]>>,
+    /// The token that was sent is good for listing repositories, too.
+    pub(super) is_for_catalog: bool,
+    pub(super) subject: Subject,
+}
+
+/// How a principal is found again by what a registry token says.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Subject {
+    /// A user; by the principal's name.
+    #[default]
+    User,
+    /// A machine's token.
+    Token(Uuid),
+    /// Somebody whom a trusted issuer vouches for, until then.
+    Outside {
+        grants: Arc<[GrantText]>,
+        until: SystemTime,
+    },
 }
 
 /// Rights in the repositories that match.
@@ -46,41 +70,44 @@ impl Principal {
 
     /// Does this principal hold the right in this repository (whole name, project first)?
     pub fn holds(&self, right: Right, repository: &Name) -> bool {
+        let gives = |grant: &Grant| grant.gives(right, repository);
         self.is_in_scope(right, repository)
-            && (self.is_admin
-                || self
-                    .grants
-                    .iter()
-                    .any(|grant| grant.gives(right, repository)))
+            && (self.is_admin || self.grants.iter().any(gives))
+            && self.acts_within(|whom| whom.holds(right, repository))
     }
 
-    /// Does this principal hold any right in any repository of this project?
-    pub fn is_known_in(&self, project: &str) -> bool {
-        let is_in_scope = |scope: &[Scope]| scope.iter().any(|s| s.repository.first() == project);
-        self.scope.as_deref().is_none_or(is_in_scope)
-            && (self.is_admin
-                || self
-                    .grants
-                    .iter()
-                    .any(|grant| grant.project.matches(project)))
-    }
-
-    /// Does this principal hold the right on the project as a whole: in every repository of it?
-    pub fn holds_on_project(&self, right: Right, project: &str) -> bool {
-        let grants = |grant: &Grant| {
-            grant.project.matches(project)
-                && grant.repositories.is_everything()
-                && grant.rights.allow(right)
-        };
-        self.scope.is_none() && (self.is_admin || self.grants.iter().any(grants))
-    }
-
-    fn is_in_scope(&self, right: Right, repository: &Name) -> bool {
+    /// May what was sent be used for this at all? If not, another token might.
+    pub fn is_in_scope(&self, right: Right, repository: &Name) -> bool {
         let Some(scope) = &self.scope else {
             return true;
         };
         let mut scope = scope.iter();
         scope.any(|scope| scope.repository == *repository && scope.rights.allow(right))
+    }
+
+    /// Does this principal hold any right in any repository of this project?
+    pub fn is_known_in(&self, project: &str) -> bool {
+        let is_in_scope = |scope: &[Scope]| scope.iter().any(|s| s.repository.first() == project);
+        let is_of_it = |grant: &Grant| grant.project.matches(project);
+        self.scope.as_deref().is_none_or(is_in_scope)
+            && (self.is_admin || self.grants.iter().any(is_of_it))
+            && self.acts_within(|whom| whom.is_known_in(project))
+    }
+
+    /// Does this principal hold the right on the project as a whole: in every repository of it?
+    pub fn holds_on_project(&self, right: Right, project: &str) -> bool {
+        let gives = |grant: &Grant| {
+            grant.project.matches(project)
+                && grant.repositories.is_everything()
+                && grant.rights.allow(right)
+        };
+        self.scope.is_none()
+            && (self.is_admin || self.grants.iter().any(gives))
+            && self.acts_within(|whom| whom.holds_on_project(right, project))
+    }
+
+    fn acts_within(&self, allows: impl Fn(&Self) -> bool) -> bool {
+        self.within.as_deref().is_none_or(allows)
     }
 }
 
@@ -114,10 +141,10 @@ mod tests {
     fn ci() -> Principal {
         Principal {
             name: "ci".to_owned(),
-            grants: vec![
+            grants: Arc::new([
                 grant("team", "apps/**", &[Right::Pull, Right::Push]),
                 grant("{base,tools}", "**", &[Right::Pull]),
-            ],
+            ]),
             ..Principal::default()
         }
     }
@@ -153,12 +180,32 @@ mod tests {
     }
 
     #[test]
+    fn who_acts_for_somebody_may_no_more_than_both() {
+        let wide = Principal {
+            grants: Arc::new([grant("**", "**", &[Right::Admin])]),
+            within: Some(Arc::new(ci())),
+            ..Principal::default()
+        };
+        assert!(wide.holds(Right::Push, &name("team/apps/web")));
+        assert!(!wide.holds(Right::Delete, &name("team/apps/web")));
+        assert!(!wide.is_known_in("other"));
+        assert!(!wide.holds_on_project(Right::Admin, "base"));
+        let narrow = Principal {
+            grants: Arc::new([grant("base", "**", &[Right::Pull])]),
+            within: Some(Arc::new(Principal::admin("admin"))),
+            ..Principal::default()
+        };
+        assert!(narrow.holds(Right::Pull, &name("base/alpine")));
+        assert!(!narrow.holds(Right::Pull, &name("team/apps/web")));
+    }
+
+    #[test]
     fn scope_and_rights_must_both_allow() {
         let scoped = |rights: &[Right]| Principal {
-            scope: Some(vec![Scope {
+            scope: Some(Arc::new([Scope {
                 repository: name("team/apps/web"),
                 rights: rights.iter().copied().collect(),
-            }]),
+            }])),
             ..ci()
         };
         let pull = scoped(&[Right::Pull, Right::Delete]);

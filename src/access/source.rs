@@ -9,6 +9,15 @@ use std::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Source(IpAddr);
 
+/// How a trusted proxy says that the client asked; on a request that came by one, as an extension.
+#[derive(Debug, Clone, Default)]
+pub struct Forwarded {
+    /// `http` or `https`
+    pub scheme: Option<&'static str>,
+    /// `host[:port]`
+    pub host: Option<String>,
+}
+
 impl Source {
     /// What came in by no listener.
     pub const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));

@@ -34,10 +34,7 @@ async fn admit(
     headers: &HeaderMap,
     source: Source,
 ) -> Result<(), Problem> {
-    let caller = gate
-        .identify(headers, source)
-        .await
-        .map_err(|bad| Problem::unauthorized(bad.to_string()))?;
+    let caller = gate.identify(headers, source).await?;
     if caller.is_anonymous() {
         return Err(Problem::unauthorized("log in as `admin`"));
     }

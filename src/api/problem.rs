@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    access::IdentifyError,
     meta::MetaError,
     mirror::{MirrorError, ResolveError},
 };
@@ -135,6 +136,22 @@ impl From<MirrorError> for Problem {
                 ..Self::unavailable(message)
             },
             MirrorError::Internal => Self::internal(),
+        }
+    }
+}
+
+impl From<IdentifyError> for Problem {
+    fn from(error: IdentifyError) -> Self {
+        let detail = error.to_string();
+        match error {
+            IdentifyError::Wrong { .. } | IdentifyError::BadToken => Self::unauthorized(detail),
+            IdentifyError::Slowed { retry_after } => Self {
+                // Rounded up: earlier would be too early.
+                retry_after_seconds: Some(retry_after.as_secs() + 1),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+            },
+            IdentifyError::Busy(_) => Self::unavailable(detail),
+            IdentifyError::Unavailable(error) => error.into(),
         }
     }
 }

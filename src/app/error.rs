@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use super::tls::TlsError;
 use crate::{
-    access::FirstAdminError,
+    access::{HtpasswdError, OwnFileError},
     client::SetupError,
     cluster::JoinError,
     meta::MetaError,
@@ -29,9 +29,12 @@ pub enum StartError {
     Meta(#[from] MetaError),
     #[error(transparent)]
     Join(#[from] JoinError),
-    /// The file of the password that is made when the configuration names none.
+    /// The file of `access.htpasswd`.
+    #[error("`access.htpasswd`: {0}")]
+    Htpasswd(#[from] HtpasswdError),
+    /// A password or a key that is made when the configuration names none.
     #[error(transparent)]
-    FirstAdmin(#[from] FirstAdminError),
+    OwnFile(#[from] OwnFileError),
     #[error("cannot listen on {address}: {source}")]
     Bind {
         address: SocketAddr,
@@ -43,6 +46,9 @@ pub enum StartError {
 impl StartError {
     /// True when the configuration is to be changed, and nothing was bound or written.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Client(_) | Self::Tls(_) | Self::Objects(_))
+        matches!(
+            self,
+            Self::Client(_) | Self::Tls(_) | Self::Objects(_) | Self::Htpasswd(_)
+        )
     }
 }

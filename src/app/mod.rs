@@ -39,7 +39,7 @@ use self::{
     upkeep::Upkeep,
 };
 use crate::{
-    access::{FirstAdmin, Gate},
+    access::{ADMIN, Accounts, AdminPassword, FirstAdmin, Gate, GateParts, Htpasswd, SecretKey},
     api,
     client::RegistryClient,
     cluster::Cluster,
@@ -59,6 +59,7 @@ pub struct App {
     config: Config,
     projects: Arc<Projects>,
     gate: Arc<Gate>,
+    accounts: Accounts,
     mirror: Mirror,
     pushes: Pushes,
     fills: Fills,
@@ -94,15 +95,17 @@ impl App {
         clients(config, &Metrics::default())?;
         certificates(config)?;
         objects(config, &TaskTracker::new())?;
+        htpasswd(config)?;
         Ok(())
     }
 
     /// Opens store and database and starts the background work.
-    pub async fn build(mut config: Config) -> Result<Self, StartError> {
+    pub async fn build(config: Config) -> Result<Self, StartError> {
         let started_at = SystemTime::now();
         let metrics = Metrics::default();
         let clients = clients(&config, &metrics)?;
         let certificates = certificates(&config)?;
+        htpasswd(&config)?;
         info!(remotes = clients.len(), "clients of remotes are ready");
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let objects = objects(&config, &tasks)?;
@@ -113,8 +116,24 @@ impl App {
             None => store,
         };
         info!(path = %config.storage.path.display(), "store is open");
-        let new_password = first_admin(&mut config)?;
         let (meta, cluster) = replicas::open(&config).await?;
+        let (admin, new_password) = first_admin(&config, &meta).await?;
+        let secret_key = Arc::new(SecretKey::open(&config.storage.path, None)?);
+        let gate = Gate::open(GateParts {
+            access: &config.access,
+            admin_password: admin.clone(),
+            projects: &config.projects,
+            meta: meta.clone(),
+            secret_key,
+        });
+        let gate = Arc::new(gate.await?);
+        let accounts = Accounts::new(meta.clone(), admin);
+        if let Some(path) = &config.access.htpasswd {
+            let mut htpasswd = Htpasswd::new(path.clone(), accounts.clone());
+            // Whoever comes first can log in.
+            htpasswd.run_once().await;
+            tasks.spawn(htpasswd.run(shutdown.clone()));
+        }
 
         let tier = objects.map(|objects| {
             Tier::new(transfer::TierParts {
@@ -159,7 +178,8 @@ impl App {
         upkeep.start(&tasks, &shutdown);
         if let Some(cluster) = &cluster {
             tasks.spawn(cluster.clone().run(shutdown.clone()));
-            let limits = SharedLimits::new(cluster.clone(), meta.clone(), all_clients.clone());
+            let clients = all_clients.clone();
+            let limits = SharedLimits::new(cluster.clone(), meta.clone(), move || clients.clone());
             tasks.spawn(limits.run(shutdown.clone()));
         }
         if let Some(certificates) = &certificates {
@@ -167,7 +187,8 @@ impl App {
         }
         info!(projects = config.projects.len(), "mirror is ready");
         Ok(Self {
-            gate: Arc::new(Gate::new(&config.access, &config.projects)),
+            gate,
+            accounts,
             limit: RequestLimit::new(config.server.trusted_proxies.clone()),
             config,
             projects,
@@ -242,7 +263,8 @@ impl App {
     }
 
     fn v2_parts<'a>(&self, sockets: impl Iterator<Item = &'a TcpListener>) -> v2::Parts {
-        let public = self.config.server.public_url.as_ref().and_then(|url| {
+        let public_url = self.config.server.public_url.as_ref();
+        let public = public_url.and_then(|url| {
             let host = url.host_str()?;
             Some(match url.port() {
                 Some(port) => format!("{host}:{port}"),
@@ -263,6 +285,10 @@ impl App {
             gate: Arc::clone(&self.gate),
             metrics: self.metrics.clone(),
             own_hosts,
+            site: v2::Site {
+                public_url: public_url.map(|url| url.origin().ascii_serialization()),
+                is_tls: self.certificates.is_some(),
+            },
         }
     }
 }
@@ -320,14 +346,36 @@ fn objects(config: &Config, tasks: &TaskTracker) -> Result<Option<Objects>, Star
     Ok(objects.transpose()?)
 }
 
-/// Sees to it that the user `admin` has a password; gives it when it is new.
-fn first_admin(config: &mut Config) -> Result<Option<Secret>, StartError> {
-    if config.access.admin_password.is_some() {
-        return Ok(None);
+/// Sees to it that the user `admin` has a password; gives it a second time when it is new.
+async fn first_admin(
+    config: &Config,
+    meta: &Meta,
+) -> Result<(Option<AdminPassword>, Option<Secret>), StartError> {
+    if let Some(password) = &config.access.admin_password {
+        let configured = AdminPassword {
+            password: password.clone(),
+            is_configured: true,
+        };
+        return Ok((Some(configured), None));
+    }
+    let set = meta.account(ADMIN).await?;
+    if set.is_some_and(|row| row.password.is_some()) {
+        return Ok((None, None));
     }
     let admin = FirstAdmin::open(&config.storage.path)?;
-    config.access.admin_password = Some(admin.password.clone());
-    Ok(admin.is_new.then_some(admin.password))
+    let new = admin.is_new.then(|| admin.password.clone());
+    let made = AdminPassword {
+        password: admin.password,
+        is_configured: false,
+    };
+    Ok((Some(made), new))
+}
+
+fn htpasswd(config: &Config) -> Result<(), StartError> {
+    match &config.access.htpasswd {
+        Some(path) => Ok(Htpasswd::check(path)?),
+        None => Ok(()),
+    }
 }
 
 fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {

@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use super::{ConfigFile, Failure, healthcheck::own_url};
 use crate::{
-    access::{FirstAdmin, FirstAdminError},
+    access::{FirstAdmin, OwnFileError},
     api::{PREFIX, ProblemDetails},
     client::{AcceptAny, default_roots},
     config::{Config, ConfigError, Secret},
@@ -56,7 +56,7 @@ pub(super) enum CallError {
     Foreign { url: Url, problem: String },
     /// The server's own password is in a file that only others may read.
     #[error("no password was given")]
-    NoPassword(#[source] FirstAdminError),
+    NoPassword(#[source] OwnFileError),
     /// 401 or 403.
     #[error("{url} refuses: {detail}")]
     Refused { url: Url, detail: String },

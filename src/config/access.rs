@@ -1,7 +1,10 @@
 //! `[access]`
 
+use std::{path::PathBuf, time::Duration};
+
 use super::{
     ConfigError, Secret, Visibility,
+    error::Problem,
     section::Section,
     value::{boolean, choice, duration, https_url, table, text},
 };
@@ -14,6 +17,10 @@ pub struct Access {
     pub challenge: Challenge,
     /// Public projects need no login.
     pub anonymous_pull: bool,
+    /// How long a registry token is good.
+    pub token_ttl: Duration,
+    /// Users and bcrypt hashes of their passwords.
+    pub htpasswd: Option<PathBuf>,
 }
 
 /// Does `GET /v2/` ask for a login?
@@ -31,6 +38,8 @@ const CHALLENGES: &[(&str, Challenge)] = &[
     ("never", Challenge::Never),
 ];
 
+const DEFAULT_TOKEN_TTL: Duration = Duration::from_secs(5 * 60);
+
 const DEFAULT_VISIBILITIES: &[(&str, Visibility)] = &[
     ("public", Visibility::Public),
     ("private", Visibility::Private),
@@ -45,13 +54,11 @@ impl Access {
                 .take("challenge", choice(CHALLENGES))?
                 .unwrap_or(Challenge::Auto),
             anonymous_pull: section.take("anonymous_pull", boolean)?.unwrap_or(true),
+            token_ttl: read_token_ttl(&mut section)?,
+            htpasswd: section.file("htpasswd")?,
         };
         let visibility = section.take("default_visibility", choice(DEFAULT_VISIBILITIES))?;
         section.set_aside("auto_create_projects", boolean)?;
-        section.set_aside("token_ttl", duration)?;
-        if section.file("htpasswd")?.is_some() {
-            section.note_without_effect(section.full_name("htpasswd"));
-        }
         for mut issuer in section.tables("oidc")? {
             issuer.set_aside("issuer", https_url)?;
             issuer.set_aside("client_id", text)?;
@@ -62,4 +69,16 @@ impl Access {
         section.finish()?;
         Ok((access, visibility.unwrap_or(Visibility::Private)))
     }
+}
+
+/// Clients ask for a new one when less than a minute is left: shorter ones would be of no use.
+fn read_token_ttl(section: &mut Section<'_>) -> Result<Duration, ConfigError> {
+    const ALLOWED: std::ops::RangeInclusive<Duration> =
+        Duration::from_secs(60)..=Duration::from_secs(24 * 60 * 60);
+    let ttl = section.take("token_ttl", duration)?;
+    let ttl = ttl.unwrap_or(DEFAULT_TOKEN_TTL);
+    if ALLOWED.contains(&ttl) {
+        return Ok(ttl);
+    }
+    Err(section.error("token_ttl", Problem::new("expected 1m to 24h")))
 }

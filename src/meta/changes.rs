@@ -2,11 +2,15 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{ManifestRow, TagRow, hot::Hot};
+use uuid::Uuid;
+
+use super::{AccountRow, ManifestRow, SecretHash, TagRow, TokenRow, hot::Hot};
 use crate::oci::{Digest, Name, Tag};
 
 /// Rows that every hit asks for. Each entry is a few hundred bytes.
 const HOT_ROWS: u64 = 100_000;
+/// Users and tokens that come again and again.
+const HOT_PRINCIPALS: u64 = 10_000;
 
 /// A transaction that changes more rows than this is announced as a change of everything.
 const ANNOUNCED_ROWS: usize = 1000;
@@ -14,6 +18,8 @@ const ANNOUNCED_ROWS: usize = 1000;
 const TAG: &str = "tag";
 const MANIFEST: &str = "manifest";
 const LINK: &str = "link";
+const ACCOUNT: &str = "account";
+const TOKEN: &str = "token";
 const ALL: &str = "all";
 
 /// The caches in front of the tables.
@@ -21,6 +27,9 @@ pub(super) struct HotRows {
     pub(super) tags: Hot<(Name, Tag), TagRow>,
     pub(super) manifests: Hot<(Name, Digest), ManifestRow>,
     pub(super) links: Hot<(Name, Digest), ()>,
+    pub(super) accounts: Hot<String, AccountRow>,
+    pub(super) tokens: Hot<SecretHash, TokenRow>,
+    pub(super) token_ids: Hot<Uuid, TokenRow>,
 }
 
 impl HotRows {
@@ -29,6 +38,9 @@ impl HotRows {
             tags: Hot::new(HOT_ROWS),
             manifests: Hot::new(HOT_ROWS),
             links: Hot::new(HOT_ROWS),
+            accounts: Hot::new(HOT_PRINCIPALS),
+            tokens: Hot::new(HOT_PRINCIPALS),
+            token_ids: Hot::new(HOT_PRINCIPALS),
         }
     }
 
@@ -37,6 +49,9 @@ impl HotRows {
         self.tags.outdate_all();
         self.manifests.outdate_all();
         self.links.outdate_all();
+        self.accounts.outdate_all();
+        self.tokens.outdate_all();
+        self.token_ids.outdate_all();
     }
 
     pub(super) fn outdate(&self, changes: &Changes) {
@@ -46,6 +61,13 @@ impl HotRows {
             .iter()
             .for_each(|key| self.manifests.outdate(key));
         changes.links.iter().for_each(|key| self.links.outdate(key));
+        for name in &changes.accounts {
+            self.accounts.outdate(name);
+        }
+        for (id, secret) in &changes.tokens {
+            self.tokens.outdate(secret);
+            self.token_ids.outdate(id);
+        }
     }
 }
 
@@ -55,6 +77,8 @@ pub(super) struct Changes {
     tags: Vec<(Name, Tag)>,
     manifests: Vec<(Name, Digest)>,
     links: Vec<(Name, Digest)>,
+    accounts: Vec<String>,
+    tokens: Vec<(Uuid, SecretHash)>,
 }
 
 impl Changes {
@@ -70,17 +94,25 @@ impl Changes {
         self.links.push((repository.clone(), digest.clone()));
     }
 
-    /// For the other replicas: a line for each row, `tag NAME TAG`, `manifest NAME DIGEST` or `link NAME DIGEST`; or the
-    /// one line `all`. `None`: nothing that anybody caches.
+    pub(super) fn account(&mut self, name: &str) {
+        self.accounts.push(name.to_owned());
+    }
+
+    pub(super) fn token(&mut self, id: Uuid, secret: SecretHash) {
+        self.tokens.push((id, secret));
+    }
+
+    /// For the other replicas: a line for each row, `tag NAME TAG`, `manifest NAME DIGEST`, `link NAME DIGEST`,
+    /// `account NAME` or `token ID HASH`; or the one line `all`. `None`: nothing that anybody caches.
     pub(super) fn announcement(&self) -> Option<String> {
         let count = self.tags.len() + self.manifests.len() + self.links.len();
-        match count {
+        match count + self.accounts.len() + self.tokens.len() {
             0 => return None,
             1..=ANNOUNCED_ROWS => {}
             _ => return Some(ALL.to_owned()),
         }
         let mut text = String::new();
-        let mut line = |kind: &str, name: &Name, what: &dyn fmt::Display| {
+        let mut line = |kind: &str, name: &dyn fmt::Display, what: &dyn fmt::Display| {
             writeln!(text, "{kind} {name} {what}").expect("a string takes everything");
         };
         self.tags
@@ -92,6 +124,12 @@ impl Changes {
         self.links
             .iter()
             .for_each(|(name, digest)| line(LINK, name, digest));
+        self.accounts
+            .iter()
+            .for_each(|name| line(ACCOUNT, name, &""));
+        self.tokens
+            .iter()
+            .for_each(|(id, secret)| line(TOKEN, id, &hex::encode(secret)));
         Some(text)
     }
 
@@ -102,14 +140,19 @@ impl Changes {
         for line in text.lines() {
             let mut words = line.split(' ');
             let kind = words.next()?;
-            if ![TAG, MANIFEST, LINK, ALL].contains(&kind) {
+            if ![TAG, MANIFEST, LINK, ACCOUNT, TOKEN, ALL].contains(&kind) {
                 continue;
             }
-            let (name, what) = (words.next()?.parse().ok()?, words.next()?);
+            let (name, what) = (words.next()?, words.next()?);
             match kind {
-                TAG => changes.tag(&name, &what.parse().ok()?),
-                MANIFEST => changes.manifest(&name, &what.parse().ok()?),
-                _ => changes.link(&name, &what.parse().ok()?),
+                TAG => changes.tag(&name.parse().ok()?, &what.parse().ok()?),
+                MANIFEST => changes.manifest(&name.parse().ok()?, &what.parse().ok()?),
+                LINK => changes.link(&name.parse().ok()?, &what.parse().ok()?),
+                ACCOUNT => changes.account(name),
+                _ => {
+                    let secret = hex::decode(what).ok()?.try_into().ok()?;
+                    changes.token(name.parse().ok()?, secret);
+                }
             }
         }
         Some(changes)

@@ -34,7 +34,9 @@
 //! ```
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
+pub mod account;
 pub mod announcement;
+pub mod audit;
 pub mod blob;
 pub mod delete;
 pub mod entry;
@@ -52,7 +54,9 @@ pub mod presence;
 pub mod pushed;
 pub mod remote_state;
 pub mod repository;
+pub mod signing;
 pub mod tag;
+pub mod token;
 pub mod upload;
 pub mod uses;
 
@@ -70,7 +74,9 @@ mod statement;
 mod tests;
 mod writer;
 
+pub use account::{AccountChange, AccountRow};
 pub use announcement::{Heard, Listener};
+pub use audit::{AuditEntry, AuditRow};
 pub use delete::{Deletable, Deleted, Deletion};
 pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;
@@ -87,5 +93,6 @@ pub use presence::{Counted, UsagePage};
 pub use pushed::{ManifestPush, ManifestPushed};
 pub use remote_state::RemoteState;
 pub use tag::{ManifestSummary, TagRow};
+pub use token::{SecretHash, TokenRow};
 pub use upload::UploadLimits;
 pub use uses::Uses;

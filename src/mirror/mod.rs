@@ -26,4 +26,4 @@ pub use entry::{Entry, EntryState, Missing, MissingKind};
 pub use error::MirrorError;
 pub use manifests::{ManifestContent, ManifestSummary};
 pub use outcome::Outcome;
-pub use resolve::{Projects, Repository, ResolveError};
+pub use resolve::{Located, Projects, Repository, ResolveError};

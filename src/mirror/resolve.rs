@@ -34,6 +34,14 @@ pub struct Repository {
     pub remote_name: Name,
 }
 
+/// What a name means.
+#[derive(Debug, Clone)]
+pub struct Located {
+    pub project: Arc<Project>,
+    /// The whole local name, project first.
+    pub name: Name,
+}
+
 /// 404 `NAME_UNKNOWN` with this message; it names the mirror projects that the caller may see.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -111,11 +119,32 @@ impl Projects {
             )));
         }
         let repository = repository(entry, &rest)?;
-        if caller.may(Right::Pull, &repository.project, &repository.name) {
+        let (project, local) = (&repository.project, &repository.name);
+        if caller.may(Right::Pull, project, local) || caller.visitor_of(project, local).is_some() {
             Ok(repository)
         } else {
             Err(self.unknown(name, ns, caller))
         }
+    }
+
+    /// The project that a name means, and the name that its repository has here, whoever asks.
+    pub fn locate(&self, name: &Name, ns: Option<&str>) -> Option<Located> {
+        let (entry, rest) = match ns {
+            Some(ns) => self.by_ns(name, ns),
+            None => self.by_path(name),
+        }?;
+        let completed = match rest {
+            Some(rest) if entry.completes_library && !rest.as_str().contains('/') => {
+                rest.under("library").ok()
+            }
+            rest => rest,
+        };
+        let project = Arc::clone(&entry.project);
+        let name = match completed {
+            Some(rest) => rest.under(&project.name).ok()?,
+            None => name.clone(),
+        };
+        Some(Located { project, name })
     }
 
     /// Names of the projects that this caller may know of, sorted.

@@ -4,7 +4,7 @@ use http::{HeaderMap, Uri, header, request};
 
 use super::{Edge, Listener, error::ApiError};
 use crate::{
-    access::{Caller, Source},
+    access::{Caller, Right, Source},
     mirror::Repository,
     oci::Name,
 };
@@ -20,7 +20,7 @@ impl Edge {
             .gate
             .identify(&request.headers, source.unwrap_or(Source::UNKNOWN))
             .await
-            .map_err(|bad| ApiError::unauthorized(bad.to_string()))
+            .map_err(|error| ApiError::identify(&error))
     }
 
     /// Are anonymous callers asked to log in?
@@ -46,18 +46,30 @@ impl Edge {
         name: &Name,
         ns: Option<&str>,
     ) -> Result<Repository, ApiError> {
-        self.parts
-            .projects
-            .resolve(name, ns, caller)
-            .map_err(|unknown| self.hidden(caller, unknown.into()))
+        let resolved = self.parts.projects.resolve(name, ns, caller);
+        resolved.map_err(|unknown| {
+            // A token is for local names; the name as it was asked for is all there is of a repository that is not here.
+            let located = self.parts.projects.locate(name, ns);
+            let name = located.map_or_else(|| name.clone(), |located| located.name);
+            self.refused(caller, Right::Pull, &name, unknown.into())
+        })
     }
 
-    /// `missing`, or a challenge for those who might see more after a login: the same for what is hidden and for what is not there.
-    pub(super) fn hidden(&self, caller: &Caller, missing: ApiError) -> ApiError {
+    /// `refusal`, or a challenge for those who might do more after a login, or by another token: the same for what is hidden
+    /// and for what is not there.
+    pub(super) fn refused(
+        &self,
+        caller: &Caller,
+        right: Right,
+        repository: &Name,
+        refusal: ApiError,
+    ) -> ApiError {
         if caller.is_anonymous() && self.challenges() {
-            ApiError::unauthorized(missing.message().to_owned())
+            ApiError::unauthorized(refusal.message().to_owned())
+        } else if caller.lacks_scope(right, repository) {
+            ApiError::insufficient_scope(refusal.message().to_owned())
         } else {
-            missing
+            refusal
         }
     }
 

@@ -15,9 +15,11 @@ use http_body_util::BodyExt;
 use super::{
     Edge, Listener, Parts,
     answer::Reply,
+    challenge::TOKEN_PATH,
     endpoint::{Endpoint, Pull, Query},
     error::ApiError,
     referrers::Question,
+    token::token,
     uploads::Pusher,
 };
 use crate::{
@@ -46,11 +48,15 @@ pub struct Served {
 /// The routes of the Distribution API.
 pub fn router(parts: Parts, listener: Listener) -> Router {
     // Names have any depth and captures do not, so one wildcard leads to one parser.
-    Router::new()
+    let routes = Router::new()
         .route("/v2", any(dispatch))
         .route("/v2/", any(dispatch))
-        .route("/v2/{*path}", any(dispatch))
-        .with_state(Arc::new(Edge::new(parts, listener)))
+        .route("/v2/{*path}", any(dispatch));
+    let routes = match listener {
+        Listener::Main => routes.route(TOKEN_PATH, any(token)),
+        Listener::MirrorOnly => routes,
+    };
+    routes.with_state(Arc::new(Edge::new(parts, listener)))
 }
 
 async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
@@ -63,7 +69,7 @@ async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let mut response = edge
         .answer(&request, &mut body, &query, &mut served)
         .await
-        .unwrap_or_else(ApiError::into_response);
+        .unwrap_or_else(|error| edge.refuse(error, &request, &query));
     // Who waits for leave to send its body does not get it.
     if !request.headers.contains_key(header::EXPECT) {
         ignore_body(body).await;
@@ -113,10 +119,13 @@ impl Edge {
         served.kind = endpoint.kind();
         let ns = self.foreign_ns(query.ns.as_deref(), &request.uri, &request.headers);
         let (name, what) = match &endpoint {
-            Endpoint::Base => return self.base(caller),
+            Endpoint::Base => return self.base(caller, &request.headers),
             Endpoint::Catalog(page) => {
                 self.admit(caller)?;
-                return self.catalog(caller, page).await;
+                let caller = caller.for_catalog().ok_or_else(|| {
+                    ApiError::insufficient_scope("this token is not for the list of repositories")
+                })?;
+                return self.catalog(&caller, page).await;
             }
             Endpoint::Push { name, what } => {
                 let repository = self.writable(caller, name, ns, Right::Push)?;

@@ -1,5 +1,7 @@
 //! The one mapping of failures to statuses and error bodies (distribution-spec, "Error Codes"). Inner text never gets here:
-//! messages are written for clients. A 401 always comes with its challenge.
+//! messages are written for clients.
+
+use std::time::Duration;
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
@@ -7,16 +9,18 @@ use serde::Serialize;
 
 use super::endpoint::EndpointError;
 use crate::{
+    access::IdentifyError,
     mirror::{MirrorError, ResolveError},
     oci::{error_code::ErrorCode, manifest::ManifestError, path::PathError},
     push::PushError,
 };
 
+/// When to come again with a password, if many are being checked.
+const BUSY_FOR: Duration = Duration::from_secs(2);
 /// How many causes are named.
 const MAX_CAUSES: usize = 100;
 /// When to come again, in seconds.
 const RETRY_AFTER: u64 = 5;
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"entrepot\"");
 
 /// A refusal or a failure, as the client sees it.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(super) struct ApiError {
     /// One entry of the body for each of these, if there are any.
     causes: Vec<String>,
     extra: Option<(header::HeaderName, HeaderValue)>,
+    /// What is wrong with the token that was sent (RFC 6750), for a 401.
+    token_error: Option<&'static str>,
 }
 
 impl ApiError {
@@ -37,14 +43,48 @@ impl ApiError {
             message: message.into(),
             causes: Vec::new(),
             extra: None,
+            token_error: None,
         }
     }
-    /// 401: who are you?
+    /// 401: who are you? The challenge is put to it when it is answered.
     pub(super) fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
+    }
+    /// 401: what was sent is not good for this; a token for it may be.
+    pub(super) fn insufficient_scope(message: impl Into<String>) -> Self {
         Self {
-            extra: Some((header::WWW_AUTHENTICATE, CHALLENGE)),
-            ..Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
+            token_error: Some("insufficient_scope"),
+            ..Self::unauthorized(message)
         }
+    }
+    /// Credentials that let nobody in.
+    pub(super) fn identify(error: &IdentifyError) -> Self {
+        let message = error.to_string();
+        match error {
+            IdentifyError::Wrong { .. } => Self::unauthorized(message),
+            IdentifyError::BadToken => Self {
+                token_error: Some("invalid_token"),
+                ..Self::unauthorized(message)
+            },
+            IdentifyError::Slowed { retry_after } => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                Self::new(status, ErrorCode::TooManyRequests, message).after(*retry_after)
+            }
+            IdentifyError::Busy(_) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::new(status, ErrorCode::Unavailable, message).after(BUSY_FOR)
+            }
+            IdentifyError::Unavailable(error) => {
+                tracing::error!(%error, "users cannot be read: {error}");
+                Self::internal()
+            }
+        }
+    }
+    /// Says when to come again, in whole seconds, rounded up: earlier would be too early.
+    fn after(self, retry_after: Duration) -> Self {
+        let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+        let extra = Some((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        Self { extra, ..self }
     }
     /// 403: this server's own decision.
     pub(super) fn denied(message: impl Into<String>) -> Self {
@@ -94,14 +134,13 @@ impl ApiError {
             MirrorError::Unavailable {
                 message,
                 retry_after,
-            } => Self {
-                // Whole seconds, rounded up: earlier would be too early.
-                extra: retry_after.map(|after| {
-                    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-                    (header::RETRY_AFTER, HeaderValue::from(seconds))
-                }),
-                ..unavailable(StatusCode::SERVICE_UNAVAILABLE, message)
-            },
+            } => {
+                let unavailable = unavailable(StatusCode::SERVICE_UNAVAILABLE, message);
+                match retry_after {
+                    Some(retry_after) => unavailable.after(retry_after),
+                    None => unavailable,
+                }
+            }
             MirrorError::Internal => Self::internal(),
         }
     }
@@ -153,6 +192,10 @@ impl ApiError {
     }
     pub(super) fn message(&self) -> &str {
         &self.message
+    }
+    /// What is wrong with the token that was sent.
+    pub(super) fn token_error(&self) -> Option<&'static str> {
+        self.token_error
     }
     /// The response; the server leaves the body out of an answer to HEAD, and keeps its length.
     pub(super) fn into_response(self) -> Response {
@@ -258,8 +301,6 @@ impl From<ResolveError> for ApiError {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http_body_util::BodyExt;
 
     use super::*;
@@ -351,8 +392,6 @@ mod tests {
 
     #[tokio::test]
     async fn refusals_carry_what_their_status_needs() {
-        let (status, headers, _) = seen(ApiError::unauthorized("who?")).await;
-        assert_eq!((status, &headers["www-authenticate"]), (401, &CHALLENGE));
         let (status, headers, _) = seen(EndpointError::Method { allow: "GET" }.into()).await;
         assert_eq!((status, headers["allow"].as_bytes()), (405, &b"GET"[..]));
         let (status, headers, _) = seen(ApiError::unsatisfiable(10)).await;

@@ -8,6 +8,7 @@ mod authorize;
 mod base;
 mod blobs;
 mod catalog;
+mod challenge;
 mod dispatch;
 mod endpoint;
 mod error;
@@ -19,9 +20,11 @@ mod peer;
 mod range;
 mod referrers;
 mod tags;
+mod token;
 mod uploads;
 mod writes;
 
+pub use challenge::Site;
 pub use dispatch::{Served, router};
 pub use error::{busy, internal_error, too_many_requests};
 pub use peer::{PeerParts, peer_router};
@@ -59,6 +62,7 @@ pub struct Parts {
     pub metrics: Metrics,
     /// `host[:port]` by which clients may know this server, besides what `Host` says: `?ns=` with one of them counts as absent.
     pub own_hosts: Arc<[String]>,
+    pub site: Site,
 }
 
 /// The state of the handlers.

@@ -45,10 +45,15 @@ impl Edge {
                 ErrorCode::NameUnknown,
                 format!("there is no project for `{name}`"),
             );
-            return Err(self.hidden(caller, unknown));
+            return Err(self.refused(caller, right, name, unknown));
         };
         if let Some(refusal) = refusal(caller, project, name, right) {
-            return Err(refusal);
+            // No login changes what a method means.
+            let is_final = refusal.status() == StatusCode::METHOD_NOT_ALLOWED;
+            return Err(match is_final {
+                true => refusal,
+                false => self.refused(caller, right, name, refusal),
+            });
         }
         Ok(Repository {
             project: Arc::new(project.clone()),
@@ -96,7 +101,7 @@ fn refusal(caller: &Caller, project: &Project, name: &Name, right: Right) -> Opt
         }
         ProjectKind::Hosted if !caller.may(right, project, name) => Some(match caller {
             Caller::Anonymous => ApiError::unauthorized(format!("log in to {}", right.as_str())),
-            Caller::Known(_) => {
+            Caller::Known(_) | Caller::Visitor(_) => {
                 ApiError::denied(format!("you may not {} in `{name}`", right.as_str()))
             }
         }),

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, in-process servers, real HTTP on loopback.
 
 mod absence;
+mod access;
 mod api;
 mod api_cache;
 mod api_status;

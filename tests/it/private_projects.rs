@@ -110,7 +110,11 @@ async fn the_admin_sees_a_private_project_and_strangers_do_not() {
         (anonymous.status, anonymous.error_code().as_str()),
         (401, "UNAUTHORIZED")
     );
-    assert!(anonymous.header("www-authenticate").starts_with("Basic "));
+    assert!(
+        anonymous
+            .header("www-authenticate")
+            .starts_with("Bearer realm=\"http://")
+    );
     let wrong = basic("admin", "guess");
     let answer = client
         .send(Method::GET, &url, &[("authorization", &wrong)])

@@ -4,11 +4,22 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    announcement, blob, delete, entry, evict, image, lease, list, manifest, member, object,
-    orphans, pin, presence, pushed, remote_state, repository, tag, upload, uses,
+    account, announcement, audit, blob, delete, entry, evict, image, lease, list, manifest, member,
+    object, orphans, pin, presence, pushed, remote_state, repository, signing, tag, token, upload,
+    uses,
 };
 
 const STATEMENTS: &[&str] = &[
+    account::SQL_GET,
+    account::SQL_PAGE,
+    account::SQL_PUT,
+    account::SQL_SET_RIGHTS,
+    account::SQL_SET_PASSWORD,
+    account::SQL_DELETE,
+    audit::SQL_PUT,
+    audit::SQL_PAGE,
+    audit::SQL_EXPIRED,
+    audit::SQL_DELETE,
     announcement::SQL_PUT,
     announcement::SQL_AFTER,
     announcement::SQL_NEWEST,
@@ -117,11 +128,21 @@ const STATEMENTS: &[&str] = &[
     repository::SQL_PUT,
     repository::SQL_RANGE,
     repository::SQL_NEXT,
+    signing::SQL_GET,
+    signing::SQL_PUT,
+    signing::SQL_REPLACE,
     tag::SQL_GET,
     tag::SQL_SINCE,
     tag::SQL_PUT,
     tag::SQL_ARRIVED,
     tag::SQL_DELETE,
+    token::SQL_GET,
+    token::SQL_BY_ID,
+    token::SQL_PAGE,
+    token::SQL_PAGE_OF,
+    token::SQL_PUT,
+    token::SQL_DELETE,
+    token::SQL_DELETE_OF,
     tag::SQL_PAGE,
     upload::SQL_COUNT,
     upload::SQL_COUNT_OF,
@@ -241,6 +262,8 @@ async fn foreign_keys_are_checked_by_an_index() {
 #[test]
 fn every_statement_is_in_the_list() {
     let sources = [
+        include_str!("../account.rs"),
+        include_str!("../audit.rs"),
         include_str!("../announcement.rs"),
         include_str!("../blob.rs"),
         include_str!("../delete.rs"),
@@ -258,7 +281,9 @@ fn every_statement_is_in_the_list() {
         include_str!("../remote_state.rs"),
         include_str!("../pushed.rs"),
         include_str!("../repository.rs"),
+        include_str!("../signing.rs"),
         include_str!("../tag.rs"),
+        include_str!("../token.rs"),
         include_str!("../upload.rs"),
         include_str!("../uses.rs"),
     ];
