@@ -10,6 +10,8 @@ mod general;
 mod manifests;
 mod pull;
 
+use std::{collections::BTreeSet, fs, path::Path};
+
 use bytes::Bytes;
 use http::Method;
 
@@ -112,4 +114,36 @@ fn with_digest(location: &str, digest: &str) -> String {
 /// Digests of what nobody pushed.
 fn absent() -> [String; 2] {
     BOTH.map(|algorithm| digest_of(algorithm, b"nobody pushed this"))
+}
+
+/// Each `file::test` of the table is a test here, and each test here is in the table.
+#[test]
+fn the_table_and_the_tests_name_each_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &Path| fs::read_to_string(path).expect("a text file");
+    let table = read(&root.join("docs/CONFORMANCE.md"));
+    let folder = root.join("tests/it/conformance");
+    let mut tests = BTreeSet::new();
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let file = path.file_stem().and_then(|stem| stem.to_str());
+        let file = file.expect("a name of ASCII").to_owned();
+        let source = read(&path);
+        let list = source.split("on_both!(").nth(1).unwrap_or_default();
+        let list = list.split(");").next().unwrap_or_default();
+        let names = list.split(',').map(str::trim);
+        tests.extend(
+            names
+                .filter(|name| !name.is_empty())
+                .map(|name| format!("{file}::{name}")),
+        );
+        files.insert(file);
+    }
+    let words = table.split('`').skip(1).step_by(2);
+    let named = words.filter(|word| {
+        word.split_once("::")
+            .is_some_and(|(file, _)| files.contains(file))
+    });
+    assert_eq!(named.map(str::to_owned).collect::<BTreeSet<_>>(), tests);
 }
