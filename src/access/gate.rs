@@ -13,7 +13,7 @@ use http::{HeaderMap, header};
 use moka::future::Cache;
 
 use super::{
-    AdminPassword, Caller, Principal, Scope, SecretKey, Source,
+    AdminPassword, Caller, Principal, Projects, Scope, SecretKey, Source,
     grant::read_grants,
     login::{Login, Logins, Strangers},
     machine_token,
@@ -23,7 +23,7 @@ use super::{
     registry_token::{Claims, Holder, IssuedToken, RegistryTokens},
 };
 use crate::{
-    config::{Access, Challenge, Project, ProjectKind, Visibility},
+    config::{Access, Challenge},
     meta::{AuditEntry, Meta, MetaError},
 };
 
@@ -38,7 +38,7 @@ pub struct GateParts<'p> {
     pub access: &'p Access,
     /// The admin's; without one there is no admin.
     pub admin_password: Option<AdminPassword>,
-    pub projects: &'p [Project],
+    pub projects: Projects,
     pub meta: Meta,
     pub secret_key: Arc<SecretKey>,
 }
@@ -47,8 +47,7 @@ pub struct GateParts<'p> {
 pub struct Gate {
     challenge: Challenge,
     anonymous_pull: bool,
-    needs_login: bool,
-    asks_remotes: bool,
+    projects: Projects,
     meta: Meta,
     principals: Arc<Principals>,
     logins: Logins,
@@ -96,14 +95,10 @@ impl Gate {
         } = parts;
         let principals = Arc::new(Principals::new(meta.clone()));
         let hasher = Arc::new(Hasher::new());
-        let any = |wanted: fn(&Project) -> bool| projects.iter().any(wanted);
         Ok(Self {
             challenge: access.challenge,
             anonymous_pull: access.anonymous_pull,
-            needs_login: any(|project| {
-                project.visibility != Visibility::Public || project.kind == ProjectKind::Hosted
-            }),
-            asks_remotes: any(|project| project.visibility == Visibility::Remote),
+            projects,
             tokens: RegistryTokens::open(&meta, secret_key, access.token_ttl).await?,
             are_more: AtomicBool::new(principals.are_more().await?),
             logins: Logins::new(Arc::clone(&principals), admin_password, hasher),
@@ -141,7 +136,7 @@ impl Gate {
         if name.is_empty() && password.is_empty() {
             return Ok(Caller::Anonymous);
         }
-        let strangers = if self.asks_remotes {
+        let strangers = if self.projects.now().asks_remotes() {
             Strangers::Welcome
         } else {
             Strangers::Refused
@@ -238,7 +233,9 @@ impl Gate {
         match self.challenge {
             Challenge::Always => true,
             Challenge::Auto => {
-                !self.anonymous_pull || self.needs_login || self.are_more.load(Ordering::Relaxed)
+                !self.anonymous_pull
+                    || self.projects.now().needs_login()
+                    || self.are_more.load(Ordering::Relaxed)
             }
             Challenge::Never => false,
         }

@@ -4,8 +4,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    access::{Accounts, Actor, GrantText, NewToken, NewUser, Right},
-    config::{self, Database, Secret},
+    access::{Accounts, Actor, GrantText, NewToken, NewUser, ProjectSet, Right},
+    config::{self, Database, Secret, Visibility},
     oci::Name,
 };
 
@@ -39,7 +39,7 @@ impl Entrance {
         let gate = Gate::open(GateParts {
             access: &config.access,
             admin_password: Some(admin.clone()),
-            projects: &config.projects,
+            projects: Projects::new(ProjectSet::new(config.projects, &config.remotes)),
             meta: meta.clone(),
             secret_key: Arc::new(SecretKey::open(folder.path(), None).unwrap()),
         });

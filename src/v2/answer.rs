@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-const WARNING: HeaderName = HeaderName::from_static("warning");
+pub(super) const WARNING: HeaderName = HeaderName::from_static("warning");
 /// distribution-spec, "Warnings": the code is 299, also for what RFC 9111 has 110 for.
 const STALE: HeaderValue = HeaderValue::from_static("299 - \"Response is Stale\"");
 

@@ -46,10 +46,10 @@ impl Edge {
         name: &Name,
         ns: Option<&str>,
     ) -> Result<Repository, ApiError> {
-        let resolved = self.parts.projects.resolve(name, ns, caller);
+        let resolved = self.parts.mirror.resolve(name, ns, caller);
         resolved.map_err(|unknown| {
             // A token is for local names; the name as it was asked for is all there is of a repository that is not here.
-            let located = self.parts.projects.locate(name, ns);
+            let located = self.parts.mirror.locate(name, ns);
             let name = located.map_or_else(|| name.clone(), |located| located.name);
             self.refused(caller, Right::Pull, &name, unknown.into())
         })
@@ -90,7 +90,7 @@ impl Edge {
                     .and_then(|host| host.to_str().ok())
             });
         ns.filter(|ns| {
-            self.parts.projects.has_host(ns)
+            self.parts.projects.now().of_host(ns).is_some()
                 || !asked_host
                     .into_iter()
                     .chain(self.parts.own_hosts.iter().map(String::as_str))

@@ -7,6 +7,7 @@ mod blobs;
 mod chunks;
 mod discovery;
 mod general;
+mod management;
 mod manifests;
 mod pull;
 
