@@ -40,6 +40,13 @@ impl Body {
             .transpose()
     }
 
+    /// Takes a list out that may be left out, but not be null.
+    pub(super) fn list<T: DeserializeOwned>(&mut self, member: &str) -> Result<Vec<T>, Problem> {
+        self.0
+            .remove(member)
+            .map_or_else(|| Ok(Vec::new()), |value| read(member, value))
+    }
+
     /// To be called when every member has been taken: refuses all others.
     pub(super) fn finish(self) -> Result<(), Problem> {
         match self.0.keys().next() {

@@ -20,7 +20,6 @@ use super::{
     projects::created,
     query::Fields,
     timestamp::Timestamp,
-    users::rights,
 };
 use crate::access::{self, Actor, Caller, NewToken, Source};
 
@@ -131,7 +130,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let new = NewToken {
         name: body.required("name")?,
-        rights: rights(&mut body)?,
+        rights: body.optional("rights")?,
         expires_in: lifetime(&mut body)?,
     };
     body.finish()?;

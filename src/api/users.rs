@@ -133,7 +133,7 @@ pub(super) async fn create(
         name: body.required("name")?,
         password: password(&mut body)?,
         is_admin: body.optional("admin")?.unwrap_or_default(),
-        rights: rights(&mut body)?.unwrap_or_default(),
+        rights: body.list("rights")?,
     };
     body.finish()?;
     let actor = Actor::new(&caller, source);
@@ -184,7 +184,7 @@ pub(super) async fn replace(
     }
     let password = password(&mut body)?;
     let is_admin = body.optional("admin")?.unwrap_or_default();
-    let rights = rights(&mut body)?.unwrap_or_default();
+    let rights: Vec<GrantText> = body.list("rights")?;
     body.finish()?;
     let (accounts, actor) = (&api.parts.accounts, Actor::new(&caller, source));
     accounts
@@ -250,11 +250,6 @@ fn password(body: &mut Body) -> Result<Option<Secret>, Problem> {
         Some(serde_json::Value::String(text)) => Ok(Some(Secret::new(text))),
         Some(_) => Err(Problem::bad_field("password", "expected a text")),
     }
-}
-
-/// The member `rights`.
-pub(super) fn rights(body: &mut Body) -> Result<Option<Vec<GrantText>>, Problem> {
-    body.optional("rights")
 }
 
 fn everything() -> String {

@@ -3,7 +3,7 @@
 //! HTTP/1.1 shows a client that takes nothing as a socket that takes nothing, and [`ClientStream`](super::stream) ends
 //! it. An HTTP/2 client that never opens its window leaves the socket free and its stream waiting for ever: here each
 //! stream is a task ([`Streams`]) that is dropped, which resets the stream, when no byte of what waits was taken for
-//! [`STALL_TIMEOUT`](super::stream::STALL_TIMEOUT). The bytes themselves tell: they are counted from the body ([`SentBody`])
+//! [`STALL_TIMEOUT`]. The bytes themselves tell: they are counted from the body ([`SentBody`])
 //! until the HTTP server has written them ([`Chunk`]).
 
 use std::{

@@ -1,5 +1,5 @@
 //! OpenTelemetry traces: one span for each request of a client, each request to a remote, each fill; sent by OTLP over
-//! HTTP. Off unless an endpoint is configured: then no span of [`TARGET`] is ever made.
+//! HTTP. Off unless an endpoint is configured: then no span of `TARGET` is ever made.
 //!
 //! What the SDK takes from the standard variables itself: headers and time limit of the exporter, the sampler, the
 //! resource's attributes, the size of its queue. A collector that cannot be reached costs nobody anything: the queue is

@@ -152,7 +152,7 @@ async fn nothing_that_was_cached_is_deleted_by_clients() {
     let hub = FakeRegistry::start().await;
     let image = ImageBuilder::new(1).layer(3000).build();
     hub.put_image("library/app", "1", &image);
-    let access = "[access]\nadmin_password = \"admin pass\"";
+    let access = "[access]\nadmin_password = \"right password\"";
     let server = Setup::hub(&hub).section(access).start().await;
     let pusher = Pusher::of(&server);
     assert_eq!(

@@ -10,7 +10,7 @@ use crate::{
 
 on_both!(what_was_seeded_is_pulled_while_the_remote_is_away_and_can_be_deleted);
 
-const ACCESS: &str = "[access]\nadmin_password = \"admin pass\"";
+const ACCESS: &str = "[access]\nadmin_password = \"right password\"";
 const APP: &str = "docker.io/library/app";
 
 /// A mirror whose remote is not there.
