@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::ServerConfig;
@@ -85,10 +86,16 @@ impl FakeRegistry {
 
     async fn restart(&self, service: Service) {
         self.stop().await;
-        let running = self
-            .port
-            .listen(service)
-            .expect("the port is reserved for us");
+        // What is left of the old connections may hold the port for a moment.
+        let mut tries = 50;
+        let running = loop {
+            match self.port.listen(service.clone()) {
+                Ok(running) => break running,
+                Err(_) if tries > 0 => tries -= 1,
+                Err(error) => panic!("the port is reserved for us: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
         *self.running.lock().await = Some(running);
     }
 
