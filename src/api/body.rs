@@ -30,21 +30,15 @@ impl Body {
         read(member, value)
     }
 
-    /// Takes a member out that may be left out.
+    /// Takes a member out that may be left out. It may be null only if `T` may.
     pub(super) fn optional<T: DeserializeOwned>(
         &mut self,
         member: &str,
     ) -> Result<Option<T>, Problem> {
-        self.take(member)
-            .map(|value| read(member, value))
-            .transpose()
-    }
-
-    /// Takes a list out that may be left out, but not be null.
-    pub(super) fn list<T: DeserializeOwned>(&mut self, member: &str) -> Result<Vec<T>, Problem> {
         self.0
             .remove(member)
-            .map_or_else(|| Ok(Vec::new()), |value| read(member, value))
+            .map(|value| read(member, value))
+            .transpose()
     }
 
     /// To be called when every member has been taken: refuses all others.

@@ -431,7 +431,8 @@ pub(super) fn admit(api: &Api, caller: &Caller, name: &Name) -> Result<(), Probl
 }
 
 fn visibility(mut body: Body) -> Result<Option<config::Visibility>, Problem> {
-    let visibility: Option<Visibility> = body.optional("visibility")?;
+    let visibility: Option<Option<Visibility>> = body.optional("visibility")?;
+    let visibility = visibility.flatten();
     body.finish()?;
     match visibility {
         None => Ok(None),

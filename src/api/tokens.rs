@@ -130,7 +130,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let new = NewToken {
         name: body.required("name")?,
-        rights: body.optional("rights")?,
+        rights: body.optional::<Option<_>>("rights")?.flatten(),
         expires_in: lifetime(&mut body)?,
     };
     body.finish()?;

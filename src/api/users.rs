@@ -133,7 +133,7 @@ pub(super) async fn create(
         name: body.required("name")?,
         password: password(&mut body)?,
         is_admin: body.optional("admin")?.unwrap_or_default(),
-        rights: body.list("rights")?,
+        rights: body.optional("rights")?.unwrap_or_default(),
     };
     body.finish()?;
     let actor = Actor::new(&caller, source);
@@ -184,7 +184,7 @@ pub(super) async fn replace(
     }
     let password = password(&mut body)?;
     let is_admin = body.optional("admin")?.unwrap_or_default();
-    let rights: Vec<GrantText> = body.list("rights")?;
+    let rights: Vec<GrantText> = body.optional("rights")?.unwrap_or_default();
     body.finish()?;
     let (accounts, actor) = (&api.parts.accounts, Actor::new(&caller, source));
     accounts
