@@ -120,6 +120,7 @@ impl Mirror {
             repository: repository.name.clone(),
             origin,
             size_bytes: right.size_bytes(),
+            is_linked: false,
         };
         if !is_object {
             self.inner

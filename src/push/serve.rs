@@ -85,6 +85,7 @@ impl Pushes {
                 repository: repository.name.clone(),
                 origin,
                 size_bytes: None,
+                is_linked: true,
             };
             match self.inner.fills.join(&request, true).await? {
                 Joined::Leader(tail) | Joined::Follower(tail) => return Ok(Content::Filling(tail)),

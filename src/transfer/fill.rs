@@ -289,8 +289,10 @@ impl Leader {
         let len = placed.blob().len();
         let finished = self.permit.finish(len).await;
         let request = &self.request;
-        if let Err(error) = finished {
+        if let Err(error) = &finished {
             tracing::error!(digest = %request.digest, %error, "cannot write the rows of a blob that was fetched");
+        }
+        if !matches!(finished, Ok(true)) {
             let (fills, room) = (&self.permit.fills, self.room.take());
             return fills.take_back(&request.digest, placed, room).await;
         }

@@ -42,6 +42,8 @@ pub struct FillRequest {
     pub origin: Origin,
     /// What a descriptor says; it beats what the remote says.
     pub size_bytes: Option<u64>,
+    /// The repository has its row, and only the content is to come: the fill makes none, for it may be deleted meanwhile.
+    pub is_linked: bool,
 }
 
 /// What [`Fills::join`] found.
@@ -104,6 +106,8 @@ pub(super) struct Fill {
     phase: watch::Receiver<Phase>,
     /// Get a row each when the blob is in place.
     pub(super) repositories: BTreeSet<Name>,
+    /// Those of them that had a row before.
+    pub(super) linked: BTreeSet<Name>,
     /// The remote of the leader; a follower of another remote may try its own after a failure.
     leader: Name,
     remote: String,
@@ -271,12 +275,15 @@ impl Fills {
                 return Entered::NeedsRight;
             }
             fill.repositories.insert(request.repository.clone());
+            fill.linked
+                .extend(request.is_linked.then(|| request.repository.clone()));
             return Entered::Following(fill.enter(), fill.leader.clone());
         }
         let (sender, phase) = watch::channel(Phase::Connecting);
         let fill = Fill {
             phase,
             repositories: BTreeSet::from([request.repository.clone()]),
+            linked: BTreeSet::from_iter(request.is_linked.then(|| request.repository.clone())),
             leader: request.repository.clone(),
             remote: request.origin.name().to_owned(),
             started_at: SystemTime::now(),

@@ -61,6 +61,7 @@ impl Scene {
             )
             .expect("a remote"),
             size_bytes: Some(7),
+            is_linked: false,
         }
     }
 }

@@ -26,13 +26,14 @@ pub(super) struct Permit {
 
 impl Permit {
     /// Makes the blob visible in every repository that joined, and ends the fill. Who joins while the rows are being
-    /// written gets a row of its own.
-    pub(super) async fn finish(&mut self, size_bytes: u64) -> Result<(), MetaError> {
+    /// written gets a row of its own. `false`: none needed one, and the blob was deleted where it had one.
+    pub(super) async fn finish(&mut self, size_bytes: u64) -> Result<bool, MetaError> {
         let mut linked = BTreeSet::new();
         loop {
             let waiting = self.waiting(&linked);
             if waiting.is_empty() {
-                return Ok(());
+                let meta = &self.fills.inner.meta;
+                return Ok(!linked.is_empty() || meta.blob_size(&self.digest).await?.is_some());
             }
             self.fills
                 .inner
@@ -57,8 +58,9 @@ impl Permit {
     /// Repositories that joined and have no row yet; when there are none, the fill is closed under the same lock.
     fn waiting(&mut self, linked: &BTreeSet<Name>) -> Vec<Name> {
         let mut running = self.fills.lock();
-        let joined = running.get(&self.digest).map(|fill| &fill.repositories);
-        let waiting: Vec<Name> = joined
+        let fill = running.get(&self.digest);
+        let unlinked = fill.map(|fill| fill.repositories.difference(&fill.linked));
+        let waiting: Vec<Name> = unlinked
             .into_iter()
             .flatten()
             .filter(|name| !linked.contains(*name))

@@ -15,6 +15,7 @@ on_both!(
     deleting_manifests_is_202_and_a_get_of_it_and_its_tags_404,
     deleting_manifests_of_a_repository_that_does_not_exist_is_404,
     deleting_blobs_is_202_and_a_head_404,
+    deleting_blobs_while_they_are_pulled_is_202_and_a_head_404,
     deleting_blobs_that_are_missing_is_404,
     deleting_what_may_not_be_deleted_is_405,
 );
@@ -93,6 +94,22 @@ async fn deleting_blobs_is_202_and_a_head_404() {
         assert_eq!(registry.get(&blob_path(&digest)).await.status, 404);
         let other = format!("/v2/team/clauses/other/blobs/{digest}");
         assert_eq!(registry.get(&other).await.body, bytes);
+    }
+}
+
+/// What a pull brings from object storage to this disk is in place a moment after the client has it.
+async fn deleting_blobs_while_they_are_pulled_is_202_and_a_head_404() {
+    let registry = Registry::start().await;
+    let mut deleted = Vec::new();
+    for n in 0..40 {
+        let path = blob_path(&registry.blob(&Bytes::from(format!("blob {n}"))).await);
+        assert_eq!(registry.get(&path).await.status, 200);
+        assert_eq!(registry.delete(&path).await, 202);
+        deleted.push(path);
+    }
+    registry.server.settled().await;
+    for path in deleted {
+        assert_eq!(registry.head(&path).await.status, 404);
     }
 }
 

@@ -28,7 +28,7 @@ const BOTH: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
 
 /// A registry with an empty hosted project, and a client that may do everything there.
 struct Registry {
-    _server: TestServer,
+    server: TestServer,
     pusher: Pusher,
 }
 
@@ -40,7 +40,7 @@ impl Registry {
     fn of(server: TestServer) -> Self {
         Self {
             pusher: Pusher::of(&server),
-            _server: server,
+            server,
         }
     }
 
