@@ -41,7 +41,7 @@ use self::{
 use crate::{
     access::{ADMIN, Accounts, AdminPassword, FirstAdmin, Gate, GateParts, Htpasswd, SecretKey},
     api,
-    client::RegistryClient,
+    client::{self, RegistryClient},
     cluster::Cluster,
     config::{Config, Secret},
     meta::Meta,
@@ -121,6 +121,7 @@ impl App {
         let secret_key = Arc::new(SecretKey::open(&config.storage.path, None)?);
         let gate = Gate::open(GateParts {
             access: &config.access,
+            issuer_tls: client::usual_tls(),
             admin_password: admin.clone(),
             projects: &config.projects,
             meta: meta.clone(),

@@ -11,6 +11,7 @@ use super::{
     flight::{Flights, Gate, Seat},
     listed::{List, ListKey, Lists},
     tags::Checked,
+    verdict::Verdicts,
 };
 use crate::{
     client::RegistryClient,
@@ -72,6 +73,7 @@ pub(super) struct Inner {
     pub(super) tag_revalidations: Flights<(Name, Tag), ()>,
     pub(super) absences: Absences,
     pub(super) lists: Lists,
+    pub(super) verdicts: Verdicts,
     /// Where all questions to remotes queue.
     pub(super) gate: Gate,
 }
@@ -104,6 +106,7 @@ impl Mirror {
             tag_revalidations: Flights::new(&behind, &tasks),
             absences: Absences::new(),
             lists: Lists::new(),
+            verdicts: Verdicts::new(&gate, &tasks),
             gate,
         };
         Self {

@@ -19,6 +19,7 @@ mod purge;
 pub mod refresh;
 pub mod resolve;
 pub mod tags;
+mod verdict;
 mod turn;
 
 pub use engine::{Answer, Mirror, Parts};
@@ -26,4 +27,5 @@ pub use entry::{Entry, EntryState, Missing, MissingKind};
 pub use error::MirrorError;
 pub use manifests::{ManifestContent, ManifestSummary};
 pub use outcome::Outcome;
+pub use verdict::{NoEntry, Visited};
 pub use resolve::{Located, Projects, Repository, ResolveError};

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    access::{Caller, Right},
+    access::{Caller, Right, Visitor},
     config::{Project, ProjectKind, Provider, Remote, Visibility},
     oci::Name,
 };
@@ -32,6 +32,18 @@ pub struct Repository {
     pub name: Name,
     /// The name at the remote: `library/nginx`.
     pub remote_name: Name,
+    /// With whose login the remote is asked, if we have none of our own.
+    pub(super) visitor: Option<Arc<Visitor>>,
+}
+
+impl Repository {
+    /// As it is for a visitor whom its remote lets in.
+    pub(super) fn visited_by(self, visitor: &Arc<Visitor>) -> Self {
+        Self {
+            visitor: Some(Arc::clone(visitor)),
+            ..self
+        }
+    }
 }
 
 /// What a name means.
@@ -239,6 +251,7 @@ fn repository(entry: &Entry, rest: &Name) -> Result<Repository, ResolveError> {
         project,
         name,
         remote_name,
+        visitor: None,
     })
 }
 

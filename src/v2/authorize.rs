@@ -2,11 +2,11 @@
 
 use http::{HeaderMap, Uri, header, request};
 
-use super::{Edge, Listener, error::ApiError};
+use super::{Edge, Listener, endpoint::Pull, error::ApiError};
 use crate::{
     access::{Caller, Right, Source},
-    mirror::Repository,
-    oci::Name,
+    mirror::{NoEntry, Repository, Visited},
+    oci::{Name, Reference, error_code::ErrorCode},
 };
 
 impl Edge {
@@ -53,6 +53,48 @@ impl Edge {
             let name = located.map_or_else(|| name.clone(), |located| located.name);
             self.refused(caller, Right::Pull, &name, unknown.into())
         })
+    }
+
+    /// The repository, if it is not one that only its remote decides about, or if its remote lets this visitor in.
+    pub(super) async fn let_in(
+        &self,
+        caller: &Caller,
+        repository: Repository,
+        what: &Pull,
+        request: &request::Parts,
+    ) -> Result<Repository, ApiError> {
+        let is_visited = !caller.may(Right::Pull, &repository.project, &repository.name);
+        let visitor = caller.visitor_of(&repository.project, &repository.name);
+        let Some(visitor) = visitor.filter(|_| is_visited) else {
+            return Ok(repository);
+        };
+        let asked = match what {
+            Pull::GetManifest(reference) | Pull::HeadManifest(reference) => {
+                Visited::Manifest(reference.clone())
+            }
+            Pull::GetBlob(digest) | Pull::HeadBlob(digest) => Visited::Blob(digest.clone()),
+            Pull::ListTags(_) => Visited::Tags,
+            Pull::ListReferrers { subject, .. } => {
+                Visited::Manifest(Reference::Digest(subject.clone()))
+            }
+        };
+        let unknown = match what {
+            Pull::GetBlob(_) | Pull::HeadBlob(_) => ErrorCode::BlobUnknown,
+            Pull::ListTags(_) => ErrorCode::NameUnknown,
+            _ => ErrorCode::ManifestUnknown,
+        };
+        let entered = self.parts.mirror.let_in(visitor, repository, &asked).await;
+        match entered {
+            Ok(repository) => Ok(repository),
+            Err(NoEntry::Refused(error)) => {
+                // A guess at the remote's logins, by way of us.
+                let source = request.extensions.get().copied();
+                let source = source.unwrap_or(Source::UNKNOWN);
+                self.parts.gate.visitor_refused(visitor, source).await;
+                Err(ApiError::mirror(error, unknown))
+            }
+            Err(NoEntry::Other(error)) => Err(ApiError::mirror(error, unknown)),
+        }
     }
 
     /// `refusal`, or a challenge for those who might do more after a login, or by another token: the same for what is hidden

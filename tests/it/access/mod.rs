@@ -1,6 +1,8 @@
 //! Who may do what, over real HTTP.
 
+mod oidc;
 mod tokens;
+mod visitors;
 
 use entrepot::{
     access::{Accounts, Actor, GrantText, NewToken, NewUser, Source},
