@@ -60,7 +60,7 @@ fn start(bench: &Bench, bucket: &Bucket, remote: SocketAddr) -> Result<Vec<Serve
     let mut shared = bucket.variables("cache");
     let database = block_on(postgres::fresh_database())?;
     shared.push(("ENTREPOT__DATABASE__URL".to_owned(), database));
-    for key in ["CLUSTER__SECRET", "ACCESS__ADMIN_PASSWORD"] {
+    for key in ["CLUSTER__SECRET", "ACCESS__ADMIN_PASSWORD", "SECRETS__KEY"] {
         shared.push((format!("ENTREPOT__{key}"), SECRET.to_owned()));
     }
     let settings = |address: SocketAddr| {

@@ -179,7 +179,8 @@ impl App {
         upkeep.start(&tasks, &shutdown);
         if let Some(cluster) = &cluster {
             tasks.spawn(cluster.clone().run(shutdown.clone()));
-            let limits = SharedLimits::new(cluster.clone(), meta.clone(), all_clients.clone());
+            let clients = all_clients.clone();
+            let limits = SharedLimits::new(cluster.clone(), meta.clone(), move || clients.clone());
             tasks.spawn(limits.run(shutdown.clone()));
         }
         if let Some(certificates) = &certificates {

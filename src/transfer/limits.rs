@@ -18,20 +18,24 @@ const EVERY: Duration = Duration::from_secs(1);
 pub struct SharedLimits {
     cluster: Cluster,
     meta: Meta,
-    clients: Vec<RegistryClient>,
+    /// Those of all remotes, as they are now.
+    clients: Box<dyn Fn() -> Vec<RegistryClient> + Send>,
     /// How far the others' news have been read.
     since: i64,
-    replicas: u32,
 }
 
 impl SharedLimits {
-    pub fn new(cluster: Cluster, meta: Meta, clients: Vec<RegistryClient>) -> Self {
+    /// `clients` gives those of all remotes, as they are now.
+    pub fn new(
+        cluster: Cluster,
+        meta: Meta,
+        clients: impl Fn() -> Vec<RegistryClient> + Send + 'static,
+    ) -> Self {
         Self {
             cluster,
             meta,
-            clients,
+            clients: Box::new(clients),
             since: 0,
-            replicas: 1,
         }
     }
 
@@ -50,12 +54,13 @@ impl SharedLimits {
 
     /// Tells what is new here, and hears what is new elsewhere.
     pub async fn run_once(&mut self) -> Result<(), MetaError> {
-        self.divide();
+        let clients = (self.clients)();
+        let replicas = u32::try_from(self.cluster.size()).unwrap_or(u32::MAX);
         let now = self.cluster.now();
-        let news = self
-            .clients
-            .iter()
-            .flat_map(|client| client.limit_news(now));
+        let news = clients.iter().flat_map(|client| {
+            client.set_share(replicas);
+            client.limit_news(now)
+        });
         let states: Vec<_> = news
             .map(|LimitNews { key, body }| RemoteState { key, body })
             .collect();
@@ -65,21 +70,9 @@ impl SharedLimits {
         let (states, since) = self.meta.remote_states_since(self.since).await?;
         for RemoteState { key, body } in states {
             let news = LimitNews { key, body };
-            self.clients
-                .iter()
-                .any(|client| client.hear_limit(&news, now));
+            clients.iter().any(|client| client.hear_limit(&news, now));
         }
         self.since = since;
         Ok(())
-    }
-
-    fn divide(&mut self) {
-        let replicas = u32::try_from(self.cluster.size()).unwrap_or(u32::MAX);
-        if replicas != self.replicas {
-            self.replicas = replicas;
-            self.clients
-                .iter()
-                .for_each(|client| client.set_share(replicas));
-        }
     }
 }

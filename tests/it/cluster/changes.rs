@@ -118,19 +118,18 @@ async fn without_notifications_changes_are_asked_for_each_second() {
         cut >= 2
     })
     .await;
-    let after = image(2);
-    remote.put_image("app", "latest", &after);
-    let refreshed = call(
-        &asks.server,
-        "POST",
-        "/cache/entry/refresh?name=r/app&reference=latest",
-    )
-    .await;
-    assert!((200..300).contains(&refreshed.status), "{refreshed:?}");
-    let asked = Instant::now();
-    until("the other asks", async || {
-        get(&url).await.body == after.root_manifest().bytes
-    })
-    .await;
-    assert!(asked.elapsed() < Duration::from_secs(5));
+    // The first one may be seen because the cut itself makes memory untrusted.
+    for seed in [2, 3] {
+        let after = image(seed);
+        remote.put_image("app", "latest", &after);
+        let refresh = "/cache/entry/refresh?name=r/app&reference=latest";
+        let refreshed = call(&asks.server, "POST", refresh).await;
+        assert!((200..300).contains(&refreshed.status), "{refreshed:?}");
+        let asked = Instant::now();
+        until("the other asks", async || {
+            get(&url).await.body == after.root_manifest().bytes
+        })
+        .await;
+        assert!(asked.elapsed() < Duration::from_secs(5));
+    }
 }
