@@ -19,13 +19,13 @@ mod purge;
 pub mod refresh;
 pub mod resolve;
 pub mod tags;
-mod verdict;
 mod turn;
+mod verdict;
 
 pub use engine::{Answer, Mirror, Parts};
 pub use entry::{Entry, EntryState, Missing, MissingKind};
 pub use error::MirrorError;
 pub use manifests::{ManifestContent, ManifestSummary};
 pub use outcome::Outcome;
-pub use verdict::{NoEntry, Visited};
 pub use resolve::{Located, Projects, Repository, ResolveError};
+pub use verdict::{NoEntry, Visited};

@@ -17,6 +17,8 @@ fn mirror(name: &str, hosts: &[&str]) -> Project {
         prefix: None,
         keep_deleted: false,
         negative_ttl: Duration::ZERO,
+        verdict_ttl: Duration::ZERO,
+        verdict_if_error: Duration::ZERO,
         offline: false,
         max_bytes: None,
         freshness: vec![Freshness {

@@ -114,7 +114,10 @@ impl Mirror {
         let verdict = match known {
             Some(Verdict::No(why)) => return Err(NoEntry::Other(why)),
             Some(verdict) => Ok(verdict),
-            None => self.ask_for_visitor(visitor, &repository, &thing, asked).await,
+            None => {
+                self.ask_for_visitor(visitor, &repository, &thing, asked)
+                    .await
+            }
         };
         match verdict {
             Ok(Verdict::Yes) => Ok(repository.visited_by(visitor)),
@@ -175,7 +178,9 @@ impl Mirror {
                 Ok(()) => Verdict::Yes,
                 Err(error) => verdict_of(error)?,
             };
-            mirror.remember(&visitor, &repository, thing, &verdict).await;
+            mirror
+                .remember(&visitor, &repository, thing, &verdict)
+                .await;
             Ok(verdict)
         };
         let (verdict, _seat) = self.inner.verdicts.questions.run(key, ask.boxed()).await;

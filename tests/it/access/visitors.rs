@@ -23,7 +23,9 @@ const BOB: (&str, &str) = ("bob", "bob's hub password");
 
 impl Remote {
     async fn start(content: &FakeRegistry) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let seen = std::sync::Arc::<std::sync::Mutex<Vec<_>>>::default();
         let down = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
@@ -32,7 +34,9 @@ impl Remote {
             use axum::response::IntoResponse;
             use http::StatusCode;
             let header = request.headers().get("authorization");
-            let header = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let header = header
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default();
             let who = [ANN, BOB].into_iter().find(|(n, p)| header == basic(n, p));
             let path = request.uri().path().to_owned();
             let name = who.map_or("", |(name, _)| name).to_owned();
@@ -49,7 +53,10 @@ impl Remote {
             if !path.starts_with(&own) && !path.starts_with("/v2/shared/") && path != "/v2/" {
                 return StatusCode::FORBIDDEN.into_response();
             }
-            let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+            let http = reqwest::Client::builder()
+                .no_proxy()
+                .build()
+                .expect("a client");
             let asked = http.request(request.method().clone(), format!("{behind}{path}"));
             let answer = asked.send().await.expect("an answer");
             let mut response = axum::response::Response::builder().status(answer.status());
@@ -57,7 +64,9 @@ impl Remote {
                 response = response.header(name, value);
             }
             let body = answer.bytes().await.expect("a body");
-            response.body(axum::body::Body::from(body)).expect("a response")
+            response
+                .body(axum::body::Body::from(body))
+                .expect("a response")
         };
         let router = axum::Router::new().fallback(answer);
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -69,7 +78,8 @@ impl Remote {
     }
 
     fn set_down(&self, is_down: bool) {
-        self.down.store(is_down, std::sync::atomic::Ordering::SeqCst);
+        self.down
+            .store(is_down, std::sync::atomic::Ordering::SeqCst);
     }
 }
 
@@ -101,7 +111,9 @@ async fn pass(server: &TestServer, repository: &str, who: (&str, &str)) -> Strin
 
 async fn pull(server: &TestServer, repository: &str, who: (&str, &str)) -> u16 {
     let pass = pass(server, repository, who).await;
-    get_as(&server.manifest_url(repository, "1"), &pass).await.status
+    get_as(&server.manifest_url(repository, "1"), &pass)
+        .await
+        .status
 }
 
 #[tokio::test]
@@ -118,7 +130,11 @@ async fn two_credentials_see_what_the_remote_shows_each_of_them() {
         ("corp/shared/app", BOB, 200),
         ("corp/bob/app", BOB, 200),
     ] {
-        assert_eq!(pull(&server, repository, who).await, expected, "{repository} {who:?}");
+        assert_eq!(
+            pull(&server, repository, who).await,
+            expected,
+            "{repository} {who:?}"
+        );
     }
     // Blobs are no other way in, by GET, HEAD or Range.
     let layer = &image.layers()[0];
@@ -139,10 +155,18 @@ async fn two_credentials_see_what_the_remote_shows_each_of_them() {
     // Nobody else, and not as an admin's guest either.
     assert_eq!(get(&url).await.status, 401);
     let catalog = format!("{}/v2/_catalog", server.url());
-    assert!(!String::from_utf8_lossy(&get_as(&catalog, &basic(ANN.0, ANN.1)).await.body).contains("corp"));
+    assert!(
+        !String::from_utf8_lossy(&get_as(&catalog, &basic(ANN.0, ANN.1)).await.body)
+            .contains("corp")
+    );
     let admin = basic("admin", "admin pass");
     assert_eq!(get_as(&url, &admin).await.status, 200);
-    assert!(remote.asked().iter().all(|(name, ..)| ["", "ann", "bob"].contains(&name.as_str())));
+    assert!(
+        remote
+            .asked()
+            .iter()
+            .all(|(name, ..)| ["", "ann", "bob"].contains(&name.as_str()))
+    );
 }
 
 #[tokio::test]
@@ -157,7 +181,10 @@ async fn a_verdict_holds_for_its_time_and_costs_one_head() {
         let layer = server.blob_url("corp/ann/app", &image.config());
         let _ = get_as(&layer, &ann).await;
     }
-    let heads = remote.asked()[asked..].iter().filter(|seen| seen.1 == "HEAD").count();
+    let heads = remote.asked()[asked..]
+        .iter()
+        .filter(|seen| seen.1 == "HEAD")
+        .count();
     assert!(heads <= 1, "{:?}", &remote.asked()[asked..]);
     // A refusal too.
     let bob = pass(&server, "corp/ann/app", BOB).await;
@@ -199,7 +226,10 @@ async fn the_pull_only_listener_does_not_know_such_a_project() {
     assert_eq!(pull(&server, "corp/ann/app", ANN).await, 200);
     let asked = remote.asked().len();
     let url = format!("{}/v2/corp/ann/app/manifests/1", server.mirror_url());
-    for authorization in [basic(ANN.0, ANN.1), pass(&server, "corp/ann/app", ANN).await] {
+    for authorization in [
+        basic(ANN.0, ANN.1),
+        pass(&server, "corp/ann/app", ANN).await,
+    ] {
         assert_eq!(get_as(&url, &authorization).await.status, 404);
     }
     let base = get(&format!("{}/v2/", server.mirror_url())).await;
@@ -232,10 +262,16 @@ async fn a_visitors_token_is_good_for_what_it_was_asked_and_shows_nothing_of_the
     let engine = base64::prelude::BASE64_URL_SAFE_NO_PAD;
     let text = base64::Engine::decode(&engine, claims).expect("base64");
     let text = String::from_utf8(text).expect("text");
-    assert!(!text.contains("password") && !text.contains("\"ann\""), "{text}");
+    assert!(
+        !text.contains("password") && !text.contains("\"ann\""),
+        "{text}"
+    );
     let other = get_as(&server.manifest_url("corp/shared/app", "1"), &ann).await;
     let asked = challenge(&other);
-    assert_eq!(parameter(&asked, "scope"), "repository:corp/shared/app:pull");
+    assert_eq!(
+        parameter(&asked, "scope"),
+        "repository:corp/shared/app:pull"
+    );
 }
 
 #[tokio::test]
@@ -244,7 +280,11 @@ async fn who_tries_logins_of_the_remote_by_way_of_us_is_slowed() {
     let mut statuses = Vec::new();
     for guess in 0..8 {
         let login = basic("ann", &format!("guess {guess}"));
-        statuses.push(get_as(&server.manifest_url("corp/ann/app", "1"), &login).await.status);
+        statuses.push(
+            get_as(&server.manifest_url("corp/ann/app", "1"), &login)
+                .await
+                .status,
+        );
     }
     assert_eq!(statuses[..5], [404; 5]);
     assert!(statuses[5..].contains(&429), "{statuses:?}");
