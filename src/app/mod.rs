@@ -190,7 +190,7 @@ impl App {
         Ok(Self {
             gate,
             accounts,
-            limit: RequestLimit::new(config.server.trusted_proxies.clone()),
+            limit: RequestLimit::new(&config.server),
             config,
             projects,
             mirror,

@@ -1,5 +1,6 @@
 //! Who may do what, over real HTTP.
 
+mod foreign_logins;
 mod oidc;
 mod tokens;
 mod visitors;
