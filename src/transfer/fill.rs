@@ -199,6 +199,7 @@ impl Leader {
                     let room = self.room.as_mut().expect("just admitted");
                     let pumped;
                     (spool, pumped) = pump(spool, source, &tail.window, room).await?;
+                    room.wrote(spool.written());
                     match pumped {
                         Pumped::Complete => return Ok(Downloaded::Whole(spool)),
                         Pumped::Full { whole } => {

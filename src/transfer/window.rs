@@ -16,11 +16,16 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
-/// What all windows together keep of what is in files already.
+/// What all windows together keep of what is in files already, for readers that are behind.
 const BUDGET_BYTES: usize = 32 * 1024 * 1024;
+/// What one window keeps of it when nobody is behind: for readers that come while a fill is young, and as little as
+/// that because memory that is used for the first time is dear too (docs/adr/0004).
+const KEPT_BYTES: u64 = 4 * 1024 * 1024;
+/// A reader that asks for nothing while so much comes is not waited for.
+const LAP_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What a fill may gather in memory while its last step is being written.
-const GATHER_BYTES: usize = 4 * 1024 * 1024;
+const GATHER_BYTES: usize = 2 * 1024 * 1024;
 const GATHER_CROWDED_BYTES: usize = 64 * 1024;
 /// More than this in all windows together means that the disk is slower than the remotes.
 const CROWDED_BYTES: usize = 128 * 1024 * 1024;
@@ -39,6 +44,16 @@ struct Chunks {
     /// Where the first chunk begins; everything before is in the file.
     start: u64,
     chunks: VecDeque<Bytes>,
+    readers: Readers,
+}
+
+/// How far behind the readers are.
+struct Readers {
+    /// The first byte that was asked for in this lap, and in the one before.
+    lap: u64,
+    lap_before: u64,
+    /// What will have been received when this lap ends.
+    lap_end: u64,
 }
 
 /// Where bytes are that have been received.
@@ -57,6 +72,11 @@ impl Window {
         let chunks = Chunks {
             start: in_file,
             chunks: VecDeque::new(),
+            readers: Readers {
+                lap: in_file,
+                lap_before: in_file,
+                lap_end: in_file + LAP_BYTES,
+            },
         };
         Self {
             chunks: Mutex::new(chunks),
@@ -76,10 +96,13 @@ impl Window {
         self.budget.fetch_add(chunk.len(), Ordering::Relaxed);
         let mut window = self.lock();
         window.chunks.push_back(chunk);
-        while self.budget.load(Ordering::Relaxed) > BUDGET_BYTES
-            && window.start + window.first_len() <= in_file
-            && window.chunks.len() > 1
-        {
+        let unused = window.readers.behind(received);
+        while window.chunks.len() > 1 {
+            let end_of_first = window.start + window.first_len();
+            let over_budget = self.budget.load(Ordering::Relaxed) > BUDGET_BYTES;
+            if end_of_first > in_file || !(over_budget || end_of_first <= unused) {
+                break;
+            }
             let dropped = window.drop_first();
             self.budget.fetch_sub(dropped, Ordering::Relaxed);
         }
@@ -98,7 +121,8 @@ impl Window {
 
     /// The bytes at `position`, which have been received, up to `end`.
     pub(super) fn find(&self, position: u64, end: u64) -> Place {
-        let window = self.lock();
+        let mut window = self.lock();
+        window.readers.asked(position);
         let Some(mut skip) = position.checked_sub(window.start) else {
             return Place::File {
                 until: end.min(window.start),
@@ -143,6 +167,23 @@ impl Chunks {
     }
 }
 
+impl Readers {
+    fn asked(&mut self, position: u64) {
+        self.lap = self.lap.min(position);
+    }
+
+    /// Up to where bytes are not worth their memory when so much has been received.
+    fn behind(&mut self, received: u64) -> u64 {
+        if received >= self.lap_end {
+            self.lap_before = self.lap;
+            self.lap = received;
+            self.lap_end = received + LAP_BYTES;
+        }
+        let wanted = self.lap.min(self.lap_before);
+        wanted.min(received.saturating_sub(KEPT_BYTES))
+    }
+}
+
 impl Drop for Window {
     fn drop(&mut self) {
         self.clear();
@@ -168,11 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_in_the_file_leaves_and_only_over_budget() {
+    fn what_a_reader_wants_stays_until_the_budget_is_spent_or_longer_when_it_is_not_in_the_file() {
         let budget = Budget::default();
         let window = Window::new(0, budget.clone());
         let chunk = Bytes::from(vec![7; MIB]);
         for pushed in 0..40 {
+            window.find(0, 1);
             window.push(chunk.clone(), 4 * MIB as u64);
             assert_eq!(window.lock().start == 0, pushed < 32, "{pushed}");
         }
@@ -181,6 +223,32 @@ mod tests {
         assert_eq!(budget.load(Ordering::Relaxed), 36 * MIB);
         drop(window);
         assert_eq!(budget.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_all_readers_had_leaves_but_for_a_little() {
+        let window = Window::new(0, Budget::default());
+        let chunk = Bytes::from(vec![7; MIB]);
+        for received in 1..40 {
+            let received = received * MIB as u64;
+            window.push(chunk.clone(), received);
+            window.find(received - 1, received);
+        }
+        // A lap and what is kept anyway.
+        assert!(window.lock().chunks.len() <= 9);
+        let kept = Place::Memory(chunk.slice(..1));
+        assert_eq!(window.find(35 * MIB as u64, 35 * MIB as u64 + 1), kept);
+    }
+
+    #[test]
+    fn a_reader_that_stopped_is_not_waited_for() {
+        let window = Window::new(0, Budget::default());
+        let chunk = Bytes::from(vec![7; MIB]);
+        window.find(0, 1);
+        for received in 1..=20 {
+            window.push(chunk.clone(), received * MIB as u64);
+        }
+        assert_eq!(window.find(0, 1), Place::File { until: 1 });
     }
 
     #[test]

@@ -4,11 +4,12 @@ use serde_json::json;
 
 use crate::{
     api::{call, hub, pull, setup},
-    harness::{On, SlowReader, get},
+    harness::{Fault, On, SlowReader, get},
     server::on_both,
 };
 
 on_both! {
+    what_came_wrong_and_what_is_resumed_is_not_counted_twice,
     a_scrub_finds_content_that_was_changed_behind_our_back,
     an_eviction_with_room_to_spare_takes_nothing,
 }
@@ -118,6 +119,37 @@ async fn running_fills_are_listed_with_their_progress_and_waiters() {
         call(&server, "GET", "/fills").await.json(),
         json!({"items": []})
     );
+}
+
+async fn what_came_wrong_and_what_is_resumed_is_not_counted_twice() {
+    const LAYER: u64 = 300_000;
+    let (hub, image) = hub().await;
+    let server = setup(&hub).start().await;
+    let used = async || {
+        let status = call(&server, "GET", "/status").await.json();
+        status["store"]["used_bytes"].as_u64().expect("a number")
+    };
+    get(&server.manifest_url("library/app", "1")).await;
+    let before = used().await;
+    let url = server.blob_url("library/app", &image.layers()[0]);
+    for _ in 0..3 {
+        hub.fault(On::blob().get(), Fault::FlipByteAt(0));
+        assert!(!get(&url).await.complete);
+    }
+    server.settled().await;
+    assert_eq!(used().await, before);
+    // The remote loses it in the middle, again and again: what came stays, to be resumed.
+    for _ in 0..3 {
+        hub.fault(On::blob().get(), Fault::CutAfter(LAYER / 4));
+        hub.fault_times(On::blob().ranged(), 3, Fault::status(404));
+        assert!(!get(&url).await.complete);
+        server.settled().await;
+        assert!(used().await <= before + LAYER);
+    }
+    assert!(used().await >= before + LAYER / 4 * 3);
+    pull(&server, "library/app", "1", &image).await;
+    let whole = before + image.blob_bytes();
+    assert_eq!(used().await, whole);
 }
 
 async fn a_scrub_finds_content_that_was_changed_behind_our_back() {
