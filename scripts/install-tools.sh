@@ -94,7 +94,8 @@ install_tool() {
         go) GOBIN=$building/bin go_quietly install "$source@v$version" ;;
         go-dir) (cd "$root/$source" && go_quietly build -trimpath -o "$building/bin/$name" .) ;;
         cargo) cargo_install "$source" "$version" "$building" ;;
-        *) fail "scripts/tools.txt: $name: unknown builder \`$builder\`; go, go-dir and cargo are known" ;;
+        pip) pip_install "$name" "$source" "$version" "$building" ;;
+        *) fail "scripts/tools.txt: $name: unknown builder \`$builder\`; go, go-dir, cargo and pip are known" ;;
     esac
     # A rename at the end: a build that was interrupted is never taken for a tool.
     rm -rf "$folder"
@@ -113,6 +114,21 @@ hint: see https://rustup.rs; rust-toolchain.toml names the version"
     # A build folder of its own, so that neither a flag nor a profile of ours reaches it.
     CARGO_TARGET_DIR=$3/target nice cargo install --quiet --locked --root "$3" --version "$2" "$1"
     rm -rf "$3/target"
+}
+
+# A Python program with packages of its own. It starts by a script, for those that pip makes hold the path of their folder,
+# which is renamed.
+pip_install() {
+    command -v python3 >/dev/null || fail "needs \`python3\` for $1
+hint: on Debian it is in the packages python3 and python3-venv"
+    nice python3 -m venv "$4/python"
+    nice "$4/python/bin/pip" install --quiet --disable-pip-version-check "$2==$3"
+    cat >"$4/bin/$1" <<'SCRIPT'
+#!/bin/sh
+name=$(basename "$0")
+exec "$(dirname "$0")/../python/bin/python" -c "import sys; from $name.cli import $name; sys.argv[0] = '$name'; $name()" "$@"
+SCRIPT
+    chmod +x "$4/bin/$1"
 }
 
 install_tools() {

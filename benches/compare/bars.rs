@@ -2,7 +2,7 @@
 
 use crate::cold::DIRECT;
 use crate::crowd::Crowd;
-use crate::rows::{EVICTING, FULL, QUIET};
+use crate::rows::{CLEANING, EVICTING, FULL, QUIET, QUIET_BEFORE_CLEANING};
 use crate::section::Figures;
 use crate::server::Mirror;
 use crate::slow_readers::READERS;
@@ -28,6 +28,8 @@ const MAX_FIRST_BYTE_MS: f64 = 20.0;
 const MAX_IDLE_MIB: f64 = 40.0;
 const MAX_SLOW_READERS_MIB: f64 = 128.0;
 const MAX_START_SECONDS: f64 = 1.0;
+/// Of the p99 while blobs that nobody has are looked for.
+const MAX_CLEANING: f64 = 2.0;
 /// Of the p99 while images are evicted.
 const MAX_EVICTING: f64 = 2.0;
 
@@ -126,6 +128,12 @@ fn judge_caches(figures: &Figures) -> [Bar; 5] {
             MAX_EVICTING,
             "×",
             rows.p99_ms.ratio(EVICTING, QUIET),
+        ),
+        Bar::at_most(
+            "p99 of a cached manifest, cleaning up ÷ quiet",
+            MAX_CLEANING,
+            "×",
+            rows.p99_ms.ratio(CLEANING, QUIET_BEFORE_CLEANING),
         ),
     ]
 }

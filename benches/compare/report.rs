@@ -213,6 +213,18 @@ impl Report {
                 "evicting them".to_owned(),
                 figure(rows.eviction_seconds, " s"),
             ),
+            line(
+                "p99 of a cached manifest, before cleaning up".to_owned(),
+                figure(rows.p99_ms.median(rows::QUIET_BEFORE_CLEANING), " ms"),
+            ),
+            line(
+                format!("the same while {} orphans are found", rows.orphans),
+                figure(rows.p99_ms.median(rows::CLEANING), " ms"),
+            ),
+            line(
+                "cleaning up".to_owned(),
+                figure(rows.cleaning_seconds, " s"),
+            ),
         ];
         table(&["what", "entrepot"], lines)
     }

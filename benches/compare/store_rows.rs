@@ -43,6 +43,11 @@ const NUMBERS: &str = "CREATE TEMP TABLE n AS \
      printf('sha256:%08x%056x', (i * 2654435761) & 4294967295, i) AS digest, \
      CASE WHEN i < $2 THEN $3 ELSE $4 END AS size_bytes FROM n ORDER BY digest";
 
+/// $2 blobs of $3 bytes that nobody has, numbered from $1.
+const ORPHANS: &str = "INSERT INTO blob (digest, size_bytes, created_at) \
+     WITH RECURSIVE n (i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i < $1 + $2 - 1) \
+     SELECT printf('sha256:%08x%056x', (i * 2654435761) & 4294967295, i), $3, 1700000000000 FROM n";
+
 /// In the order of the keys where that makes it quicker. Times are of 2023.
 const ROWS: [&str; 7] = [
     "CREATE TEMP TABLE manifest_of AS SELECT image, digest FROM n WHERE place = 0 ORDER BY image",
@@ -79,6 +84,28 @@ impl StoreRows {
             bytes: bytes.try_into()?,
             last_file: self.file(images * ROWS_OF_IMAGE - 1),
         })
+    }
+
+    /// Adds so many blobs that no repository has, among all the others, with their files.
+    pub(crate) fn add_orphans(&self, count: usize) -> Result<()> {
+        for number in self.rows..self.rows + count {
+            let file = self.file(number);
+            let parent = file.parent().context("a file has a folder")?;
+            std::fs::create_dir_all(parent).context("make a folder for blobs")?;
+            std::fs::write(&file, vec![0; EVICTED_BYTES]).context("write a blob")?;
+        }
+        let insert = async {
+            let mut connection = self.open().await?;
+            let mut orphans = sqlx::query(ORPHANS);
+            for number in [self.rows, count, EVICTED_BYTES] {
+                orphans = orphans.bind(i64::try_from(number).expect("a small number"));
+            }
+            orphans.execute(&mut connection).await?;
+            connection.close().await
+        };
+        block_on(insert)?.context("make orphans")?;
+        rustix::fs::sync();
+        Ok(())
     }
 
     /// Rows of blobs.

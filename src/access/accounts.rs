@@ -134,6 +134,21 @@ impl Accounts {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
+    /// How many users there are.
+    pub async fn user_count(&self) -> Result<u64, MetaError> {
+        self.0.meta.account_count().await
+    }
+
+    /// How many tokens there are, of this user or of everybody.
+    pub async fn token_count(&self, owner: Option<&str>) -> Result<u64, MetaError> {
+        self.0.meta.token_count(owner).await
+    }
+
+    /// How many entries the audit has.
+    pub async fn audit_count(&self) -> Result<u64, MetaError> {
+        self.0.meta.audit_count().await
+    }
+
     /// Makes a user.
     pub async fn create_user(&self, actor: &Actor, new: NewUser) -> Result<User, AccountError> {
         check_name("name", &new.name)?;

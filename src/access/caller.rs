@@ -39,6 +39,14 @@ impl Caller {
             }
     }
 
+    /// May this caller do this in every repository of a project of this name, there already or not?
+    pub fn may_on_project(&self, right: Right, project: &str) -> bool {
+        match self {
+            Self::Known(principal) => principal.holds_on_project(right, project),
+            Self::Anonymous | Self::Visitor(_) => false,
+        }
+    }
+
     /// Who may pull here if, and only if, the project's remote lets them.
     pub fn visitor_of(&self, project: &Project, repository: &Name) -> Option<&Arc<Visitor>> {
         match self {
@@ -98,6 +106,11 @@ impl Caller {
     /// An admin of the system, and not by a token for something less.
     pub fn is_admin(&self) -> bool {
         matches!(self, Self::Known(principal) if principal.is_admin && principal.scope.is_none())
+    }
+
+    /// A user who logged in with the user's own password: no token, and nobody whom somebody else vouches for.
+    pub fn is_whole(&self) -> bool {
+        matches!(self, Self::Known(principal) if principal.scope.is_none() && principal.is_user())
     }
 
     pub fn is_anonymous(&self) -> bool {

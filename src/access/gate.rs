@@ -14,7 +14,7 @@ use http::{HeaderMap, header};
 use moka::future::Cache;
 
 use super::{
-    AdminPassword, Caller, Principal, Scope, SecretKey, Source, Visitor,
+    AdminPassword, Caller, Principal, Projects, Scope, SecretKey, Source, Visitor,
     grant::read_grants,
     login::{Login, Logins, Strangers},
     machine_token,
@@ -25,7 +25,7 @@ use super::{
     registry_token::{Claims, Holder, IssuedToken, RegistryTokens},
 };
 use crate::{
-    config::{Access, Challenge, Project, ProjectKind, Visibility},
+    config::{Access, Challenge},
     meta::{AuditEntry, Meta, MetaError},
 };
 
@@ -42,7 +42,7 @@ pub struct GateParts<'p> {
     pub issuer_tls: rustls::ClientConfig,
     /// The admin's; without one there is no admin.
     pub admin_password: Option<AdminPassword>,
-    pub projects: &'p [Project],
+    pub projects: Projects,
     pub meta: Meta,
     pub secret_key: Arc<SecretKey>,
 }
@@ -51,8 +51,7 @@ pub struct GateParts<'p> {
 pub struct Gate {
     challenge: Challenge,
     anonymous_pull: bool,
-    needs_login: bool,
-    asks_remotes: bool,
+    projects: Projects,
     meta: Meta,
     principals: Arc<Principals>,
     logins: Logins,
@@ -114,14 +113,10 @@ impl Gate {
         } = parts;
         let principals = Arc::new(Principals::new(meta.clone()));
         let hasher = Arc::new(Hasher::new());
-        let any = |wanted: fn(&Project) -> bool| projects.iter().any(wanted);
         Ok(Self {
             challenge: access.challenge,
             anonymous_pull: access.anonymous_pull,
-            needs_login: any(|project| {
-                project.visibility != Visibility::Public || project.kind == ProjectKind::Hosted
-            }),
-            asks_remotes: any(|project| project.visibility == Visibility::Remote),
+            projects,
             tokens: RegistryTokens::open(&meta, secret_key, access.token_ttl).await?,
             issuers: Issuers::new(&access.oidc, issuer_tls)?,
             are_more: AtomicBool::new(principals.are_more().await?),
@@ -163,7 +158,7 @@ impl Gate {
         if let Some(outside) = self.outside(password, source).await {
             return outside;
         }
-        let strangers = if self.asks_remotes {
+        let strangers = if self.projects.now().asks_remotes() {
             Strangers::Welcome
         } else {
             Strangers::Refused
@@ -285,7 +280,9 @@ impl Gate {
         match self.challenge {
             Challenge::Always => true,
             Challenge::Auto => {
-                !self.anonymous_pull || self.needs_login || self.are_more.load(Ordering::Relaxed)
+                !self.anonymous_pull
+                    || self.projects.now().needs_login()
+                    || self.are_more.load(Ordering::Relaxed)
             }
             Challenge::Never => false,
         }

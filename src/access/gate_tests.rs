@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    access::{Accounts, Actor, GrantText, NewToken, NewUser, Right},
-    config::{self, Database, Secret},
+    access::{Accounts, Actor, GrantText, NewToken, NewUser, ProjectSet, Right},
+    config::{self, Database, Secret, Visibility},
     oci::Name,
 };
 
@@ -41,7 +41,7 @@ impl Entrance {
             access: &config.access,
             issuer_tls: no_tls(),
             admin_password: Some(admin.clone()),
-            projects: &config.projects,
+            projects: Projects::new(ProjectSet::new(config.projects, &config.remotes)),
             meta: meta.clone(),
             secret_key: Arc::new(SecretKey::open(folder.path(), None).unwrap()),
         });

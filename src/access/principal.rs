@@ -68,6 +68,10 @@ impl Principal {
         }
     }
 
+    pub(super) fn is_user(&self) -> bool {
+        matches!(self.subject, Subject::User)
+    }
+
     /// Does this principal hold the right in this repository (whole name, project first)?
     pub fn holds(&self, right: Right, repository: &Name) -> bool {
         let gives = |grant: &Grant| grant.gives(right, repository);

@@ -1,8 +1,9 @@
-//! Who may call: the system admin. Writes also need to come from where the caller is, and not from somebody else's page.
+//! Who calls; what that one may is for each resource to say, and for `admit_admins`. Writes also need to come from where the caller is, and not from somebody else's page.
 
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -10,20 +11,24 @@ use axum::{
 use http::{HeaderMap, HeaderName, Method};
 
 use super::problem::Problem;
-use crate::access::{Gate, Source};
+use crate::access::{Caller, Gate, Source};
 
 /// Sent by browsers, which also send a login that they remember, whoever's page asks them to.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 pub(super) async fn authenticate(
     State(gate): State<Arc<Gate>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let source = request.extensions().get().copied();
     let source = source.unwrap_or(Source::UNKNOWN);
     match admit(&gate, request.method(), request.headers(), source).await {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(source);
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -33,20 +38,31 @@ async fn admit(
     method: &Method,
     headers: &HeaderMap,
     source: Source,
-) -> Result<(), Problem> {
+) -> Result<Caller, Problem> {
     let caller = gate.identify(headers, source).await?;
-    if caller.is_anonymous() {
-        return Err(Problem::unauthorized("log in as `admin`"));
-    }
-    if !caller.is_admin() {
-        return Err(Problem::forbidden("this takes an admin of the system"));
+    // A registry token is for what it was issued for, and a remote's guest is nobody here.
+    if !matches!(caller, Caller::Known(_)) || caller.has_scope() {
+        return Err(Problem::unauthorized("log in"));
     }
     if !method.is_safe() && is_of_another_site(headers) {
         return Err(Problem::forbidden(
             "a page of another site may not change anything here",
         ));
     }
-    Ok(())
+    Ok(caller)
+}
+
+/// Lets only admins of the system go on.
+pub(super) async fn admit_admins(
+    Extension(caller): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if caller.is_admin() {
+        next.run(request).await
+    } else {
+        Problem::forbidden("this takes an admin of the system").into_response()
+    }
 }
 
 fn is_of_another_site(headers: &HeaderMap) -> bool {

@@ -17,7 +17,6 @@ use super::{
     query::Fields,
 };
 use crate::{
-    config::ProjectKind,
     mirror::{Mirror, entry::Entry},
     oci::{Name, Reference, Tag},
 };
@@ -90,7 +89,7 @@ pub(super) async fn show(
         .mirror
         .entry(&repository, &query.reference)
         .await?;
-    let entry = entry.ok_or_else(|| nothing_here(&query.written(&repository)))?;
+    let entry = entry.ok_or_else(|| nothing_here(&query.written(&repository.name)))?;
     Ok(Json(entry.into()))
 }
 
@@ -114,7 +113,7 @@ pub(super) async fn purge(
     {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(nothing_here(&query.written(&repository)))
+        Err(nothing_here(&query.written(&repository.name)))
     }
 }
 
@@ -155,8 +154,15 @@ pub(super) async fn pin(
     State(api): State<Arc<Api>>,
     query: EntryQuery,
 ) -> Result<StatusCode, Problem> {
-    let repository = query.repository(&api.parts.mirror)?;
-    api.parts.mirror.pin(&repository, &query.reference).await?;
+    if query.is_hosted(&api.parts.mirror) {
+        api.parts
+            .meta
+            .pin_put(&query.name, &query.reference)
+            .await?;
+    } else {
+        let repository = query.repository(&api.parts.mirror)?;
+        api.parts.mirror.pin(&repository, &query.reference).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -171,16 +177,18 @@ pub(super) async fn unpin(
     State(api): State<Arc<Api>>,
     query: EntryQuery,
 ) -> Result<StatusCode, Problem> {
-    let repository = query.repository(&api.parts.mirror)?;
-    if api
-        .parts
-        .mirror
-        .unpin(&repository, &query.reference)
-        .await?
-    {
+    let was_pinned = if query.is_hosted(&api.parts.mirror) {
+        let meta = &api.parts.meta;
+        meta.pin_delete(&query.name, &query.reference).await?
+    } else {
+        let mirror = &api.parts.mirror;
+        let repository = query.repository(mirror)?;
+        mirror.unpin(&repository, &query.reference).await?
+    };
+    if was_pinned {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        let what = query.written(&repository);
+        let what = query.written(&query.name);
         Err(Problem::not_found(format!("{what} is not pinned")))
     }
 }
@@ -209,14 +217,9 @@ async fn entries(
 
 /// The mirror projects of a list: the one that is asked for, or all.
 fn projects(mirror: &Mirror, wanted: Option<&str>) -> Result<Vec<String>, Problem> {
-    let is_mirror = |kind: &ProjectKind| matches!(kind, ProjectKind::Mirror { .. });
-    let mut projects: Vec<String> = mirror
-        .projects()
-        .iter()
-        .filter(|project| is_mirror(&project.kind))
-        .map(|project| project.name.clone())
-        .collect();
-    projects.sort_unstable();
+    let known = mirror.projects();
+    let projects = known.iter().filter(|project| project.is_mirror());
+    let projects: Vec<String> = projects.map(|project| project.name.clone()).collect();
     let Some(wanted) = wanted else {
         return Ok(projects);
     };

@@ -90,23 +90,28 @@ impl EntryQuery {
     /// The first component is the project: names are not completed here as they are for pulls.
     pub(super) fn repository(&self, mirror: &Mirror) -> Result<Repository, Problem> {
         let project = self.name.first();
-        if mirror.projects().iter().all(|known| known.name != project) {
+        if mirror.projects().get(project).is_none() {
             return Err(Problem::not_found(format!(
                 "no project is named `{project}`: a name begins with its project, as in docker.io/library/nginx"
             )));
         }
-        Ok(mirror
-            .projects()
-            .resolve(&self.name, None, &Caller::admin())?)
+        Ok(mirror.resolve(&self.name, None, &Caller::admin())?)
+    }
+
+    /// Is it of a project that is pushed to? What is pinned there is not retired.
+    pub(super) fn is_hosted(&self, mirror: &Mirror) -> bool {
+        let projects = mirror.projects();
+        let project = projects.get(self.name.first());
+        project.is_some_and(|project| !project.is_mirror())
     }
 
     /// The entry as people write it.
-    pub(super) fn written(&self, repository: &Repository) -> String {
+    pub(super) fn written(&self, repository: &Name) -> String {
         let separator = match self.reference {
             Reference::Tag(_) => ':',
             Reference::Digest(_) => '@',
         };
-        format!("{}{separator}{}", repository.name, self.reference)
+        format!("{}{separator}{}", repository, self.reference)
     }
 }
 

@@ -4,34 +4,57 @@
 //!
 //! One file per resource: its objects, its queries, its handlers. The command line reads the same objects.
 
+mod artifact;
 mod audit;
+mod audits;
 mod authenticate;
+mod body;
 mod cache;
 mod entry;
 mod fills;
 mod openapi;
 mod page;
 mod problem;
+mod projects;
+mod providers;
 mod query;
 mod remote_status;
+mod remote_test;
+mod remotes;
+mod repositories;
+mod search;
 mod status;
 mod timestamp;
+mod tokens;
 mod upkeep;
+mod users;
 
+pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
+pub use audits::AuditEntry;
 pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent};
 pub use fills::Fill;
 pub use page::Items;
 pub use problem::{FieldError, ProblemDetails};
+pub use projects::{Freshness, Kind, ManagedBy, Project, ProjectFields, Retention, Visibility};
+pub use providers::{Provider, ProviderAbilities};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};
+pub use remote_test::{Auth, RemoteRights, Tested};
+pub use remotes::{Remote, RemoteFields};
+pub use repositories::{
+    ListedRepository, Repository, RepositoryFields, RepositoryTag, VisibilityField,
+};
+pub use search::{Found, FoundProject};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
 pub use timestamp::Timestamp;
-pub use upkeep::{Collected, Evicted, Scrubbed};
+pub use tokens::{CreatedToken, Token, TokenFields};
+pub use upkeep::{Collected, DueTag, Evicted, Retired, Scrubbed};
+pub use users::{PasswordFields, Rights, User, UserFields};
 
 use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     Router,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -40,16 +63,22 @@ use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{audit::record, authenticate::authenticate, problem::Problem};
+use self::{
+    audit::record,
+    authenticate::{admit_admins, authenticate},
+    problem::Problem,
+};
 use crate::{
-    access::Gate,
-    client::RegistryClient,
+    access::{Accounts, Gate, Projects},
+    client::Remotes,
     config,
     meta::Meta,
     mirror::Mirror,
+    push::Pushes,
+    settings::Settings,
     telemetry::Metrics,
     transfer::Fills,
-    upkeep::{Evictor, Orphans, Scrubber},
+    upkeep::{Evictor, Orphans, Retainer, Scrubber},
 };
 
 /// Where the API is mounted.
@@ -58,16 +87,20 @@ pub const PREFIX: &str = "/api/v1";
 /// What the API needs from the rest.
 pub struct Parts {
     pub gate: Arc<Gate>,
+    pub accounts: Accounts,
     pub mirror: Mirror,
+    pub pushes: Pushes,
+    pub settings: Settings,
+    pub projects: Projects,
     pub fills: Fills,
-    /// Of all remotes.
-    pub clients: Vec<RegistryClient>,
+    pub remotes: Remotes,
     pub meta: Meta,
     pub metrics: Metrics,
     pub storage: config::Storage,
     pub database: config::Database,
     pub evictor: Evictor,
     pub orphans: Orphans,
+    pub retainer: Retainer,
     pub scrubber: Scrubber,
     pub started_at: SystemTime,
     /// Ends what a call has begun.
@@ -85,29 +118,61 @@ struct Api {
 
 /// `/api/v1/…`
 pub fn router(parts: Parts) -> Router {
-    let (gate, tasks) = (Arc::clone(&parts.gate), parts.tasks.clone());
+    let gate = Arc::clone(&parts.gate);
+    let api = Arc::new(Api {
+        parts,
+        scrub_turn: Mutex::default(),
+    });
     let (routes, mut document) = resources().split_for_parts();
     openapi::complete(&mut document.paths);
     let document = document
         .to_json()
         .expect("a document of strings and maps is JSON");
     let routes = routes
-        .route_layer(from_fn_with_state(tasks, record))
+        .route_layer(from_fn_with_state(Arc::clone(&api), record))
         .route_layer(from_fn_with_state(gate, authenticate))
+        .route("/docs", get(async || docs()))
         .route("/openapi.json", get(async move || json(document.clone())))
         .fallback(async || Problem::not_found("the API has nothing of this name"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .with_state(Arc::new(Api {
-            parts,
-            scrub_turn: Mutex::default(),
-        }));
+        .with_state(api);
     Router::new().nest(PREFIX, routes)
 }
 
 /// Every call, as it is served and as it is described.
 fn resources() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(openapi::base())
+    let own = OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(projects::list))
+        .routes(routes!(projects::show))
+        .routes(routes!(repositories::list, repositories::create))
+        .routes(routes!(
+            repositories::show,
+            repositories::replace,
+            repositories::delete
+        ))
+        .routes(routes!(artifact::show, artifact::delete))
+        .routes(routes!(search::search))
+        .routes(routes!(providers::list));
+    let own = own
+        .routes(routes!(users::change_own))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::delete));
+    own.merge(for_admins().route_layer(from_fn(admit_admins)))
+}
+
+/// What takes an admin of the system.
+fn for_admins() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
         .routes(routes!(status::show))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::show, users::replace, users::delete))
+        .routes(routes!(audits::list))
+        .routes(routes!(projects::create))
+        .routes(routes!(projects::replace, projects::delete))
+        .routes(routes!(remotes::list, remotes::create))
+        .routes(routes!(remote_test::tried))
+        .routes(routes!(remotes::show, remotes::replace, remotes::delete))
+        .routes(routes!(remote_test::known))
         .routes(routes!(cache::list))
         .routes(routes!(cache::show, cache::purge))
         .routes(routes!(cache::refresh))
@@ -115,7 +180,24 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(fills::list))
         .routes(routes!(upkeep::evict))
         .routes(routes!(upkeep::orphans))
+        .routes(routes!(upkeep::retention))
         .routes(routes!(upkeep::scrub))
+}
+
+/// A page that shows the document; it loads nothing from elsewhere.
+fn docs() -> Response {
+    const PAGE: &str = include_str!("docs.html");
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, PAGE).into_response()
 }
 
 fn json(text: String) -> Response {

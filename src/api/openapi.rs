@@ -61,10 +61,11 @@ pub(super) fn complete(paths: &mut Paths) {
 }
 
 fn complete_operation(operation: &mut Operation) {
-    let takes_parameters = operation.parameters.is_some();
+    let takes_body = operation.request_body.is_some();
+    let takes_parameters = operation.parameters.is_some() || takes_body;
     let responses = &mut operation.responses.responses;
     let common = [
-        ("400", "A parameter is wrong; `errors` names it"),
+        ("400", "A parameter or a member is wrong; `errors` names it"),
         ("401", "The login is missing or wrong"),
         ("403", "A page of another site may not change anything"),
         ("500", "This server's own fault; its log says more"),
@@ -74,6 +75,14 @@ fn complete_operation(operation: &mut Operation) {
             let response = RefOr::T(Response::new(description));
             responses.entry(status.to_owned()).or_insert(response);
         }
+    }
+    let of_bodies = [
+        ("413", "The body is longer than 1 MiB"),
+        ("415", "The body is not of the type application/json"),
+    ];
+    for (status, description) in of_bodies.into_iter().filter(|_| takes_body) {
+        let response = RefOr::T(Response::new(description));
+        responses.entry(status.to_owned()).or_insert(response);
     }
     let refusals = responses
         .iter_mut()

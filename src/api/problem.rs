@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    access::IdentifyError,
+    access::{AccountError, IdentifyError},
     meta::MetaError,
     mirror::{MirrorError, ResolveError},
+    push::PushError,
+    settings::SettingsError,
 };
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -54,7 +56,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
             detail: detail.into(),
@@ -79,6 +81,11 @@ impl Problem {
             field: field.to_owned(),
             message: message.into(),
         }])
+    }
+
+    /// 400, of the request as a whole.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
     /// 401: who are you?
@@ -160,6 +167,47 @@ impl From<MetaError> for Problem {
     fn from(error: MetaError) -> Self {
         tracing::error!(%error, "the API cannot read rows: {error}");
         Self::internal()
+    }
+}
+
+impl From<PushError> for Problem {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::NotFound(detail) => Self::not_found(detail),
+            PushError::TagImmutable { .. }
+            | PushError::TagStays { .. }
+            | PushError::NotSeeded { .. } => Self::conflict(error.to_string()),
+            _ => Self::internal(),
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::Invalid { field, problem } => Self::bad_field(&field, problem),
+            AccountError::Missing => Self::not_found(detail),
+            AccountError::Exists | AccountError::Managed => Self::conflict(detail),
+            AccountError::Busy(_) => Self::unavailable(detail),
+            AccountError::Meta(error) => error.into(),
+        }
+    }
+}
+
+impl From<SettingsError> for Problem {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Invalid { field, message } => Self::bad_field(&field, message),
+            SettingsError::NotFound(detail) => Self::not_found(detail),
+            SettingsError::Conflict(detail) => Self::conflict(detail),
+            SettingsError::Forbidden(detail) => Self::forbidden(detail),
+            SettingsError::Meta(error) => error.into(),
+            SettingsError::Declared(error) => {
+                tracing::error!(%error, "the configuration file cannot be read again: {error}");
+                Self::internal()
+            }
+        }
     }
 }
 

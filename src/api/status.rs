@@ -139,9 +139,7 @@ fn replicas(parts: &Parts) -> Vec<Replica> {
 }
 
 fn remotes(parts: &Parts) -> Vec<RemoteStatus> {
-    let mut remotes: Vec<RemoteStatus> = parts.clients.iter().map(Into::into).collect();
-    remotes.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    remotes
+    parts.remotes.all().iter().map(Into::into).collect()
 }
 
 fn store(parts: &Parts) -> StoreStatus {

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{FromRequestParts, State},
+};
+use http::request;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, problem::Problem};
+use super::{Api, Timestamp, problem::Problem, query::Fields};
 use crate::upkeep;
 
 /// What went.
@@ -27,6 +31,32 @@ pub struct Collected {
     /// Blobs that no repository has any more
     pub blobs: u64,
     pub bytes: u64,
+}
+
+/// Tags that their project's retention does not keep.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Retired {
+    pub tags: u64,
+    /// The first thousand of them
+    pub due: Vec<DueTag>,
+}
+
+/// A tag that is due.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DueTag {
+    pub repository: String,
+    pub tag: String,
+    pub digest: String,
+    pub pushed_at: Timestamp,
+}
+
+/// Whether anything is done.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RetentionQuery {
+    /// Only tell what would go
+    #[param(value_type = Option<bool>, default = false)]
+    dry_run: bool,
 }
 
 /// What was read, and what was wrong.
@@ -67,6 +97,42 @@ pub(super) async fn orphans(State(api): State<Arc<Api>>) -> Result<Json<Collecte
             tracing::error!(%error, "the clean-up cannot go on: {error}");
             Err(Problem::internal())
         }
+    }
+}
+
+#[utoipa::path(
+    post, path = "/upkeep/retention", tag = "upkeep", operation_id = "retention", params(RetentionQuery),
+    responses(
+        (status = 200, description = "These tags are gone, or would be", body = Retired),
+        (status = 503, description = "The server is stopping"),
+    )
+)]
+pub(super) async fn retention(
+    State(api): State<Arc<Api>>,
+    query: RetentionQuery,
+) -> Result<Json<Retired>, Problem> {
+    let retainer = &api.parts.retainer;
+    let retired = if query.dry_run {
+        until_stop(&api, retainer.dry_run()).await?
+    } else {
+        until_stop(&api, retainer.run_once()).await?
+    };
+    match retired {
+        Ok(retired) => Ok(Json(retired.into())),
+        Err(error) => {
+            tracing::error!(%error, "the retention cannot go on: {error}");
+            Err(Problem::internal())
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RetentionQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
+        let mut fields = Fields::of(&parts.uri);
+        let dry_run = fields.optional("dry_run").unwrap_or(false);
+        fields.finish(Some(Self { dry_run }))
     }
 }
 
@@ -113,6 +179,21 @@ impl From<upkeep::Collected> for Collected {
             links: collected.links,
             blobs: collected.blobs,
             bytes: collected.bytes,
+        }
+    }
+}
+
+impl From<upkeep::Retired> for Retired {
+    fn from(retired: upkeep::Retired) -> Self {
+        let due = |due: upkeep::DueTag| DueTag {
+            repository: due.repository.to_string(),
+            tag: due.tag.to_string(),
+            digest: due.digest.to_string(),
+            pushed_at: due.pushed_at.into(),
+        };
+        Self {
+            tags: retired.tags,
+            due: retired.due.into_iter().map(due).collect(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     client::SetupError,
     cluster::JoinError,
     meta::MetaError,
+    settings::SettingsError,
     store::{ObjectSetupError, StoreError},
 };
 
@@ -37,6 +38,8 @@ pub enum StartError {
     /// A password or a key that is made when the configuration names none.
     #[error(transparent)]
     OwnFile(#[from] OwnFileError),
+    #[error("cannot read projects and remotes: {0}")]
+    Settings(#[from] SettingsError),
     #[error("cannot listen on {address}: {source}")]
     Bind {
         address: SocketAddr,

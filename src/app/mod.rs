@@ -25,7 +25,7 @@ pub use error::StartError;
 pub use open_files::raise_open_files;
 pub use shutdown::stop_signal;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -39,35 +39,41 @@ use self::{
     upkeep::Upkeep,
 };
 use crate::{
-    access::{ADMIN, Accounts, AdminPassword, FirstAdmin, Gate, GateParts, Htpasswd, SecretKey},
+    access::{
+        ADMIN, Accounts, AdminPassword, FirstAdmin, Gate, GateParts, Htpasswd, ProjectSet,
+        Projects, SecretKey,
+    },
     api,
-    client::{self, RegistryClient},
+    client::{self, Remotes},
     cluster::Cluster,
-    config::{Config, Secret},
+    config::{Config, Database, Secret},
     meta::Meta,
-    mirror::{self, Mirror, Projects},
+    mirror::{self, Mirror},
     push::{self, Pushes},
+    settings::{self, Settings},
     store::{Objects, Store},
     telemetry::Metrics,
     transfer::{self, Fills, SharedLimits, Space, Tier},
-    upkeep::{Evictor, Orphans, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
+    upkeep::{Evictor, Orphans, Retainer, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
 
 /// All long-lived handles.
 pub struct App {
     config: Config,
-    projects: Arc<Projects>,
+    projects: Projects,
+    settings: Settings,
     gate: Arc<Gate>,
     accounts: Accounts,
     mirror: Mirror,
     pushes: Pushes,
     fills: Fills,
+    remotes: Remotes,
     /// The other replicas, if there are any.
     cluster: Option<Cluster>,
-    clients: Vec<RegistryClient>,
     evictor: Evictor,
     orphans: Orphans,
+    retainer: Retainer,
     scrubber: Scrubber,
     meta: Meta,
     metrics: Metrics,
@@ -92,7 +98,7 @@ pub struct Server {
 impl App {
     /// Reads the files that the configuration names; opens, binds and writes nothing.
     pub fn check(config: &Config) -> Result<(), StartError> {
-        clients(config, &Metrics::default())?;
+        Remotes::new(&config.remotes, &Metrics::default())?;
         certificates(config)?;
         objects(config, &TaskTracker::new())?;
         htpasswd(config)?;
@@ -103,10 +109,13 @@ impl App {
     pub async fn build(config: Config) -> Result<Self, StartError> {
         let started_at = SystemTime::now();
         let metrics = Metrics::default();
-        let clients = clients(&config, &metrics)?;
+        let remotes = Remotes::new(&config.remotes, &metrics)?;
         let certificates = certificates(&config)?;
         htpasswd(&config)?;
-        info!(remotes = clients.len(), "clients of remotes are ready");
+        info!(
+            remotes = config.remotes.len(),
+            "clients of remotes are ready"
+        );
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let objects = objects(&config, &tasks)?;
 
@@ -116,16 +125,19 @@ impl App {
             None => store,
         };
         info!(path = %config.storage.path.display(), "store is open");
+        let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
+        let key = Arc::new(key);
         let (meta, cluster) = replicas::open(&config).await?;
         let (admin, new_password) = first_admin(&config, &meta).await?;
-        let secret_key = Arc::new(SecretKey::open(&config.storage.path, None)?);
+        let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
+        let projects = Projects::new(projects);
         let gate = Gate::open(GateParts {
             access: &config.access,
             issuer_tls: client::usual_tls(),
             admin_password: admin.clone(),
-            projects: &config.projects,
+            projects: projects.clone(),
             meta: meta.clone(),
-            secret_key,
+            secret_key: Arc::clone(&key),
         });
         let gate = Arc::new(gate.await?);
         let accounts = Accounts::new(meta.clone(), admin);
@@ -145,8 +157,20 @@ impl App {
                 cluster: cluster.clone(),
             })
         });
-        let projects = Arc::new(Projects::new(config.projects.clone(), &config.remotes));
         let space = Space::new(store.clone(), upkeep::limits(&config));
+        let settings = Settings::new(settings::Parts {
+            declared: config.declared.clone(),
+            meta: meta.clone(),
+            projects: projects.clone(),
+            remotes: remotes.clone(),
+            space: space.clone(),
+            key,
+            metrics: metrics.clone(),
+        });
+        settings.load().await?;
+        if matches!(config.database, Database::Postgres(_)) {
+            tasks.spawn(settings.clone().run(shutdown.clone()));
+        }
         let fills = Fills::new(transfer::Parts {
             store: store.clone(),
             meta: meta.clone(),
@@ -157,10 +181,9 @@ impl App {
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });
-        let all_clients: Vec<_> = clients.values().cloned().collect();
         let mirror = Mirror::new(mirror::Parts {
-            projects: Arc::clone(&projects),
-            clients,
+            projects: projects.clone(),
+            remotes: remotes.clone(),
             store: store.clone(),
             meta: meta.clone(),
             fills: fills.clone(),
@@ -171,16 +194,20 @@ impl App {
             store: store.clone(),
             meta: meta.clone(),
             fills: fills.clone(),
+            orphan_grace: config.upkeep.orphan_grace,
+            projects: projects.clone(),
+            max_bytes: config.storage.max_bytes,
             tasks: tasks.clone(),
         });
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
-        let upkeep = Upkeep::new(&config, store, &meta, &fills);
+        let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
+        let retainer = upkeep.retainer();
         upkeep.start(&tasks, &shutdown);
         if let Some(cluster) = &cluster {
             tasks.spawn(cluster.clone().run(shutdown.clone()));
-            let clients = all_clients.clone();
-            let limits = SharedLimits::new(cluster.clone(), meta.clone(), move || clients.clone());
+            let live = remotes.clone();
+            let limits = SharedLimits::new(cluster.clone(), meta.clone(), move || live.all());
             tasks.spawn(limits.run(shutdown.clone()));
         }
         if let Some(certificates) = &certificates {
@@ -193,13 +220,15 @@ impl App {
             limit: RequestLimit::new(&config.server),
             config,
             projects,
+            settings,
             mirror,
             pushes,
             fills,
+            remotes,
             cluster,
-            clients: all_clients,
             evictor,
             orphans,
+            retainer,
             scrubber,
             meta,
             metrics,
@@ -247,15 +276,20 @@ impl App {
     fn api_parts(&self) -> api::Parts {
         api::Parts {
             gate: Arc::clone(&self.gate),
+            accounts: self.accounts.clone(),
             mirror: self.mirror.clone(),
+            pushes: self.pushes.clone(),
+            settings: self.settings.clone(),
+            projects: self.projects.clone(),
             fills: self.fills.clone(),
-            clients: self.clients.clone(),
+            remotes: self.remotes.clone(),
             meta: self.meta.clone(),
             metrics: self.metrics.clone(),
             storage: self.config.storage.clone(),
             database: self.config.database.clone(),
             evictor: self.evictor.clone(),
             orphans: self.orphans.clone(),
+            retainer: self.retainer.clone(),
             scrubber: self.scrubber.clone(),
             started_at: self.started_at,
             shutdown: self.shutdown.clone(),
@@ -280,8 +314,9 @@ impl App {
         v2::Parts {
             mirror: self.mirror.clone(),
             pushes: self.pushes.clone(),
-            projects: Arc::clone(&self.projects),
-            configured: self.config.projects.clone().into(),
+            projects: self.projects.clone(),
+            settings: self.settings.clone(),
+            auto_create_projects: self.config.access.auto_create_projects,
             meta: self.meta.clone(),
             gate: Arc::clone(&self.gate),
             metrics: self.metrics.clone(),
@@ -327,18 +362,6 @@ impl Server {
         stop.await;
         shutdown::drain(app, connections).await;
     }
-}
-
-fn clients(
-    config: &Config,
-    metrics: &Metrics,
-) -> Result<HashMap<String, RegistryClient>, StartError> {
-    let mut clients = HashMap::new();
-    for remote in &config.remotes {
-        let client = RegistryClient::new(remote.clone(), metrics.clone())?;
-        clients.insert(remote.name.clone(), client);
-    }
-    Ok(clients)
 }
 
 fn objects(config: &Config, tasks: &TaskTracker) -> Result<Option<Objects>, StartError> {

@@ -1,13 +1,19 @@
 //! The background work of upkeep, made of what the configuration says.
 
+use std::collections::HashMap;
+
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, ProjectKind},
+    access::Projects,
+    config::Config,
     meta::Meta,
     store::Store,
     transfer::{Fills, Limits},
-    upkeep::{Collector, Evictor, Leftovers, LocalTier, Orphans, Uploader, evict, orphans, uses},
+    upkeep::{
+        Collector, Evictor, Leftovers, LocalTier, Orphans, Retainer, Uploader, evict, orphans,
+        retain, uses,
+    },
 };
 
 /// What works by itself.
@@ -15,28 +21,28 @@ pub(super) struct Upkeep {
     tier: Option<TierUpkeep>,
     evictor: Evictor,
     orphans: Orphans,
+    retainer: Retainer,
     leftovers: Leftovers,
     meta: Meta,
 }
 
-/// What may be kept.
+/// What may be kept, but for the projects' own budgets.
 pub(super) fn limits(config: &Config) -> Limits {
-    let budget =
-        |project: &crate::config::Project| Some((project.name.clone(), project.max_bytes?));
     Limits {
         max_bytes: config.storage.max_bytes,
-        projects: config.projects.iter().filter_map(budget).collect(),
+        projects: HashMap::new(),
         free_floor_bytes: config.storage.free_floor_bytes,
     }
 }
 
 impl Upkeep {
-    pub(super) fn new(config: &Config, store: Store, meta: &Meta, fills: &Fills) -> Self {
-        let hosted = config
-            .projects
-            .iter()
-            .filter(|project| project.kind == ProjectKind::Hosted);
-        let hosted: Vec<String> = hosted.map(|project| project.name.clone()).collect();
+    pub(super) fn new(
+        config: &Config,
+        store: Store,
+        meta: &Meta,
+        fills: &Fills,
+        projects: &Projects,
+    ) -> Self {
         let tier = TierUpkeep::new(config, &store, meta, fills);
         let leftovers = Leftovers {
             store,
@@ -48,15 +54,20 @@ impl Upkeep {
             evictor: Evictor::new(evict::Parts {
                 meta: meta.clone(),
                 fills: fills.clone(),
+                projects: projects.clone(),
                 leftovers: leftovers.clone(),
-                hosted: hosted.clone(),
                 orphan_grace: config.upkeep.orphan_grace,
                 local: tier.as_ref().map(|tier| tier.local.clone()),
+            }),
+            retainer: Retainer::new(retain::Parts {
+                meta: meta.clone(),
+                fills: fills.clone(),
+                projects: projects.clone(),
             }),
             orphans: Orphans::new(orphans::Parts {
                 meta: meta.clone(),
                 fills: fills.clone(),
-                hosted,
+                projects: projects.clone(),
                 grace: config.upkeep.orphan_grace,
                 longest_push: config.storage.spool_max_age,
             }),
@@ -74,11 +85,16 @@ impl Upkeep {
         self.orphans.clone()
     }
 
+    pub(super) fn retainer(&self) -> Retainer {
+        self.retainer.clone()
+    }
+
     /// Each part is a task that ends with the shutdown.
     pub(super) fn start(self, tasks: &TaskTracker, shutdown: &CancellationToken) {
         tasks.spawn(self.leftovers.run(shutdown.clone()));
         tasks.spawn(self.evictor.run(shutdown.clone()));
         tasks.spawn(self.orphans.run(shutdown.clone()));
+        tasks.spawn(self.retainer.run(shutdown.clone()));
         tasks.spawn(uses::run(self.meta, shutdown.clone()));
         if let Some(tier) = self.tier {
             tasks.spawn(tier.uploader.run(shutdown.clone()));

@@ -132,6 +132,11 @@ impl Transport {
         of(false).or_else(|| of(true)).unwrap_or(RateBudget::Plenty)
     }
 
+    /// Has any of the URLs asked for a login or a token?
+    pub(super) fn was_asked_for_login(&self) -> bool {
+        self.endpoints.iter().any(|at| at.scheme.load().is_some())
+    }
+
     pub(super) fn health(&self) -> Vec<UrlHealth> {
         let endpoints = self.endpoints.iter().map(|endpoint| UrlHealth {
             url: endpoint.url.clone(),

@@ -18,6 +18,8 @@ pub struct Access {
     pub challenge: Challenge,
     /// Public projects need no login.
     pub anonymous_pull: bool,
+    /// A push by somebody who may create makes the hosted project.
+    pub auto_create_projects: bool,
     /// How long a registry token is good.
     pub token_ttl: Duration,
     /// Users and bcrypt hashes of their passwords.
@@ -56,12 +58,14 @@ impl Access {
                 .take("challenge", choice(CHALLENGES))?
                 .unwrap_or(Challenge::Auto),
             anonymous_pull: section.take("anonymous_pull", boolean)?.unwrap_or(true),
+            auto_create_projects: section
+                .take("auto_create_projects", boolean)?
+                .unwrap_or(false),
             token_ttl: read_token_ttl(&mut section)?,
             htpasswd: section.file("htpasswd")?,
             oidc: oidc::read_all(&mut section)?,
         };
         let visibility = section.take("default_visibility", choice(DEFAULT_VISIBILITIES))?;
-        section.set_aside("auto_create_projects", boolean)?;
         section.finish()?;
         Ok((access, visibility.unwrap_or(Visibility::Private)))
     }

@@ -16,6 +16,8 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn read(section: &mut Section<'_>, provider: Provider) -> Result<Self, ConfigError> {
         use Provider::{Aliyun, Ecr, Tencent};
+        // Elsewhere it is a word to find the remote by.
+        let region = section.take("region", label)?;
         let mut take = |key, allowed: &[Provider], names: &str| {
             let value = section.take(key, label)?;
             if value.is_some() && !allowed.contains(&provider) {
@@ -27,7 +29,7 @@ impl Place {
         let place = Self {
             instance: take("instance", &[Aliyun, Tencent], "aliyun and tencent")?,
             account: take("account", &[Ecr], "ecr")?,
-            region: take("region", &[Ecr, Aliyun, Tencent], "ecr, aliyun and tencent")?,
+            region,
         };
         let is_id = |id: &String| id.starts_with("cri-");
         if provider == Aliyun && place.instance.as_ref().is_some_and(|id| !is_id(id)) {

@@ -92,6 +92,7 @@ mod tests {
     fn loaded(environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let environment = environment
             .iter()
+            .chain(&[("ENTREPOT__SECRETS__KEY", "0123456789abcdef")])
             .map(|&(name, value)| (name.to_owned(), value.to_owned()));
         load(None, environment)
     }

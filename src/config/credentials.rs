@@ -14,7 +14,7 @@ use super::{
 };
 
 /// How we prove to a remote who we are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Credentials {
     /// Not at all.
     None,
@@ -32,7 +32,7 @@ pub enum Credentials {
 }
 
 /// Where the logins of other programs are looked up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DockerConfig {
     /// In the order in which they are searched; they may come and go.
     pub files: Vec<PathBuf>,
@@ -41,7 +41,7 @@ pub struct DockerConfig {
 }
 
 /// What a provider's service needs to give out a login.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cloud {
     /// `None`: the credentials of the environment.
     pub key: Option<AccessKey>,
@@ -62,14 +62,14 @@ impl Cloud {
 }
 
 /// The long-lived key of an account at a cloud.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AccessKey {
     pub id: String,
     pub secret: Secret,
 }
 
 /// Variables of the environment that providers look at; `Debug` shows their names only.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Variables(BTreeMap<String, Secret>);
 
 impl Variables {

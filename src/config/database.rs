@@ -153,6 +153,7 @@ mod tests {
     fn database(environment: &[(&str, &str)]) -> super::Database {
         let environment = environment
             .iter()
+            .chain(&[("ENTREPOT__SECRETS__KEY", "0123456789abcdef")])
             .map(|&(name, value)| (name.to_owned(), value.to_owned()));
         load(None, environment).unwrap().database
     }
@@ -195,7 +196,11 @@ mod tests {
     fn a_url_may_be_in_a_file_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("entrepot.toml");
-        std::fs::write(&file, "[database]\nurl = { file = \"url\" }\n").unwrap();
+        std::fs::write(
+            &file,
+            "[database]\nurl = { file = \"url\" }\n[secrets]\nkey = \"0123456789abcdef\"\n",
+        )
+        .unwrap();
         std::fs::write(folder.path().join("url"), "postgres://u:hunter2@host/db\n").unwrap();
         let config = load(Some(&file), []).unwrap();
         assert_eq!(config.database.to_string(), "postgres://host/db");

@@ -6,11 +6,6 @@ use super::{
     value::{bandwidth, count, duration},
 };
 
-pub(super) fn secrets(mut section: Section<'_>) -> Result<(), ConfigError> {
-    section.set_aside_secret("key")?;
-    section.finish()
-}
-
 pub(super) fn replication(mut section: Section<'_>) -> Result<(), ConfigError> {
     section.set_aside("concurrency", count)?;
     section.set_aside("bandwidth", bandwidth)?;

@@ -3,9 +3,10 @@
 use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use super::{
-    Access, Cluster, Config, ConfigError, Database, Log, Server, Storage, Traces, Upkeep, later,
-    project,
-    remote::Remotes,
+    Access, Cluster, Config, ConfigError, Database, Declared, Log, Secrets, Server, Storage,
+    Traces, Upkeep, Visibility,
+    declared::{self, Rows},
+    later,
     section::{Context, Section},
     tree::{self, Table},
     value::boolean,
@@ -31,7 +32,9 @@ pub fn load(
         environment,
         without_effect: RefCell::default(),
     };
-    read(Section::root(&context, &table), &context)
+    let (mut config, default_visibility) = read(Section::root(&context, &table), &context)?;
+    config.declared = Declared::new(table, context, default_visibility);
+    Ok(config)
 }
 
 fn read_file(file: &Path) -> Result<Table, ConfigError> {
@@ -45,16 +48,14 @@ fn read_file(file: &Path) -> Result<Table, ConfigError> {
     tree::parse(file, &text)
 }
 
-fn read(mut root: Section<'_>, context: &Context) -> Result<Config, ConfigError> {
-    let with_builtin = root.take("builtin", boolean)?.unwrap_or(true);
+fn read(mut root: Section<'_>, context: &Context) -> Result<(Config, Visibility), ConfigError> {
     let server = Server::read(root.table("server")?)?;
     let storage = Storage::read(root.table("storage")?)?;
     let database = Database::read(root.table("database")?, &storage)?;
-    later::secrets(root.table("secrets")?)?;
+    let secrets = Secrets::read(root.table("secrets")?, &database)?;
     let (access, default_visibility) = Access::read(root.table("access")?)?;
     let cluster = Cluster::read(root.table("cluster")?, &storage, &database, &access)?;
-    let remotes = Remotes::read(&mut root, with_builtin)?;
-    let projects = project::read_all(&mut root, &remotes, default_visibility, with_builtin)?;
+    let registries = declared::read(&mut root, default_visibility, &Rows::default())?;
     let offline = read_mirror(root.table("mirror")?)?;
     later::replication(root.table("replication")?)?;
     let upkeep = Upkeep::read(root.table("upkeep")?)?;
@@ -62,20 +63,23 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<Config, ConfigError>
     root.finish()?;
     let mut without_effect = context.without_effect.take();
     let traces = Traces::read(&context.environment, &mut without_effect)?;
-    Ok(Config {
+    let config = Config {
         server,
         storage,
         database,
         cluster,
-        remotes: remotes.list,
-        projects,
+        secrets,
+        remotes: registries.remotes,
+        projects: registries.projects,
+        declared: Declared::default(),
         offline,
         access,
         upkeep,
         log,
         traces,
         without_effect,
-    })
+    };
+    Ok((config, default_visibility))
 }
 
 fn read_mirror(mut section: Section<'_>) -> Result<bool, ConfigError> {

@@ -7,6 +7,7 @@ pub mod cloud;
 pub mod cluster;
 pub mod credentials;
 pub mod database;
+pub mod declared;
 pub mod error;
 mod later;
 pub mod load;
@@ -17,6 +18,7 @@ pub mod pattern;
 pub mod project;
 pub mod remote;
 pub mod secret;
+pub mod secrets;
 mod section;
 pub mod server;
 pub mod storage;
@@ -29,15 +31,19 @@ pub use access::{Access, Challenge};
 pub use cluster::Cluster;
 pub use credentials::{AccessKey, Cloud, Credentials, DockerConfig, Variables};
 pub use database::{Database, PostgresUrl};
+pub use declared::{Declared, Refused, Registries, Row, Rows};
 pub use error::ConfigError;
 pub use load::load;
 pub use log::{Log, LogFormat};
 pub use object_storage::{ObjectService, ObjectStorage};
 pub use oidc::{Oidc, OidcRight};
 pub use pattern::Pattern;
-pub use project::{Freshness, FreshnessMode, Project, ProjectKind, StaleIfError, Visibility};
+pub use project::{
+    Freshness, FreshnessMode, Project, ProjectKind, Retention, StaleIfError, Visibility,
+};
 pub use remote::{Provider, Remote};
 pub use secret::Secret;
+pub use secrets::Secrets;
 pub use server::{Server, TlsFiles};
 pub use storage::Storage;
 pub use traces::Traces;
@@ -49,10 +55,13 @@ pub struct Config {
     pub server: Server,
     pub storage: Storage,
     pub database: Database,
+    pub secrets: Secrets,
     /// The other replicas, if there are any.
     pub cluster: Option<Cluster>,
     pub remotes: Vec<Remote>,
     pub projects: Vec<Project>,
+    /// The same remotes and projects as the file says them, to be laid beside rows.
+    pub declared: Declared,
     /// `mirror.offline`: never dial a remote.
     pub offline: bool,
     pub access: Access,

@@ -6,7 +6,7 @@
 
 use regex::{Regex, RegexBuilder};
 
-/// A validated pattern.
+/// A validated pattern; shown as it was given.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
@@ -34,8 +34,8 @@ impl Pattern {
             return Err(format!("a pattern has at most {} bytes", Self::MAX_LENGTH));
         }
         if text.len() >= 2 && text.starts_with('/') && text.ends_with('/') {
-            let expression = Self::expression(&text[1..text.len() - 1])?;
-            return Ok(Self::new(text, Matcher::Expression(expression)));
+            let matcher = Self::expression(&text[1..text.len() - 1])?;
+            return Ok(Self::new(text, matcher));
         }
         let glob = Translation::of(text)?;
         fast_glob::validate(&glob).map_err(|error| format!("`{text}`: {error}"))?;
@@ -49,13 +49,13 @@ impl Pattern {
         }
     }
 
-    fn expression(text: &str) -> Result<Regex, String> {
+    fn expression(text: &str) -> Result<Matcher, String> {
         let mut builder = RegexBuilder::new(text);
         builder
             .size_limit(Self::EXPRESSION_MAX_BYTES)
             .dfa_size_limit(Self::EXPRESSION_MAX_BYTES);
         match builder.build() {
-            Ok(expression) => Ok(expression),
+            Ok(expression) => Ok(Matcher::Expression(expression)),
             Err(regex::Error::CompiledTooBig(_)) => Err(format!(
                 "the regular expression `{text}` is too big; at most 1 MiB compiled"
             )),
@@ -84,6 +84,12 @@ impl Pattern {
             Matcher::Glob(glob) => fast_glob::glob_match(glob, text),
             Matcher::Expression(expression) => expression.is_match(text),
         }
+    }
+}
+
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

@@ -3,8 +3,9 @@
 mod claims;
 mod freshness;
 mod read;
+mod retention;
 
-pub(super) use read::read_all;
+pub(super) use read::{Settings, read_all};
 
 use std::time::Duration;
 
@@ -36,12 +37,30 @@ pub struct Project {
     pub offline: bool,
     /// Budget of its cache in bytes; `None` is unlimited.
     pub max_bytes: Option<u64>,
+    /// Hosted: a push makes its repository; otherwise it must have been created.
+    pub auto_create_repositories: bool,
+    /// Hosted: may have a name that hides repositories of the default project.
+    pub hide_default: bool,
     /// First match wins; the last one matches everything.
     pub freshness: Vec<Freshness>,
     /// Hosted: tags that stay where they were first pushed.
     pub immutable_tags: Vec<Pattern>,
     /// Hosted: an index may name manifests that are not in its repository.
     pub sparse_index: bool,
+    /// Hosted: how many bytes it may have; `None` is unlimited.
+    pub quota: Option<u64>,
+    /// Hosted: which tags go by themselves; first match wins, what none matches stays.
+    pub retention: Vec<Retention>,
+}
+
+/// How long tags stay: a tag goes that is neither among the newest nor young enough.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    pub tags: Pattern,
+    /// So many of each repository, by the time they were last pushed, stay.
+    pub newest: Option<u32>,
+    /// What was pushed since stays.
+    pub max_age: Option<Duration>,
 }
 
 /// Where a project's content comes from.
@@ -54,11 +73,12 @@ pub enum ProjectKind {
 }
 
 /// Who may pull.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Visibility {
     /// Anybody.
     Public,
     /// Who holds a right.
+    #[default]
     Private,
     /// Whom the remote lets in.
     Remote,
@@ -93,6 +113,11 @@ pub enum StaleIfError {
 }
 
 impl Project {
+    /// Is it filled from a remote?
+    pub fn is_mirror(&self) -> bool {
+        matches!(self.kind, ProjectKind::Mirror { .. })
+    }
+
     /// The rule that decides for this tag.
     pub fn freshness_of(&self, tag: &Tag) -> &Freshness {
         let matching = self

@@ -9,6 +9,7 @@ use super::{
     builtin::{self, BuiltIn},
     cloud::Place,
     credentials,
+    declared::{Refused, Row},
     error::Problem,
     section::Section,
     tree::Node,
@@ -37,7 +38,7 @@ pub enum Provider {
 }
 
 /// A registry elsewhere, with all that is needed to talk to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Remote {
     pub name: String,
     pub provider: Provider,
@@ -66,6 +67,19 @@ pub struct Remote {
     pub bandwidth: Option<u64>,
     /// Pulls of the remote's rate budget that background work leaves alone.
     pub rate_reserve: u64,
+}
+
+impl Provider {
+    /// All of them, by the words of the configuration.
+    pub fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        PROVIDERS.iter().copied()
+    }
+
+    /// The word of the configuration.
+    pub fn as_str(self) -> &'static str {
+        let found = PROVIDERS.iter().find(|(_, provider)| *provider == self);
+        found.expect("each provider has its word").0
+    }
 }
 
 impl Remote {
@@ -97,13 +111,26 @@ pub(super) struct Remotes {
 }
 
 impl Remotes {
-    pub(super) fn read(root: &mut Section<'_>, with_builtin: bool) -> Result<Self, ConfigError> {
+    /// Those of the file, then those of rows that can be used, then the built-in ones that none of them replaces.
+    pub(super) fn read(
+        root: &mut Section<'_>,
+        rows: &[Row],
+        with_builtin: bool,
+        refused: &mut Vec<Refused>,
+    ) -> Result<Self, ConfigError> {
         let mut remotes = Self {
             list: Vec::new(),
             with_credentials: Vec::new(),
         };
         for section in root.tables("remote")? {
             remotes.read_one(section)?;
+        }
+        for row in rows {
+            match remotes.read_one(root.of_row(row.table())) {
+                Ok(()) if row.is_closed() => remotes.with_credentials.push(row.name().to_owned()),
+                Ok(()) => {}
+                Err(error) => refused.push(row.refused(error)),
+            }
         }
         if with_builtin {
             let missing = builtin::REGISTRIES

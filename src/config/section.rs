@@ -47,6 +47,20 @@ impl<'c> Section<'c> {
         }
     }
 
+    /// A table that is kept as a row, beside those of the file.
+    pub(super) fn of_row<'r>(&self, table: &'r Table) -> Section<'r>
+    where
+        'c: 'r,
+    {
+        Section {
+            context: self.context,
+            name: String::new(),
+            origin: Some(&Origin::Row),
+            table,
+            known: Vec::new(),
+        }
+    }
+
     /// The value of a key, if it is set.
     pub(super) fn take<T>(
         &mut self,
@@ -228,6 +242,7 @@ impl<'c> Section<'c> {
             Some(Origin::File { line }) => {
                 (self.context.file.clone(), Some(*line), self.full_name(key))
             }
+            Some(Origin::Row) => (None, None, self.full_name(key)),
             None => (self.context.file.clone(), None, self.full_name(key)),
         };
         ConfigError {
@@ -243,7 +258,7 @@ impl<'c> Section<'c> {
     pub(super) fn finish(self) -> Result<(), ConfigError> {
         let line = |node: &Node| match node.origin {
             Origin::File { line } => line,
-            Origin::Environment { .. } => 0,
+            Origin::Environment { .. } | Origin::Row => 0,
         };
         let unknown = self
             .table

@@ -35,6 +35,8 @@ pub(super) enum Origin {
     File { line: usize },
     /// The variable's name, and its text as it was.
     Environment { variable: String, raw: String },
+    /// A row that was made by the API: no line and no variable.
+    Row,
 }
 
 /// Every key outside `[[…]]` can be set by a variable of this prefix, its parts joined by two underscores.
@@ -98,6 +100,34 @@ fn value(item: &DeValue<'_>, origin: &Spans<'_>) -> Value {
         DeValue::Table(entries) => Value::Table(table(entries, origin)),
         DeValue::Float(_) => Value::Other("a number with a fraction"),
         DeValue::Datetime(_) => Value::Other("a date"),
+    }
+}
+
+/// Reads the members of an object; what is null is as good as not there.
+pub(super) fn of_json(members: &serde_json::Map<String, serde_json::Value>) -> Table {
+    let given = members.iter().filter(|(_, value)| !value.is_null());
+    given
+        .map(|(key, value)| (key.clone(), node_of_json(value)))
+        .collect()
+}
+
+fn node_of_json(given: &serde_json::Value) -> Node {
+    use serde_json::Value as Json;
+    let value = match given {
+        Json::Null => Value::Other("null"),
+        Json::Bool(boolean) => Value::Boolean(*boolean),
+        Json::Number(number) => match number.as_i64() {
+            Some(number) => Value::Integer(number),
+            None if number.is_u64() => Value::Other("a number beyond 64 bits"),
+            None => Value::Other("a number with a fraction"),
+        },
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::List(items.iter().map(node_of_json).collect()),
+        Json::Object(members) => Value::Table(of_json(members)),
+    };
+    Node {
+        origin: Origin::Row,
+        value,
     }
 }
 
@@ -178,7 +208,7 @@ mod tests {
         };
         let line = |node: &Node| match node.origin {
             Origin::File { line } => line,
-            Origin::Environment { .. } => 0,
+            Origin::Environment { .. } | Origin::Row => 0,
         };
         assert_eq!(
             (

@@ -8,6 +8,8 @@ use super::{
 };
 use crate::config::Secret;
 
+pub(super) const SQL_COUNT: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM account";
+
 pub(super) const SQL_GET: &str =
     "SELECT name, password, admin, rights, imported, created_at FROM account WHERE name = $1";
 
@@ -101,6 +103,12 @@ impl Meta {
         let statement = Statement::new(SQL_PAGE).bind(after).bind(i64::from(limit));
         let rows: Vec<Columns> = self.fetch_all(statement).await?;
         Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// How many users there are.
+    pub async fn account_count(&self) -> Result<u64, MetaError> {
+        let row: Option<(i64,)> = self.fetch_optional(Statement::new(SQL_COUNT)).await?;
+        column::size_read(row.map_or(0, |(count,)| count))
     }
 
     /// Makes a user; false if there is one of this name.

@@ -10,6 +10,8 @@ use super::{
 pub(super) const SQL_PUT: &str = "INSERT INTO audit (at, principal, source, action, subject, outcome, detail) \
      VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
+pub(super) const SQL_COUNT: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM audit";
+
 /// The newest first.
 pub(super) const SQL_PAGE: &str = "SELECT id, at, principal, source, action, subject, outcome, detail \
      FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2";
@@ -82,6 +84,12 @@ impl Meta {
             .bind(i64::from(limit));
         let rows: Vec<Columns> = self.fetch_all(statement).await?;
         Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// How many entries there are.
+    pub async fn audit_count(&self) -> Result<u64, MetaError> {
+        let row: Option<(i64,)> = self.fetch_optional(Statement::new(SQL_COUNT)).await?;
+        column::size_read(row.map_or(0, |(count,)| count))
     }
 
     /// Deletes entries from before this time, a bounded number of them; how many. Nothing is left at 0.

@@ -80,7 +80,8 @@ pub(super) const SQL_GONE_PUT: &str =
     "INSERT INTO gone (digest) VALUES ($1) ON CONFLICT (digest) DO NOTHING";
 
 /// A repository with nothing in it is not shown.
-pub(super) const SQL_EMPTY: &str = "UPDATE repository SET has_content = FALSE WHERE id = $1 \
+pub(super) const SQL_EMPTY: &str = "UPDATE repository SET has_content = FALSE \
+     WHERE id = $1 AND created_at IS NULL \
      AND NOT EXISTS (SELECT 1 FROM manifest WHERE repository_id = $1) \
      AND NOT EXISTS (SELECT 1 FROM tag WHERE repository_id = $1) \
      AND NOT EXISTS (SELECT 1 FROM link WHERE repository_id = $1)";

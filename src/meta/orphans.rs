@@ -21,6 +21,10 @@ pub(super) const SQL_LOOSE: &str = "SELECT touched_at, digest FROM link \
 pub(super) const SQL_FRESH: &str = "SELECT CAST(1 AS BIGINT) FROM link \
      WHERE repository_id = $1 AND touched_at >= $2 LIMIT 1";
 
+/// Something is being uploaded there.
+pub(super) const SQL_UPLOAD: &str = "SELECT CAST(1 AS BIGINT) FROM upload \
+     WHERE repository = $1 AND touched_at >= $2 LIMIT 1";
+
 pub(super) const SQL_DELETE: &str = "DELETE FROM link WHERE repository_id = $1 AND digest = $2 \
      AND touched_at < $3 AND NOT EXISTS (SELECT 1 FROM reference WHERE reference.repository_id = $1 \
      AND reference.child = $2 AND reference.kind = 'blob') RETURNING digest";
@@ -228,7 +232,12 @@ impl DeleteUnnamed {
         let fresh = Statement::new(SQL_FRESH)
             .bind(repository_id)
             .bind(column::milliseconds(self.grace.idle));
-        Ok(fresh.fetch_optional::<(i64,)>(connection).await?.is_some())
+        // Of a session nothing is heard while one body comes, which may take long.
+        let upload = Statement::new(SQL_UPLOAD)
+            .bind(&self.repository)
+            .bind(column::milliseconds(self.grace.busy));
+        Ok(fresh.fetch_optional::<(i64,)>(connection).await?.is_some()
+            || upload.fetch_optional::<(i64,)>(connection).await?.is_some())
     }
 }
 

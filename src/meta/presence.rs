@@ -20,6 +20,26 @@ pub(super) const SQL_USAGE_OF: &str = "SELECT MAX(digest), CAST(COALESCE(SUM(CAS
      THEN size_bytes ELSE 0 END), 0) AS BIGINT) \
      FROM (SELECT digest, size_bytes FROM blob WHERE digest > $1 ORDER BY digest LIMIT $2) AS page";
 
+/// Of what these projects never evict: seeded manifests, pinned ones and the children of those, and the blobs that they
+/// name.
+pub(super) const SQL_USAGE_KEPT: &str = "WITH root (repository_id, digest) AS ( \
+     SELECT repository_id, digest FROM manifest WHERE seeded \
+     UNION SELECT pin.repository_id, pin.reference FROM pin \
+     UNION SELECT pin.repository_id, tag.digest FROM pin CROSS JOIN tag \
+     WHERE tag.repository_id = pin.repository_id AND tag.name = pin.reference), \
+     kept (repository_id, digest) AS (SELECT root.repository_id, root.digest FROM root CROSS JOIN repository \
+     WHERE repository.id = root.repository_id AND replace($1, '/' || project || '/', '') <> $1 \
+     UNION SELECT root.repository_id, reference.child FROM root CROSS JOIN repository CROSS JOIN reference \
+     WHERE repository.id = root.repository_id AND replace($1, '/' || project || '/', '') <> $1 \
+     AND reference.repository_id = root.repository_id AND reference.parent = root.digest \
+     AND reference.kind = 'manifest'), \
+     content (digest) AS (SELECT digest FROM kept \
+     UNION SELECT reference.child FROM kept CROSS JOIN reference \
+     WHERE reference.repository_id = kept.repository_id AND reference.parent = kept.digest \
+     AND reference.kind = 'blob') \
+     SELECT CAST(COALESCE(SUM(blob.size_bytes), 0) AS BIGINT) FROM content CROSS JOIN blob \
+     WHERE blob.digest = content.digest";
+
 pub(super) const SQL_GONE: &str = "SELECT digest FROM gone ORDER BY digest LIMIT $1";
 
 pub(super) const SQL_GONE_DELETE: &str = "DELETE FROM gone WHERE digest = $1";
@@ -28,6 +48,9 @@ pub(super) const SQL_LINKED_IN: &str = "SELECT repository.name FROM link CROSS J
      WHERE link.digest = $1 AND repository.id = link.repository_id";
 
 pub(super) const SQL_UNLINK: &str = "DELETE FROM link WHERE digest = $1";
+
+/// Blobs whose sizes are summed at a time.
+const USAGE_PAGE: u32 = 10_000;
 
 /// What a sum of sizes is over.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +98,28 @@ impl Meta {
                 }))
             }
         }
+    }
+
+    /// Bytes of the content that these projects have. Reads every row.
+    pub async fn usage_of(&self, projects: &[&str]) -> Result<u64, MetaError> {
+        let mut bytes = 0;
+        let mut last = None;
+        loop {
+            let page = self.usage_page(Counted::Of(projects), last.as_ref(), USAGE_PAGE);
+            let Some(page) = page.await? else {
+                return Ok(bytes);
+            };
+            bytes += page.bytes;
+            last = Some(page.last);
+        }
+    }
+
+    /// Bytes of what these projects have and never evict: seeded and pinned images. Reads all of them.
+    pub async fn usage_kept(&self, projects: &[&str]) -> Result<u64, MetaError> {
+        let list = format!("/{}/", projects.join("/"));
+        let select = Statement::new(SQL_USAGE_KEPT).bind(list);
+        let row: Option<(i64,)> = self.fetch_optional(select).await?;
+        column::size_read(row.map_or(0, |(sum,)| sum))
     }
 
     async fn sum(&self, select: Statement) -> Result<Option<UsagePage>, MetaError> {

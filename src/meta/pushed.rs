@@ -20,8 +20,9 @@ pub(super) const SQL_LINK: &str = "INSERT INTO link (repository_id, digest, touc
      AND reference.child = $2 AND reference.kind = 'blob') THEN NULL ELSE CAST($3 AS BIGINT) END) \
      ON CONFLICT (repository_id, digest) DO UPDATE SET touched_at = excluded.touched_at";
 
-pub(super) const SQL_LINKED: &str =
-    "SELECT CAST(1 AS BIGINT) FROM link WHERE repository_id = $1 AND digest = $2";
+/// As an update, so that clean-up by another replica waits, and then finds that a manifest names it.
+pub(super) const SQL_LINKED: &str = "UPDATE link SET touched_at = touched_at \
+     WHERE repository_id = $1 AND digest = $2 RETURNING CAST(1 AS BIGINT)";
 
 pub(super) const SQL_REPOSITORIES: &str = "SELECT repository.name FROM link \
      CROSS JOIN repository WHERE link.digest = $1 AND repository.id = link.repository_id";

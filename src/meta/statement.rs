@@ -230,6 +230,12 @@ impl From<Option<&Digest>> for Value {
     }
 }
 
+impl From<Option<Bytes>> for Value {
+    fn from(value: Option<Bytes>) -> Self {
+        Self::Bytes(value)
+    }
+}
+
 impl From<Bytes> for Value {
     fn from(value: Bytes) -> Self {
         Self::Bytes(Some(value))

@@ -22,6 +22,10 @@ pub(super) const SQL_PAGE: &str = "SELECT id, owner, name, rights, created_at, e
 pub(super) const SQL_PAGE_OF: &str = "SELECT id, owner, name, rights, created_at, expires_at \
      FROM token WHERE owner = $1 AND name > $2 ORDER BY name LIMIT $3";
 
+pub(super) const SQL_COUNT: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM token";
+
+pub(super) const SQL_COUNT_OF: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM token WHERE owner = $1";
+
 pub(super) const SQL_PUT: &str = "INSERT INTO token (id, owner, name, secret, rights, created_at, expires_at) \
      VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (owner, name) DO NOTHING";
 
@@ -121,6 +125,16 @@ impl Meta {
             .bind(i64::from(limit));
         let rows: Vec<Columns> = self.fetch_all(statement).await?;
         rows.into_iter().map(row).collect()
+    }
+
+    /// How many tokens there are, of this user or of everybody.
+    pub async fn token_count(&self, owner: Option<&str>) -> Result<u64, MetaError> {
+        let count = match owner {
+            Some(owner) => Statement::new(SQL_COUNT_OF).bind(owner),
+            None => Statement::new(SQL_COUNT),
+        };
+        let row: Option<(i64,)> = self.fetch_optional(count).await?;
+        column::size_read(row.map_or(0, |(count,)| count))
     }
 
     /// Makes a token; false if its owner has one of this name.

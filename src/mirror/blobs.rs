@@ -263,9 +263,9 @@ impl Mirror {
         digest: &Digest,
     ) -> Result<bool, MirrorError> {
         let filling = self.inner.fills.filling_for(digest);
-        let is_open = |project: &str| {
-            project == repository.project.name || self.projects().is_public(project)
-        };
+        let projects = self.projects();
+        let is_open =
+            |project: &str| project == repository.project.name || projects.is_public(project);
         if filling.iter().any(|name| is_open(name.first())) {
             return Ok(true);
         }

@@ -14,7 +14,7 @@ impl Mirror {
             return None;
         }
         let client = match &repository.project.kind {
-            ProjectKind::Mirror { remote } => self.inner.clients.get(remote).cloned(),
+            ProjectKind::Mirror { remote } => self.inner.remotes.get(remote),
             ProjectKind::Hosted => None,
         }?;
         match &repository.visitor {

@@ -1,20 +1,22 @@
 //! The handles that every question needs, in one place; the questions themselves are in the files beside this one.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ManifestContent, ManifestSummary, MirrorError, Outcome, Projects,
+    Located, ManifestContent, ManifestSummary, MirrorError, Outcome, Repository, ResolveError,
     absent::Absences,
     flight::{Flights, Gate, Seat},
     listed::{List, ListKey, Lists},
+    resolve,
     tags::Checked,
     verdict::Verdicts,
 };
 use crate::{
-    client::RegistryClient,
+    access::{Caller, ProjectSet, Projects},
+    client::Remotes,
     meta::Meta,
     oci::{Digest, Name, Reference, Tag},
     store::Store,
@@ -39,9 +41,8 @@ pub struct Answer<T> {
 
 /// What a mirror is made of.
 pub struct Parts {
-    pub projects: Arc<Projects>,
-    /// By the remote's name.
-    pub clients: HashMap<String, RegistryClient>,
+    pub projects: Projects,
+    pub remotes: Remotes,
     pub store: Store,
     pub meta: Meta,
     pub fills: Fills,
@@ -58,8 +59,8 @@ pub struct Mirror {
 }
 
 pub(super) struct Inner {
-    projects: Arc<Projects>,
-    pub(super) clients: HashMap<String, RegistryClient>,
+    projects: Projects,
+    pub(super) remotes: Remotes,
     pub(super) store: Store,
     pub(super) meta: Meta,
     pub(super) offline: bool,
@@ -82,7 +83,7 @@ impl Mirror {
     pub fn new(parts: Parts) -> Self {
         let Parts {
             projects,
-            clients,
+            remotes,
             store,
             meta,
             fills,
@@ -93,7 +94,7 @@ impl Mirror {
         let behind = Gate::new(REVALIDATIONS, Duration::ZERO);
         let inner = Inner {
             projects,
-            clients,
+            remotes,
             store,
             meta,
             offline,
@@ -114,15 +115,28 @@ impl Mirror {
         }
     }
 
-    pub fn projects(&self) -> &Projects {
-        &self.inner.projects
+    /// All projects at this moment.
+    pub fn projects(&self) -> Arc<ProjectSet> {
+        self.inner.projects.now()
+    }
+
+    /// The repository that a name means to this caller ([`resolve`](resolve::resolve)).
+    pub fn resolve(
+        &self,
+        name: &Name,
+        ns: Option<&str>,
+        caller: &Caller,
+    ) -> Result<Repository, ResolveError> {
+        resolve::resolve(&self.projects(), name, ns, caller)
+    }
+
+    /// The project that a name means, and the name that its repository has here, whoever asks.
+    pub fn locate(&self, name: &Name, ns: Option<&str>) -> Option<Located> {
+        resolve::locate(&self.projects(), name, ns)
     }
 
     /// The bytes of a manifest, if they are here, or in object storage.
-    pub(super) async fn manifest_bytes(
-        &self,
-        digest: &Digest,
-    ) -> Result<Option<Bytes>, MirrorError> {
+    pub async fn manifest_bytes(&self, digest: &Digest) -> Result<Option<Bytes>, MirrorError> {
         let here = self.inner.store.read(digest).await?;
         let Some(tier) = self.inner.fills.tier().filter(|_| here.is_none()) else {
             return Ok(here);

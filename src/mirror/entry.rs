@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use super::{
-    Mirror, MirrorError, Repository, freshness::Standing, image::Inventory, tags::standing_of,
+    Mirror, MirrorError, Repository, freshness::Standing, image::Inventory, resolve,
+    tags::standing_of,
 };
 use crate::{
     meta::{Held, TagRow},
@@ -65,12 +66,13 @@ impl Mirror {
         after: Option<(Name, Tag)>,
         limit: u32,
     ) -> Result<Vec<Entry>, MirrorError> {
-        let is_mirror = |name: &&String| self.projects().is_mirror(name);
+        let known = self.projects();
+        let is_mirror = |name: &&String| known.is_mirror(name);
         let mirrors: Vec<String> = projects.iter().filter(is_mirror).cloned().collect();
         let page = self.inner.meta.tag_page(&mirrors, after.as_ref(), limit);
         let mut entries = Vec::new();
         for (name, tag) in page.await? {
-            let Some(repository) = self.projects().stored(&name) else {
+            let Some(repository) = resolve::stored(&known, &name) else {
                 continue;
             };
             // A tag may be gone since the page was read.

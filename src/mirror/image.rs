@@ -154,7 +154,7 @@ impl Mirror {
 }
 
 /// `os/architecture[/variant]`
-fn platform(descriptor: &Descriptor) -> Option<String> {
+pub fn platform(descriptor: &Descriptor) -> Option<String> {
     let platform = descriptor.other.get("platform")?;
     let text = |key: &str| platform.get(key).and_then(Value::as_str);
     let (os, architecture) = (text("os")?, text("architecture")?);

@@ -4,7 +4,6 @@ use super::{Mirror, MirrorError, Repository, absent::Thing};
 use crate::{
     meta::Removal,
     oci::{Digest, Reference},
-    transfer::{ReconcileError, Reconciled},
 };
 
 impl Mirror {
@@ -49,21 +48,9 @@ impl Mirror {
         space.freed(None, removed.bytes);
         space.freed(Some(&repository.project.name), removed.project_bytes);
         tracing::info!(repository = %repository.name, %digest, bytes = removed.bytes, "purged an image");
-        if let Err(error) = self.delete_files(removed.gone).await {
+        if let Err(error) = self.inner.fills.delete_files(removed.gone).await {
             tracing::warn!(%error, "files of a purged image are left to upkeep");
         }
         Ok(true)
-    }
-
-    /// Of content that nobody has any more.
-    async fn delete_files(&self, gone: Vec<Digest>) -> Result<(), ReconcileError> {
-        let mut done = Vec::new();
-        for digest in gone {
-            // What is busy is on its way back, or left to upkeep.
-            if self.inner.fills.reconcile(&digest).await? != Reconciled::Busy {
-                done.push(digest);
-            }
-        }
-        Ok(self.inner.meta.gone_delete(done).await?)
     }
 }

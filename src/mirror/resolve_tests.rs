@@ -1,35 +1,15 @@
-use std::time::Duration;
-
 use super::*;
-use crate::config::{Freshness, FreshnessMode, Pattern, StaleIfError, Visibility};
+use crate::config::{Pattern, ProjectKind, Visibility};
 
 fn mirror(name: &str, hosts: &[&str]) -> Project {
+    let kind = ProjectKind::Mirror {
+        remote: name.into(),
+    };
     Project {
-        name: name.into(),
-        kind: ProjectKind::Mirror {
-            remote: name.into(),
-        },
         hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
         default: name == "docker.io",
         visibility: Visibility::Public,
-        allow: Vec::new(),
-        deny: Vec::new(),
-        prefix: None,
-        keep_deleted: false,
-        negative_ttl: Duration::ZERO,
-        verdict_ttl: Duration::ZERO,
-        verdict_if_error: Duration::ZERO,
-        offline: false,
-        max_bytes: None,
-        freshness: vec![Freshness {
-            tags: Pattern::parse("**").expect("a pattern"),
-            mode: FreshnessMode::Ttl,
-            ttl: Duration::from_secs(60),
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: StaleIfError::Unlimited,
-        }],
-        immutable_tags: Vec::new(),
-        sparse_index: true,
+        ..Project::with_defaults(name.into(), kind)
     }
 }
 
@@ -38,7 +18,7 @@ fn pattern(text: &str) -> Pattern {
 }
 
 /// docker.io (the default), ghcr.io, and `team`: private, with a prefix at its remote and a repository denied.
-fn projects() -> Projects {
+fn projects() -> ProjectSet {
     let team = Project {
         visibility: Visibility::Private,
         prefix: Some("org/mirror".parse().expect("a name")),
@@ -50,13 +30,12 @@ fn projects() -> Projects {
         &["docker.io", "index.docker.io", "registry-1.docker.io"],
     );
     let known = vec![hub, mirror("ghcr.io", &["ghcr.io"]), team];
-    Projects::from_entries(known, |project| project.name == "docker.io")
+    ProjectSet::with_hubs(known, ["docker.io".to_owned()].into())
 }
 
 fn resolve(name: &str, ns: Option<&str>, caller: &Caller) -> Result<(String, String), String> {
     let name = name.parse().expect("a name");
-    projects()
-        .resolve(&name, ns, caller)
+    super::resolve(&projects(), &name, ns, caller)
         .map(|found| (found.name.to_string(), found.remote_name.to_string()))
         .map_err(|error| error.to_string())
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     client::{ManifestHead, Patience, RegistryClient},
     meta::TagRow,
-    oci::{Reference, Tag},
+    oci::{Digest, Reference, Tag},
 };
 
 /// What a tag points to, and how that is known.
@@ -134,7 +134,7 @@ impl Mirror {
         (absence.asked_at > row.checked_at).then_some(absence.answer)
     }
 
-    /// A tag that is gone loses its row, unless the project keeps it. What a remote hides from us (401, 403) may come
+    /// A tag that is gone loses its row, unless the project keeps it or what it points to was pushed here. What a remote hides from us (401, 403) may come
     /// back: its row stays, and is not served while the remote says so.
     pub(super) async fn note_absence(
         &self,
@@ -149,11 +149,22 @@ impl Mirror {
         }
         let newer = self.tag_since(repository, tag, Some(row)).await?;
         if newer.is_none()
+            && !self.is_seeded(repository, &row.target.digest).await?
             && let Err(error) = self.inner.meta.tag_delete(&repository.name, tag).await
         {
             tracing::error!(repository = %repository.name, %tag, %error, "cannot delete the row of a tag that is gone");
         }
         Ok(())
+    }
+
+    /// Was this manifest pushed here? Its tag outlives what the remote says of it.
+    async fn is_seeded(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, MirrorError> {
+        let held = self.inner.meta.manifest_held(&repository.name, digest);
+        Ok(held.await?.is_some_and(|held| held.seeded))
     }
 
     /// One HEAD at the remote, however many ask.

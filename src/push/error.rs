@@ -2,6 +2,8 @@
 
 use std::io;
 
+use bytesize::ByteSize;
+
 use crate::{
     meta::MetaError,
     oci::{Digest, Tag, manifest::ManifestError},
@@ -37,6 +39,35 @@ pub enum PushError {
         "tag `{tag}` may not be moved: tags that match `{pattern}` are immutable in this project"
     )]
     TagImmutable { tag: Tag, pattern: String },
+    #[error(
+        "tag `{tag}` may not be deleted: tags that match `{pattern}` are immutable in this project"
+    )]
+    TagStays { tag: Tag, pattern: String },
+    /// Of a mirror.
+    #[error("project `{project}` is a mirror: only what was pushed there can be deleted")]
+    NotSeeded { project: String },
+    /// Of a hosted project; bytes.
+    #[error(
+        "project `{project}` may have {} and has {}: {} more are over its quota",
+        ByteSize(*quota), ByteSize(*used), ByteSize(*wanted)
+    )]
+    QuotaExceeded {
+        project: String,
+        quota: u64,
+        used: u64,
+        wanted: u64,
+    },
+    /// Of what is cached: what was pushed there, or is pinned, does not go to make room; bytes.
+    #[error(
+        "seeded and pinned images take {} of a budget of {}: {} more do not fit into project `{project}`",
+        ByteSize(*kept), ByteSize(*budget), ByteSize(*wanted)
+    )]
+    BudgetExceeded {
+        project: String,
+        budget: u64,
+        kept: u64,
+        wanted: u64,
+    },
     /// The disk is full. Nothing that the client could repeat would help.
     #[error("there is no room for this content on the registry's disk")]
     NoSpace,

@@ -67,6 +67,8 @@ impl Pushes {
                 tag: None,
             },
         };
+        let (allowances, bytes) = (&self.inner.allowances, upload.bytes.len() as u64);
+        allowances.take(repository, &digest, bytes).await?;
         let placed = self.inner.store.put(&digest, upload.bytes).await?;
         let refusal = match self.inner.meta.manifest_push(push).await {
             Ok(ManifestPushed::Done) => {
@@ -119,7 +121,8 @@ fn fixed(patterns: &[Pattern], tags: &[Tag]) -> Vec<Tag> {
     tags.iter().filter(is_fixed).cloned().collect()
 }
 
-fn pattern_of(patterns: &[Pattern], tag: &Tag) -> String {
+/// The pattern that makes this tag immutable.
+pub(super) fn pattern_of(patterns: &[Pattern], tag: &Tag) -> String {
     let pattern = patterns.iter().find(|p| p.matches(tag.as_str()));
     pattern.map_or_else(String::new, |pattern| pattern.as_str().to_owned())
 }

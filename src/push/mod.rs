@@ -11,23 +11,27 @@
 //! Nothing is acknowledged before it is durable: content first, then rows. With object storage both are followed by the
 //! object. A mirror is seeded by the same steps.
 
+pub mod delete;
 pub mod error;
 pub mod manifest;
 pub mod serve;
 pub mod session;
 
+mod allowance;
 mod receive;
 
 pub use error::PushError;
 pub use manifest::{ManifestUpload, PushedManifest};
 pub use session::Chunk;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use self::allowance::Allowances;
 use crate::{
+    access::Projects,
     config::{Project, ProjectKind},
     meta::Meta,
     oci::{Digest, Name},
@@ -58,6 +62,11 @@ pub struct Parts {
     pub store: Store,
     pub meta: Meta,
     pub fills: Fills,
+    /// How long a blob that no manifest names stays.
+    pub orphan_grace: Duration,
+    pub projects: Projects,
+    /// Budget of all that is cached, in bytes.
+    pub max_bytes: Option<u64>,
     /// Holds what goes on when its client has left.
     pub tasks: TaskTracker,
 }
@@ -72,6 +81,8 @@ struct Inner {
     store: Store,
     meta: Meta,
     fills: Fills,
+    orphan_grace: Duration,
+    allowances: Allowances,
     tasks: TaskTracker,
     receiving: Semaphore,
 }
@@ -82,13 +93,18 @@ impl Pushes {
             store,
             meta,
             fills,
+            orphan_grace,
+            projects,
+            max_bytes,
             tasks,
         } = parts;
         Self {
             inner: Arc::new(Inner {
                 store,
+                allowances: Allowances::new(meta.clone(), projects, max_bytes),
                 meta,
                 fills,
+                orphan_grace,
                 tasks,
                 receiving: Semaphore::new(RECEIVING),
             }),
@@ -110,7 +126,14 @@ impl Pushes {
             None => meta.blob_repository(digest, may_pull).await?,
         };
         match from {
-            Some(from) => Ok(meta.blob_mount(&repository.name, &from, digest).await?),
+            Some(from) => {
+                let bytes = meta.blob_size(digest).await?.unwrap_or(0);
+                self.inner
+                    .allowances
+                    .take(repository, digest, bytes)
+                    .await?;
+                Ok(meta.blob_mount(&repository.name, &from, digest).await?)
+            }
             None => Ok(false),
         }
     }

@@ -9,6 +9,9 @@ use crate::{
     transfer::{Content, FillRequest, Joined, Origin},
 };
 
+/// A blob's grace is renewed once this part of it has passed.
+const RENEWED: u32 = 4;
+
 impl Pushes {
     /// A manifest and its bytes.
     pub async fn get_manifest(
@@ -98,9 +101,12 @@ impl Pushes {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<u64, PushError> {
-        self.check_linked(repository, digest).await?;
-        let size = self.inner.meta.blob_size(digest).await?;
-        self.inner.meta.uses().note(&repository.name, digest);
+        let (meta, spare) = (&self.inner.meta, self.inner.orphan_grace / RENEWED);
+        if !meta.blob_renew(&repository.name, digest, spare).await? {
+            return Err(unknown_blob(repository, digest));
+        }
+        let size = meta.blob_size(digest).await?;
+        meta.uses().note(&repository.name, digest);
         size.ok_or_else(|| unknown_blob(repository, digest))
     }
 

@@ -124,6 +124,7 @@ impl Pushes {
         let (store, meta) = (&self.inner.store, &self.inner.meta);
         let _turn = self.turn().await?;
         let file = store.upload(id, algorithm).await?;
+        self.check_allowance(repository, None, &file, chunk).await?;
         let file = self.take_in(file, chunk, body).await?;
         let received = file.written();
         file.rest().await;
@@ -166,6 +167,9 @@ impl Pushes {
         self.session(repository, id).await?;
         let _turn = self.turn().await?;
         let file = self.inner.store.upload(id, digest.algorithm()).await?;
+        let known = Some(digest);
+        self.check_allowance(repository, known, &file, chunk)
+            .await?;
         let file = self.take_in(file, chunk, body).await?;
         self.complete(repository, Some(id), digest, file).await
     }
@@ -199,10 +203,14 @@ impl Pushes {
         let _turn = self.turn().await?;
         let (store, id) = (&self.inner.store, Uuid::new_v4());
         let file = store.upload(id, digest.algorithm()).await?;
-        let pushed = match self.take_in(file, chunk, body).await {
-            Ok(file) => self.complete(repository, None, digest, file).await,
-            Err(error) => Err(error),
+        let pushed = async {
+            let known = Some(digest);
+            self.check_allowance(repository, known, &file, chunk)
+                .await?;
+            let file = self.take_in(file, chunk, body).await?;
+            self.complete(repository, None, digest, file).await
         };
+        let pushed = pushed.await;
         if pushed.is_err() {
             store.upload_delete(id).await?;
         }
@@ -238,6 +246,21 @@ impl Pushes {
             Ok(turn) => Ok(turn.expect("the semaphore is never closed")),
             Err(_elapsed) => Err(PushError::Busy),
         }
+    }
+
+    /// Refuses what its project may not take before any of it is sent.
+    async fn check_allowance(
+        &self,
+        repository: &Repository,
+        digest: Option<&Digest>,
+        file: &UploadFile,
+        chunk: Chunk,
+    ) -> Result<(), PushError> {
+        let bytes = file
+            .written()
+            .saturating_add(chunk.announced()?.unwrap_or(0));
+        let allowances = &self.inner.allowances;
+        allowances.check(repository, digest, bytes).await
     }
 
     /// Appends a body that begins where the file ends.
@@ -297,6 +320,8 @@ impl Pushes {
         file: UploadFile,
     ) -> Result<(), PushError> {
         let (meta, name) = (&self.inner.meta, &repository.name);
+        let allowances = &self.inner.allowances;
+        allowances.take(repository, digest, file.written()).await?;
         let placed = match file.commit(digest).await {
             Ok(placed) => placed,
             Err(error @ StoreError::Mismatch { .. }) => {

@@ -21,7 +21,7 @@ use super::{
     appender::Appender,
     claims::{Claim, Claims},
     local::blocking,
-    paths,
+    paths::{self, Spooled},
     seal::Condition,
     writer::{hash, length, rehash},
 };
@@ -116,6 +116,28 @@ impl Store {
             Ok(metadata) => Ok(metadata.len()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
             Err(error) => Err(StoreError::io("look at", &path, error)),
+        })
+        .await
+    }
+
+    /// Deletes the files of sessions that nobody wrote to for `max_age`; how many.
+    pub async fn uploads_sweep(&self, max_age: Duration) -> Result<u64, StoreError> {
+        let store = self.clone();
+        blocking(move || {
+            let mut swept = 0;
+            for (key, spooled) in store.folder.spooled()? {
+                let Spooled::Upload(id) = spooled else {
+                    continue;
+                };
+                // Held until the file is gone.
+                let Some(_claim) = store.uploads.try_claim(id) else {
+                    continue;
+                };
+                if store.folder.age(&key)? >= Some(max_age) {
+                    swept += u64::from(store.folder.delete(&key)?);
+                }
+            }
+            Ok(swept)
         })
         .await
     }

@@ -64,6 +64,21 @@ impl Budget {
         }
     }
 
+    /// Of a project that had none until now. Until it is measured it may hold anything.
+    pub(super) fn unmeasured() -> Self {
+        Self {
+            cached: u64::MAX,
+            ..Self::new(0)
+        }
+    }
+
+    /// True: there is less room now.
+    pub(super) fn set_limit(&mut self, limit: u64) -> bool {
+        let is_less = limit < self.limit;
+        self.limit = limit;
+        is_less
+    }
+
     pub(super) fn add(&mut self, bytes: u64) {
         self.cached = self.cached.saturating_add(bytes);
         self.since = self.since.saturating_add(bytes);

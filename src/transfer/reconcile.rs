@@ -82,6 +82,17 @@ impl Fills {
         Ok(reconciled)
     }
 
+    /// Deletes the files of content whose rows went. What is busy is on its way back, or left to upkeep.
+    pub async fn delete_files(&self, gone: Vec<Digest>) -> Result<(), ReconcileError> {
+        let mut done = Vec::new();
+        for digest in gone {
+            if self.reconcile(&digest).await? != Reconciled::Busy {
+                done.push(digest);
+            }
+        }
+        Ok(self.inner.meta.gone_delete(done).await?)
+    }
+
     /// The rows of what is in place could not be written: its file goes again, and with it its room. Who reads it goes on.
     pub(super) async fn take_back(
         &self,

@@ -106,6 +106,27 @@ impl Space {
         Ok(false)
     }
 
+    /// From now on these projects have budgets of their own. How much a new one holds is not known until it is measured.
+    pub fn set_project_limits(&self, limits: &HashMap<String, u64>) {
+        let mut state = self.lock();
+        state
+            .projects
+            .retain(|project, _| limits.contains_key(project));
+        let mut has_new = false;
+        for (project, limit) in limits {
+            let budget = state.projects.entry(project.clone());
+            let budget = budget.or_insert_with(|| {
+                has_new = true;
+                Budget::unmeasured()
+            });
+            has_new |= budget.set_limit(*limit);
+        }
+        drop(state);
+        if has_new {
+            self.press();
+        }
+    }
+
     /// A spool of so many bytes is written to again. How many of them were counted as left.
     fn resume(&self, here: u64) -> u64 {
         let mut state = self.lock();
@@ -314,7 +335,10 @@ impl Reservation {
     fn release(&self) {
         let mut state = self.space.lock();
         state.outstanding -= self.outstanding();
-        state.for_each(&self.project, |budget| budget.reserved -= self.bytes);
+        state.for_each(&self.project, |budget| {
+            // A budget that came after the reservation does not know of it.
+            budget.reserved = budget.reserved.saturating_sub(self.bytes);
+        });
     }
 
     fn outstanding(&self) -> u64 {

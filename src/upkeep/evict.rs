@@ -20,6 +20,7 @@ use super::{
     rest::rest,
 };
 use crate::{
+    access::Projects,
     cluster::Claim,
     meta::{Counted, Meta, Removal, Removed, Root},
     oci::Digest,
@@ -49,10 +50,10 @@ const HEADROOM: u64 = 20;
 pub struct Parts {
     pub meta: Meta,
     pub fills: Fills,
+    /// They tell whose content is not cached but kept.
+    pub projects: Projects,
     /// What goes before any image.
     pub leftovers: Leftovers,
-    /// Projects whose content is not cached but kept.
-    pub hosted: Vec<String>,
     /// How long a blob that no manifest names is kept under pressure.
     pub orphan_grace: Duration,
     /// With object storage: what makes room on the disk, where images need not go for that.
@@ -68,8 +69,8 @@ pub struct Evictor {
 struct Inner {
     meta: Meta,
     fills: Fills,
+    projects: Projects,
     leftovers: Leftovers,
-    hosted: Vec<String>,
     orphan_grace: Duration,
     running: Mutex<()>,
     local: Option<LocalTier>,
@@ -80,8 +81,8 @@ impl Evictor {
         let Parts {
             meta,
             fills,
+            projects,
             leftovers,
-            hosted,
             orphan_grace,
             local,
         } = parts;
@@ -89,8 +90,8 @@ impl Evictor {
             inner: Arc::new(Inner {
                 meta,
                 fills,
+                projects,
                 leftovers,
-                hosted,
                 orphan_grace,
                 local,
                 running: Mutex::default(),
@@ -175,7 +176,7 @@ impl Inner {
         for (project, _) in self.space().project_standings() {
             evicted.add(self.keep_budget(Some(&project)).await?);
         }
-        let left = || self.standing(None).left > 0;
+        let left = || self.space().standing().left > 0;
         if left() {
             self.leftovers.sweep_old().await;
         }
@@ -199,7 +200,9 @@ impl Inner {
 
     /// Looks closer at a budget that may be exceeded, and makes room in it.
     async fn keep_budget(&self, project: Option<&str>) -> Result<Evicted, ReconcileError> {
-        let standing = self.standing(project);
+        let Some(standing) = self.standing(project) else {
+            return Ok(Evicted::default());
+        };
         let Standing { limit, left, .. } = standing;
         // Of replicas that all see it one evicts, or each would evict as much.
         let claim = match self.fills.cluster() {
@@ -243,13 +246,14 @@ impl Inner {
         Ok(evicted)
     }
 
-    fn standing(&self, project: Option<&str>) -> Standing {
+    /// `None`: the project has no budget any more.
+    fn standing(&self, project: Option<&str>) -> Option<Standing> {
         let Some(project) = project else {
-            return self.space().standing();
+            return Some(self.space().standing());
         };
         let mut standings = self.space().project_standings().into_iter();
         let found = standings.find(|(name, _)| name == project);
-        found.expect("budgets never change").1
+        found.map(|(_, standing)| standing)
     }
 
     async fn measure_all(&self) {
@@ -264,7 +268,8 @@ impl Inner {
 
     /// Reads the sizes of all rows that count in a budget; their sum in bytes.
     async fn measure(&self, project: Option<&str>) -> Result<u64, ReconcileError> {
-        let hosted: Vec<&str> = self.hosted.iter().map(String::as_str).collect();
+        let projects = self.projects.now();
+        let hosted: Vec<&str> = projects.hosted().collect();
         let counted = match &project {
             Some(project) => Counted::Of(std::slice::from_ref(project)),
             None => Counted::Without(&hosted),
@@ -387,7 +392,7 @@ impl Inner {
     }
 
     fn is_hosted(&self, project: &str) -> bool {
-        self.hosted.iter().any(|hosted| hosted == project)
+        self.projects.now().hosted().any(|hosted| hosted == project)
     }
 
     /// Counts what went.

@@ -1,7 +1,7 @@
 //! What unfinished work left behind: spools that are too old, blobs whose rows were never written, files whose rows are
 //! gone. At start and then from time to time; looks at the spool folder and a short table, never at all blobs.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ pub struct Leftovers {
     pub store: Store,
     pub meta: Meta,
     pub fills: Fills,
-    /// How long an unfinished fill is kept to be resumed.
+    /// How long an unfinished fill or upload is kept to be resumed.
     pub spool_max_age: Duration,
 }
 
@@ -48,6 +48,9 @@ impl Leftovers {
     /// Clears once. May be dropped: the next time does the rest.
     pub async fn run_once(&self) {
         self.sweep_old().await;
+        if let Err(error) = self.forget_uploads().await {
+            tracing::warn!(%error, "cannot end uploads that nobody goes on with: {error}");
+        }
         if let Err(error) = self.settle().await {
             tracing::warn!(%error, "cannot make rows and files agree: {error}");
         }
@@ -69,6 +72,23 @@ impl Leftovers {
             Ok(bytes) => self.fills.space().measured_left(bytes),
             Err(error) => tracing::warn!(%error, "cannot measure the spool: {error}"),
         }
+    }
+
+    /// Ends upload sessions of which nothing was heard for too long: first the row, so that nobody goes on without the
+    /// file.
+    async fn forget_uploads(&self) -> Result<(), ReconcileError> {
+        let Some(before) = SystemTime::now().checked_sub(self.spool_max_age) else {
+            return Ok(());
+        };
+        let ended = self.meta.uploads_forget(before).await?;
+        if !ended.is_empty() {
+            tracing::info!(count = ended.len(), "ended {} uploads", ended.len());
+        }
+        for id in ended {
+            self.store.upload_delete(id).await?;
+        }
+        self.store.uploads_sweep(self.spool_max_age).await?;
+        Ok(())
     }
 
     /// Blobs in place whose rows may be missing, and files whose rows are gone.

@@ -9,6 +9,7 @@ pub mod leftovers;
 pub mod local;
 pub mod orphans;
 mod rest;
+pub mod retain;
 pub mod scrub;
 pub mod upload;
 pub mod uses;
@@ -19,6 +20,7 @@ pub use garbage::Collector;
 pub use leftovers::Leftovers;
 pub use local::LocalTier;
 pub use orphans::{Collected, Orphans};
+pub use retain::{DueTag, Retainer, Retired};
 pub use scrub::{Scrubbed, Scrubber};
 pub use upload::{Uploader, Uploads};
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{leftovers::delete_gone, rest::rest};
 use crate::{
+    access::Projects,
     meta::{Grace, Meta, Removed},
     oci::{Digest, Name},
     transfer::{Fills, ReconcileError},
@@ -33,8 +34,8 @@ const STEP: usize = 32;
 pub struct Parts {
     pub meta: Meta,
     pub fills: Fills,
-    /// Projects whose content is kept until nothing names it.
-    pub hosted: Vec<String>,
+    /// Content of the hosted ones is kept until nothing names it.
+    pub projects: Projects,
     /// How long a blob that no manifest names stays.
     pub grace: Duration,
     /// How long a push may take, from its first blob to its manifest.
@@ -131,12 +132,13 @@ impl Inner {
         grace: Grace,
         collected: &mut Collected,
     ) -> Result<(), ReconcileError> {
-        let Parts { meta, hosted, .. } = &self.parts;
+        let Parts { meta, projects, .. } = &self.parts;
+        let hosted: Vec<String> = projects.now().hosted().map(str::to_owned).collect();
         let mut last: Option<Name> = None;
         loop {
             let started = Instant::now();
             let after = last.as_ref().map(Name::as_str);
-            let names = meta.repositories(hosted, after, REPOSITORIES).await?;
+            let names = meta.repositories(&hosted, after, REPOSITORIES).await?;
             let Some(name) = names.last() else {
                 return Ok(());
             };

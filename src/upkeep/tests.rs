@@ -8,13 +8,26 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::*;
 use crate::{
-    config::Database,
+    access::{ProjectSet, Projects},
+    config::{self, Database},
     meta::{ManifestCommit, Meta, Removal},
     oci::{Digest, Manifest, Name},
     store::{Store, paths},
     telemetry::Metrics,
     transfer::{Fills, Limits, Parts, Space},
 };
+
+/// Hosted projects of these names.
+fn projects(hosted: &[&str]) -> Projects {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("entrepot.toml");
+    let tables = hosted
+        .iter()
+        .map(|name| format!("[[project]]\nname = \"{name}\"\nkind = \"hosted\"\n"));
+    std::fs::write(&file, tables.collect::<String>()).unwrap();
+    let config = config::load(Some(&file), []).unwrap();
+    Projects::new(ProjectSet::new(config.projects, &config.remotes))
+}
 
 struct Scene {
     folder: TempDir,
@@ -55,8 +68,8 @@ impl Scene {
         Evictor::new(evict::Parts {
             meta: self.meta.clone(),
             fills: self.fills.clone(),
+            projects: projects(hosted),
             leftovers: self.leftovers(),
-            hosted: hosted.iter().map(|&project| project.to_owned()).collect(),
             orphan_grace: Duration::from_hours(1),
             local: None,
         })
@@ -288,7 +301,7 @@ impl Scene {
         Orphans::new(orphans::Parts {
             meta: self.meta.clone(),
             fills: self.fills.clone(),
-            hosted: vec!["hosted".to_owned()],
+            projects: projects(&["hosted"]),
             grace,
             longest_push,
         })

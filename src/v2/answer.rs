@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-const WARNING: HeaderName = HeaderName::from_static("warning");
+pub(super) const WARNING: HeaderName = HeaderName::from_static("warning");
 const STALE: HeaderValue = HeaderValue::from_static("110 - \"Response is Stale\"");
 
 /// A response, and how it came about.

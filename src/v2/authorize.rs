@@ -5,6 +5,7 @@ use http::{HeaderMap, Uri, header, request};
 use super::{Edge, Listener, endpoint::Pull, error::ApiError};
 use crate::{
     access::{Caller, Right, Source},
+    config::Visibility,
     mirror::{NoEntry, Repository, Visited},
     oci::{Name, Reference, error_code::ErrorCode},
 };
@@ -46,10 +47,10 @@ impl Edge {
         name: &Name,
         ns: Option<&str>,
     ) -> Result<Repository, ApiError> {
-        let resolved = self.parts.projects.resolve(name, ns, caller);
+        let resolved = self.parts.mirror.resolve(name, ns, caller);
         resolved.map_err(|unknown| {
             // A token is for local names; the name as it was asked for is all there is of a repository that is not here.
-            let located = self.parts.projects.locate(name, ns);
+            let located = self.parts.mirror.locate(name, ns);
             let name = located.map_or_else(|| name.clone(), |located| located.name);
             self.refused(caller, Right::Pull, &name, unknown.into())
         })
@@ -63,9 +64,10 @@ impl Edge {
         what: &Pull,
         request: &request::Parts,
     ) -> Result<Repository, ApiError> {
-        let is_visited = !caller.may(Right::Pull, &repository.project, &repository.name);
-        let visitor = caller.visitor_of(&repository.project, &repository.name);
-        let Some(visitor) = visitor.filter(|_| is_visited) else {
+        let (project, name) = (&repository.project, &repository.name);
+        let visibility = self.parts.projects.now().visibility_of(project, name);
+        let visitor = caller.visitor_of(project, name);
+        let Some(visitor) = visitor.filter(|_| visibility == Visibility::Remote) else {
             return Ok(repository);
         };
         let asked = match what {
@@ -132,7 +134,7 @@ impl Edge {
                     .and_then(|host| host.to_str().ok())
             });
         ns.filter(|ns| {
-            self.parts.projects.has_host(ns)
+            self.parts.projects.now().of_host(ns).is_some()
                 || !asked_host
                     .into_iter()
                     .chain(self.parts.own_hosts.iter().map(String::as_str))

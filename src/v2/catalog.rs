@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Edge, Listener, endpoint::PageQuery, error::ApiError, page::next_link};
 use crate::{
-    access::{Caller, Right},
+    access::Caller,
     oci::{Name, Path},
 };
 
@@ -25,9 +25,10 @@ impl Edge {
         caller: &Caller,
         query: &PageQuery,
     ) -> Result<Response, ApiError> {
-        let mut projects = self.parts.projects.visible(caller);
+        let known = self.parts.projects.now();
+        let mut projects = known.visible(caller);
         if self.listener == Listener::MirrorOnly {
-            projects.retain(|project| self.is_mirror(project));
+            projects.retain(|project| known.is_mirror(project));
         }
         let count = query.n.unwrap_or(MAX_PAGE).min(MAX_PAGE);
         let mut names = Vec::new();
@@ -37,7 +38,7 @@ impl Edge {
             let page = self.page(&projects, last.as_deref(), count + 1).await?;
             last = page.last().map(Name::to_string);
             let is_whole = page.len() > count;
-            names.extend(page.into_iter().filter(|name| self.may_pull(caller, name)));
+            names.extend(page.into_iter().filter(|name| known.may_pull(caller, name)));
             if names.len() > count || !is_whole {
                 return Ok(list(&names, count));
             }
@@ -56,11 +57,6 @@ impl Edge {
             tracing::error!(%error, "cannot read the list of repositories: {error}");
             ApiError::internal()
         })
-    }
-
-    fn may_pull(&self, caller: &Caller, name: &Name) -> bool {
-        let project = self.by_name.get(name.first());
-        project.is_some_and(|project| caller.may(Right::Pull, project, name))
     }
 }
 

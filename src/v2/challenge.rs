@@ -71,7 +71,7 @@ impl Edge {
             Endpoint::Catalog(_) => Some("registry:catalog:*".to_owned()),
             Endpoint::Pull { name, .. } => {
                 // By its local name, which needs no `ns` when it comes back.
-                let located = self.parts.projects.locate(&name, ns);
+                let located = self.parts.mirror.locate(&name, ns);
                 let name = located.map_or(name, |located| located.name);
                 Some(scope_text(&name, Right::Pull))
             }

@@ -56,7 +56,7 @@ pub fn router(parts: Parts, listener: Listener) -> Router {
         Listener::Main => routes.route(TOKEN_PATH, any(token)),
         Listener::MirrorOnly => routes,
     };
-    routes.with_state(Arc::new(Edge::new(parts, listener)))
+    routes.with_state(Arc::new(Edge { parts, listener }))
 }
 
 async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
@@ -128,16 +128,16 @@ impl Edge {
                 return self.catalog(&caller, page).await;
             }
             Endpoint::Push { name, what } => {
-                let repository = self.writable(caller, name, ns, Right::Push)?;
+                let repository = self.pushable(caller, name, ns).await?;
                 served.project = Some(Arc::clone(&repository.project));
                 let repository = &repository;
                 let pusher = Pusher { caller, repository };
                 return self.push(what, pusher, &request.headers, body).await;
             }
-            Endpoint::Delete { name, .. } => {
-                self.writable(caller, name, ns, Right::Delete)?;
-                let refusal = "this version does not take deletes yet";
-                return Err(ApiError::not_allowed("GET, HEAD, PUT", refusal));
+            Endpoint::Delete { name, what } => {
+                let repository = self.writable(caller, name, ns, Right::Delete)?;
+                served.project = Some(Arc::clone(&repository.project));
+                return self.delete(what, &repository).await;
             }
             Endpoint::Pull { name, what } => (name, what),
         };

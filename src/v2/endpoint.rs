@@ -476,12 +476,9 @@ mod tests {
             push(&Method::PUT, &session, &finish),
             Push::FinishUpload(id, digest.clone())
         );
+        let mount = format!("mount={DIGEST}&from=c%2Fd&digest-algorithm=sha512");
         assert_eq!(
-            push(
-                &Method::POST,
-                "/v2/a/b/blobs/uploads/",
-                &format!("mount={DIGEST}&from=c%2Fd&digest-algorithm=sha512")
-            ),
+            push(&Method::POST, "/v2/a/b/blobs/uploads/", &mount),
             Push::StartUpload(NewUpload {
                 digest: None,
                 mount: Some(digest.clone()),

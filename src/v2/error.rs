@@ -171,11 +171,14 @@ impl ApiError {
                     .collect(),
                 ..refused(ErrorCode::ManifestBlobUnknown)
             },
-            PushError::TagImmutable { .. } => Self {
+            PushError::NotSeeded { .. } => Self::not_allowed("GET, HEAD", message),
+            PushError::TagImmutable { .. } | PushError::TagStays { .. } => Self {
                 status: StatusCode::CONFLICT,
                 ..refused(ErrorCode::Denied)
             },
-            PushError::NoSpace => refused(ErrorCode::Denied),
+            PushError::NoSpace
+            | PushError::QuotaExceeded { .. }
+            | PushError::BudgetExceeded { .. } => refused(ErrorCode::Denied),
             PushError::TooManyUploads | PushError::Busy => Self {
                 extra: Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))),
                 ..refused(ErrorCode::TooManyRequests)

@@ -1,5 +1,5 @@
 //! The Distribution API: `/v2/…`. Layer 4. Called by `app` as one router; parses a request into an `endpoint::Endpoint`,
-//! finds out who asks (`access`) and about which repository (`mirror::Projects`), and puts what `mirror` or
+//! finds out who asks (`access`) and about which repository (`mirror::resolve`), and puts what `mirror` or
 //! `push` answers on the wire.
 //! `error` is the only place where a failure becomes a status.
 
@@ -9,6 +9,8 @@ mod base;
 mod blobs;
 mod catalog;
 mod challenge;
+mod creation;
+mod deletes;
 mod dispatch;
 mod endpoint;
 mod error;
@@ -29,14 +31,14 @@ pub use dispatch::{Served, router};
 pub use error::{busy, internal_error, too_many_requests};
 pub use peer::{PeerParts, peer_router};
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
-    access::Gate,
-    config::{Project, ProjectKind},
+    access::{Gate, Projects},
     meta::Meta,
-    mirror::{Mirror, Projects},
+    mirror::Mirror,
     push::Pushes,
+    settings::Settings,
     telemetry::Metrics,
 };
 
@@ -54,9 +56,10 @@ pub enum Listener {
 pub struct Parts {
     pub mirror: Mirror,
     pub pushes: Pushes,
-    pub projects: Arc<Projects>,
-    /// The same projects, as configured.
-    pub configured: Arc<[Project]>,
+    pub projects: Projects,
+    pub settings: Settings,
+    /// A push by somebody who may make its project does so.
+    pub auto_create_projects: bool,
     pub meta: Meta,
     pub gate: Arc<Gate>,
     pub metrics: Metrics,
@@ -69,27 +72,4 @@ pub struct Parts {
 struct Edge {
     parts: Parts,
     listener: Listener,
-    /// Kind and visibility by name, for what is not a pull.
-    by_name: HashMap<String, Project>,
-}
-
-impl Edge {
-    fn new(parts: Parts, listener: Listener) -> Self {
-        let by_name = parts
-            .configured
-            .iter()
-            .map(|project| (project.name.clone(), project.clone()))
-            .collect();
-        Self {
-            parts,
-            listener,
-            by_name,
-        }
-    }
-
-    fn is_mirror(&self, project: &str) -> bool {
-        self.by_name
-            .get(project)
-            .is_some_and(|p| matches!(p.kind, ProjectKind::Mirror { .. }))
-    }
 }

@@ -100,6 +100,7 @@ impl Edge {
             is_public: !scopes.is_empty() && self.parts.gate.allows_anonymous_pull(),
             asks_remote: false,
         };
+        let projects = self.parts.projects.now();
         for asked in scopes {
             let is_pull = asked.is_pull();
             let AskedScope::Repository { name, rights } = asked else {
@@ -107,8 +108,10 @@ impl Edge {
                 wanted.is_public = false;
                 continue;
             };
-            let located = self.parts.projects.locate(&name, None);
-            let visibility = located.as_ref().map(|located| located.project.visibility);
+            let located = self.parts.mirror.locate(&name, None);
+            let visibility = located
+                .as_ref()
+                .map(|located| projects.visibility_of(&located.project, &located.name));
             wanted.is_public &= is_pull && visibility == Some(Visibility::Public);
             wanted.asks_remote |= visibility == Some(Visibility::Remote);
             let here = located.map(|located| located.name);

@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::{Edge, Listener, error::ApiError};
 use crate::{
     access::{Caller, Right},
-    config::{Project, ProjectKind},
+    config::Project,
     oci::{Name, error_code::ErrorCode},
     push::Repository,
 };
@@ -16,8 +16,8 @@ use crate::{
 const READS: &str = "GET, HEAD";
 
 impl Edge {
-    /// The repository that a write means, if this caller may write to it: `right` is [`Right::Push`] or
-    /// [`Right::Delete`].
+    /// The repository that a write means, if this caller may write to it. Of a mirror that is seeding, and deleting what
+    /// was seeded. `right` is [`Right::Push`] or [`Right::Delete`].
     pub(super) fn writable(
         &self,
         caller: &Caller,
@@ -31,13 +31,10 @@ impl Edge {
                 "this listener is for pulls only",
             ));
         }
+        let projects = self.parts.projects.now();
         let project = match ns {
-            Some(ns) => self
-                .parts
-                .configured
-                .iter()
-                .find(|p| p.hosts.iter().any(|host| host.eq_ignore_ascii_case(ns))),
-            None => self.by_name.get(name.first()),
+            Some(ns) => projects.of_host(ns),
+            None => projects.get(name.first()),
         };
         let Some(project) = project.filter(|project| caller.may_see_project(project)) else {
             let unknown = ApiError::new(
@@ -47,24 +44,23 @@ impl Edge {
             );
             return Err(self.refused(caller, right, name, unknown));
         };
-        if let Some(refusal) = refusal(caller, project, name, right) {
-            // No login changes what a method means.
-            let is_final = refusal.status() == StatusCode::METHOD_NOT_ALLOWED;
-            return Err(match is_final {
-                true => refusal,
-                false => self.refused(caller, right, name, refusal),
+        if is_allowed(caller, project, name, right) {
+            return Ok(Repository {
+                project: Arc::clone(project),
+                name: name.clone(),
             });
         }
-        Ok(Repository {
-            project: Arc::new(project.clone()),
-            name: name.clone(),
-        })
+        let refusal = refusal(caller, project, name, right);
+        // No login changes what a method means.
+        if refusal.status() == StatusCode::METHOD_NOT_ALLOWED {
+            return Err(refusal);
+        }
+        Err(self.refused(caller, right, name, refusal))
     }
 
     /// May this caller pull from this repository, a hosted or a mirrored one?
     pub(super) fn may_pull_from(&self, caller: &Caller, name: &Name) -> bool {
-        let project = self.by_name.get(name.first());
-        project.is_some_and(|project| caller.may(Right::Pull, project, name))
+        self.parts.projects.now().may_pull(caller, name)
     }
 
     /// The hosted repository that a pull means; `None`: it means none, and a mirror may have it.
@@ -74,37 +70,41 @@ impl Edge {
         name: &Name,
         ns: Option<&str>,
     ) -> Option<Repository> {
-        let project = self.by_name.get(name.first())?;
-        let is_hosted = project.kind == ProjectKind::Hosted;
-        let is_asked = is_hosted && ns.is_none() && self.listener == Listener::Main;
-        (is_asked && caller.may(Right::Pull, project, name)).then(|| Repository {
-            project: Arc::new(project.clone()),
+        let projects = self.parts.projects.now();
+        let project = projects.get(name.first())?;
+        let is_asked = !project.is_mirror() && ns.is_none() && self.listener == Listener::Main;
+        (is_asked && projects.may_pull(caller, name)).then(|| Repository {
+            project: Arc::clone(project),
             name: name.clone(),
         })
     }
 }
 
-fn refusal(caller: &Caller, project: &Project, name: &Name, right: Right) -> Option<ApiError> {
-    match &project.kind {
-        ProjectKind::Mirror { .. } if right == Right::Delete => Some(ApiError::not_allowed(
+fn is_allowed(caller: &Caller, project: &Project, name: &Name, right: Right) -> bool {
+    let may = |right| caller.may(right, project, name);
+    match right {
+        _ if !project.is_mirror() => may(right),
+        Right::Delete => may(Right::Seed) || may(Right::Delete),
+        _ => may(Right::Seed),
+    }
+}
+
+fn refusal(caller: &Caller, project: &Project, name: &Name, right: Right) -> ApiError {
+    match right {
+        Right::Delete if project.is_mirror() => ApiError::not_allowed(
             READS,
             format!(
-                "project `{}` is a mirror: nothing is deleted by clients",
+                "project `{}` is a mirror: only what was pushed there is deleted by clients",
                 project.name
             ),
+        ),
+        _ if project.is_mirror() => ApiError::denied(format!(
+            "project `{}` is a mirror: it is filled from its remote and takes no pushes",
+            project.name
         )),
-        ProjectKind::Mirror { .. } if !caller.may(Right::Seed, project, name) => {
-            Some(ApiError::denied(format!(
-                "project `{}` is a mirror: it is filled from its remote and takes no pushes",
-                project.name
-            )))
+        _ if caller.is_anonymous() => {
+            ApiError::unauthorized(format!("log in to {}", right.as_str()))
         }
-        ProjectKind::Hosted if !caller.may(right, project, name) => Some(match caller {
-            Caller::Anonymous => ApiError::unauthorized(format!("log in to {}", right.as_str())),
-            Caller::Known(_) | Caller::Visitor(_) => {
-                ApiError::denied(format!("you may not {} in `{name}`", right.as_str()))
-            }
-        }),
-        ProjectKind::Mirror { .. } | ProjectKind::Hosted => None,
+        _ => ApiError::denied(format!("you may not {} in `{name}`", right.as_str())),
     }
 }

@@ -12,7 +12,46 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 11] = [
+const CALLS: [(&str, &str, &str); 43] = [
+    ("GET", "/users", ""),
+    ("POST", "/users", ""),
+    ("GET", "/users/{name}", ""),
+    ("PUT", "/users/{name}", ""),
+    ("DELETE", "/users/{name}", ""),
+    ("PUT", "/users/me/password", ""),
+    ("GET", "/tokens", ""),
+    ("POST", "/tokens", ""),
+    ("DELETE", "/tokens/{id}", ""),
+    ("GET", "/audit", ""),
+    ("GET", "/projects", ""),
+    ("POST", "/projects", ""),
+    ("GET", "/projects/{name}", ""),
+    ("PUT", "/projects/{name}", ""),
+    ("DELETE", "/projects/{name}", ""),
+    ("GET", "/repositories", ""),
+    ("POST", "/repositories", ""),
+    ("GET", "/repository", "?name=docker.io/library/app"),
+    ("PUT", "/repository", "?name=docker.io/library/app"),
+    ("DELETE", "/repository", "?name=docker.io/library/app"),
+    (
+        "GET",
+        "/artifact",
+        "?name=docker.io/library/app&reference=1",
+    ),
+    (
+        "DELETE",
+        "/artifact",
+        "?name=docker.io/library/app&reference=1",
+    ),
+    ("GET", "/search", "?q=app"),
+    ("GET", "/providers", ""),
+    ("GET", "/remotes", ""),
+    ("POST", "/remotes", ""),
+    ("POST", "/remotes/test", ""),
+    ("GET", "/remotes/{name}", ""),
+    ("PUT", "/remotes/{name}", ""),
+    ("DELETE", "/remotes/{name}", ""),
+    ("POST", "/remotes/{name}/test", ""),
     ("GET", "/status", ""),
     ("GET", "/cache", ""),
     ("GET", "/cache/entry", ENTRY),
@@ -23,6 +62,7 @@ const CALLS: [(&str, &str, &str); 11] = [
     ("GET", "/fills", ""),
     ("POST", "/upkeep/evict", ""),
     ("POST", "/upkeep/orphans", ""),
+    ("POST", "/upkeep/retention", ""),
     ("POST", "/upkeep/scrub", ""),
 ];
 const ENTRY: &str = "?name=docker.io/library/app&reference=1";

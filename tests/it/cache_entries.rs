@@ -1,15 +1,14 @@
 //! What is cached and what is missing; refresh, purge and pins: through the mirror in this process, as the API uses it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use entrepot::{
-    access::Caller,
-    client::RegistryClient,
+    access::{Caller, ProjectSet, Projects},
+    client::Remotes,
     config,
     meta::Meta,
     mirror::{
-        Entry, EntryState, Mirror, MirrorError, Missing, MissingKind, Outcome, Parts, Projects,
-        Repository,
+        Entry, EntryState, Mirror, MirrorError, Missing, MissingKind, Outcome, Parts, Repository,
     },
     oci::{Digest, Reference, Tag},
     store::Store,
@@ -57,8 +56,8 @@ impl Scene {
         let config = config::load(Some(&file), []).unwrap_or_else(|error| panic!("{error}"));
         let store = Store::open(&config.storage.path).await.expect("a store");
         let meta = Meta::open(&config.database).await.expect("a database");
-        let client = RegistryClient::new(config.remotes[0].clone(), Metrics::default());
-        let client = client.expect("no files to read");
+        let remotes = Remotes::new(&config.remotes, &Metrics::default());
+        let remotes = remotes.expect("no files to read");
         let tasks = TaskTracker::new();
         let space = Space::new(store.clone(), Limits::default());
         let fills = Fills::new(transfer::Parts {
@@ -72,8 +71,8 @@ impl Scene {
             tasks: tasks.clone(),
         });
         let mirror = Mirror::new(Parts {
-            projects: Arc::new(Projects::new(config.projects, &config.remotes)),
-            clients: HashMap::from([("r".to_owned(), client)]),
+            projects: Projects::new(ProjectSet::new(config.projects, &config.remotes)),
+            remotes,
             store: store.clone(),
             meta: meta.clone(),
             fills,
@@ -93,8 +92,7 @@ impl Scene {
 
     fn repository(&self, name: &str) -> Repository {
         let name = format!("r/{name}").parse().expect("a name");
-        let projects = self.mirror.projects();
-        projects
+        self.mirror
             .resolve(&name, None, &Caller::Anonymous)
             .expect("it is public")
     }

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
         "push",
         "replication",
         "upkeep",
+        "settings",
         "archive",
         "notify",
         "connect",

@@ -48,6 +48,7 @@ async fn a_database_that_is_not_there_is_named_and_the_password_is_not() {
     let mut serve = command(folder.path(), &["serve"]);
     serve
         .env(URL, url.as_str())
+        .env("ENTREPOT__SECRETS__KEY", "a key for tests alone")
         .env("ENTREPOT__SERVER__LISTEN", "127.0.0.1:0");
     let output = tokio::task::spawn_blocking(move || serve.output())
         .await

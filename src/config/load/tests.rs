@@ -151,7 +151,7 @@ fn every_commented_key_of_the_example_file_is_valid() {
         ("PATH", folder.path().to_str().unwrap()),
         ("ENTREPOT_CLUSTER_SECRET", "0123456789abcdef"),
         ("ENTREPOT__DATABASE__URL", "postgres://host/db"),
-        ("ENTREPOT_SECRETS_KEY", "c"),
+        ("ENTREPOT_SECRETS_KEY", "0123456789abcdef"),
         ("ENTREPOT_ADMIN_PASSWORD", "d"),
         ("ENTREPOT_OIDC_SECRET", "e"),
         ("S3_ACCESS_KEY", "f"),

@@ -63,6 +63,14 @@ impl Claims {
         Ok(())
     }
 
+    /// Takes back what a project claimed that is not to be.
+    pub(super) fn forget(&mut self, project: &str) {
+        self.hosts.retain(|_, owner| owner != project);
+        self.hosts_said.retain(|said| said != project);
+        self.default.take_if(|default| default == project);
+        self.default_said.retain(|said| said != project);
+    }
+
     /// Gives each project its hosts and the default its mark.
     pub(super) fn settle(mut self, projects: &mut [Project]) {
         let silent = |project: &&mut Project| {

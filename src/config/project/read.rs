@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Freshness, Project, ProjectKind, Visibility, claims::Claims, freshness};
+use super::{Freshness, Project, ProjectKind, Visibility, claims::Claims, freshness, retention};
 use crate::{
     config::{
         ConfigError,
         builtin::{self, BuiltIn},
+        declared::{Refused, Row},
         error::Problem,
         remote::Remotes,
         section::Section,
         tree::Node,
-        value::{self, Read, boolean, choice, duration, pattern, size, size_or_unlimited, text},
+        value::{self, Read, boolean, choice, duration, pattern, size_or_unlimited, text},
     },
     oci::{Name, name::is_component},
 };
@@ -41,8 +42,9 @@ const OF_MIRRORS: [&str; 10] = [
     "verdict_if_error",
     "freshness",
 ];
-const OF_HOSTED: [&str; 5] = [
+const OF_HOSTED: [&str; 6] = [
     "quota",
+    "retention",
     "immutable_tags",
     "sparse_index",
     "auto_create_repositories",
@@ -53,27 +55,40 @@ const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(10);
 const DEFAULT_VERDICT_TTL: Duration = Duration::from_mins(5);
 const DEFAULT_VERDICT_IF_ERROR: Duration = Duration::from_hours(1);
 
-/// Reads all projects, adds the built-in ones, and settles hosts and the default among them.
+/// Reads all projects of the file, then those of rows that can be used, adds the built-in ones, and settles hosts and the default among them.
 pub(in crate::config) fn read_all(
     root: &mut Section<'_>,
-    remotes: &Remotes,
-    default_visibility: Visibility,
-    with_builtin: bool,
+    settings: &Settings<'_>,
+    rows: &[Row],
+    refused: &mut Vec<Refused>,
 ) -> Result<Vec<Project>, ConfigError> {
     let mut reader = Reader {
-        remotes,
-        default_visibility,
+        remotes: settings.remotes,
+        default_visibility: settings.default_visibility,
         projects: Vec::new(),
         claims: Claims::default(),
     };
     for section in root.tables("project")? {
         reader.read(section)?;
     }
-    if with_builtin {
+    for row in rows {
+        if let Err(error) = reader.read(root.of_row(row.table())) {
+            reader.claims.forget(row.name());
+            refused.push(row.refused(error));
+        }
+    }
+    if settings.with_builtin {
         reader.add_builtin();
     }
     reader.claims.settle(&mut reader.projects);
     Ok(reader.projects)
+}
+
+/// What all projects are read with.
+pub(in crate::config) struct Settings<'s> {
+    pub(in crate::config) remotes: &'s Remotes,
+    pub(in crate::config) default_visibility: Visibility,
+    pub(in crate::config) with_builtin: bool,
 }
 
 struct Reader<'r> {
@@ -111,7 +126,8 @@ impl Reader<'_> {
         project.visibility = self.read_visibility(&mut section, &project)?;
         project.read_rules(&mut section)?;
         project.freshness = freshness::read_all(&mut section)?;
-        set_aside(&mut section)?;
+        project.quota = section.take("quota", size_or_unlimited)?.flatten();
+        project.retention = retention::read_all(&mut section)?;
         section.finish()?;
         self.projects.push(project);
         Ok(())
@@ -193,7 +209,8 @@ impl Reader<'_> {
 }
 
 impl Project {
-    fn with_defaults(name: String, kind: ProjectKind) -> Self {
+    /// A private project of which nothing else is said.
+    pub fn with_defaults(name: String, kind: ProjectKind) -> Self {
         Self {
             name,
             kind,
@@ -209,7 +226,11 @@ impl Project {
             verdict_if_error: DEFAULT_VERDICT_IF_ERROR,
             offline: false,
             max_bytes: None,
+            auto_create_repositories: true,
+            hide_default: false,
             freshness: vec![Freshness::of_all_tags()],
+            quota: None,
+            retention: Vec::new(),
             immutable_tags: Vec::new(),
             sparse_index: true,
         }
@@ -231,6 +252,9 @@ impl Project {
             .unwrap_or(DEFAULT_VERDICT_IF_ERROR);
         self.offline = section.take("offline", boolean)?.unwrap_or(false);
         self.max_bytes = section.take("max_bytes", size_or_unlimited)?.flatten();
+        let auto_create = section.take("auto_create_repositories", boolean)?;
+        self.auto_create_repositories = auto_create.unwrap_or(true);
+        self.hide_default = section.take("hide_default", boolean)?.unwrap_or(false);
         self.immutable_tags = section
             .take_list("immutable_tags", pattern)?
             .unwrap_or_default();
@@ -254,13 +278,6 @@ fn refuse_foreign_keys(section: &Section<'_>, kind: Kind) -> Result<(), ConfigEr
         Some(key) => Err(section.error(key, Problem::new(problem))),
         None => Ok(()),
     }
-}
-
-fn set_aside(section: &mut Section<'_>) -> Result<(), ConfigError> {
-    section.set_aside("quota", size)?;
-    section.set_aside("auto_create_repositories", boolean)?;
-    section.set_aside("hide_default", boolean)?;
-    Ok(())
 }
 
 fn project_name(node: &Node) -> Read<String> {

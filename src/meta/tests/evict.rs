@@ -15,6 +15,7 @@ on_both! {
     links_that_nothing_names_are_loose_once_nobody_wanted_them_for_a_while,
     content_whose_file_is_lost_is_linked_nowhere_and_a_manifest_keeps_its_rows,
     usage_counts_each_blob_once_wherever_it_is,
+    what_is_never_evicted_counts_with_all_that_it_names,
     uses_are_written_when_they_are_flushed,
 }
 
@@ -450,6 +451,41 @@ async fn usage_counts_each_blob_once_wherever_it_is(database: Database) {
             assert_eq!(sum(counted, limit).await, (bytes, pages), "{counted:?}");
         }
     }
+}
+
+async fn what_is_never_evicted_counts_with_all_that_it_names(database: Database) {
+    let meta = &database.meta;
+    database
+        .commit([
+            image("p/r", "seeded", &["layer", "base"]),
+            tagged(index("p/r", "index", &["child"]), "v1"),
+            image("p/r", "child", &["base", "of child"]),
+            image("p/r", "cached", &["cached layer"]),
+            image("q/r", "elsewhere", &["layer", "pinned layer"]),
+        ])
+        .await;
+    let blobs = ["layer", "base", "of child", "cached layer"];
+    database.link("p/r", &blobs).await;
+    database.link("q/r", &["layer", "pinned layer"]).await;
+    assert_eq!(meta.usage_kept(&["p", "q"]).await.unwrap(), 0);
+    Statement::new("UPDATE manifest SET seeded = TRUE WHERE digest = $1")
+        .bind(&digest("seeded"))
+        .execute(&mut *database.outside().await)
+        .await
+        .unwrap();
+    assert_eq!(meta.usage_kept(&["p"]).await.unwrap(), 123 + 20);
+    let pin = async |repository: &str, reference: &str| {
+        let reference = reference.parse().unwrap();
+        meta.pin_put(&name(repository), &reference).await.unwrap();
+    };
+    pin("p/r", "v1").await;
+    pin("q/r", &digest("elsewhere").to_string()).await;
+    pin("q/r", "not-here").await;
+    assert_eq!(meta.usage_kept(&["p"]).await.unwrap(), 3 * 123 + 30);
+    assert_eq!(meta.usage_kept(&["q"]).await.unwrap(), 123 + 20);
+    // The layer that both have is on the disk once.
+    assert_eq!(meta.usage_kept(&["p", "q"]).await.unwrap(), 4 * 123 + 40);
+    assert_eq!(meta.usage_kept(&["r"]).await.unwrap(), 0);
 }
 
 async fn uses_are_written_when_they_are_flushed(database: Database) {

@@ -35,6 +35,7 @@ mod postgres;
 #[path = "../../../tests/it/harness/postgres.rs"]
 mod postgres_server;
 mod repository;
+mod retention;
 mod tag;
 mod writer;
 
@@ -113,8 +114,12 @@ impl Database {
 }
 
 fn postgres_at(url: &str) -> config::Database {
-    let variable = ("ENTREPOT__DATABASE__URL".to_owned(), url.to_owned());
-    config::load(None, [variable]).unwrap().database
+    let variables = [
+        ("ENTREPOT__DATABASE__URL", url),
+        ("ENTREPOT__SECRETS__KEY", "a key for tests alone"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    config::load(None, variables).unwrap().database
 }
 
 /// Several statements at once.

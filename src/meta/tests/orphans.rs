@@ -86,6 +86,28 @@ async fn where_something_is_pushed_an_old_link_stays_as_long_as_a_push_may_take(
         .delete_unnamed(&["first layer"], grace(at(8)))
         .await;
     assert_eq!((links, removed.gone), (1, vec![digest("first layer")]));
+    database.link("p/r", &["third layer"]).await;
+    database.run("UPDATE link SET touched_at = 5000").await;
+    let limits = crate::meta::UploadLimits {
+        all: 1,
+        of_repository: 1,
+    };
+    let (repository, algorithm) = (name("p/r"), crate::oci::Algorithm::Sha256);
+    let meta = &database.meta;
+    let upload = uuid::Uuid::new_v4();
+    let started = meta
+        .upload_start(upload, &repository, algorithm, limits)
+        .await;
+    assert!(started.unwrap());
+    let third = async || {
+        database
+            .delete_unnamed(&["third layer"], grace(at(4)))
+            .await
+            .0
+    };
+    assert_eq!(third().await, 0);
+    meta.upload_delete(upload, &repository).await.unwrap();
+    assert_eq!(third().await, 1);
 }
 
 async fn old_links_come_page_by_page(database: Database) {

@@ -188,6 +188,13 @@ async fn a_sweep_takes_what_is_old_and_what_cannot_be_resumed() {
     let kept = spools.pop();
     spools.clear();
     let leftover = on_disk(&folder, &paths::put(Uuid::now_v7(), 0));
+    let upload = Uuid::new_v4();
+    let file = store.upload(upload, Algorithm::Sha256).await.unwrap();
+    file.append(vec![Bytes::from("x")])
+        .await
+        .unwrap()
+        .rest()
+        .await;
     let foreign = folder.path().join("spool/notes.txt");
     std::fs::write(&leftover, "x").unwrap();
     std::fs::write(&foreign, "x").unwrap();
@@ -199,6 +206,14 @@ async fn a_sweep_takes_what_is_old_and_what_cannot_be_resumed() {
     drop(kept);
     assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 2);
     assert!(!exists(&young) && !exists(&held));
+    // A client may go on with an upload, however little room there is.
+    assert_eq!(store.upload_length(upload).await.unwrap(), 1);
+    assert_eq!(
+        store.uploads_sweep(Duration::from_hours(1)).await.unwrap(),
+        0
+    );
+    assert_eq!(store.uploads_sweep(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(store.upload_length(upload).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,67 @@
+//! Is a remote there, and does it take our login? `GET /v2/` (distribution-spec, "Determining Support").
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, Method};
+
+use super::{ClientError, ErrorKind, Patience, RegistryClient, transport::Call};
+
+/// What is said at `/v2/` is of no interest.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// How a remote took us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetIn {
+    /// Without a login: we have none, or it asked for none.
+    Anonymous,
+    Accepted,
+    Refused,
+}
+
+/// A remote that answered.
+#[derive(Debug, Clone)]
+pub struct Ping {
+    pub latency: Duration,
+    pub let_in: LetIn,
+    /// What it said when it refused us.
+    pub refusal: Option<ClientError>,
+}
+
+impl RegistryClient {
+    /// Asks once, with our login if the remote wants one. Credentials that are refused are an answer, too.
+    pub async fn ping(&self) -> Result<Ping, ClientError> {
+        let call = Call {
+            kind: "base",
+            method: Method::GET,
+            path: "v2/".to_owned(),
+            scope: String::new(),
+            headers: HeaderMap::new(),
+            takes_parts: false,
+            first_url: 0,
+            page: None,
+        };
+        let started = Instant::now();
+        let asked = self
+            .transport
+            .load(&call, MAX_BYTES, self.deadline(Patience::Full));
+        let refusal = match asked.await {
+            Ok(_) => None,
+            Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Denied) => {
+                Some(error)
+            }
+            Err(error) => return Err(error),
+        };
+        let let_in = match &refusal {
+            Some(_) => LetIn::Refused,
+            None if self.remote().is_anonymous() || !self.transport.was_asked_for_login() => {
+                LetIn::Anonymous
+            }
+            None => LetIn::Accepted,
+        };
+        Ok(Ping {
+            latency: started.elapsed(),
+            let_in,
+            refusal,
+        })
+    }
+}
