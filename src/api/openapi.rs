@@ -68,6 +68,10 @@ fn complete_operation(operation: &mut Operation) {
         ("400", "A parameter or a member is wrong; `errors` names it"),
         ("401", "The login is missing or wrong"),
         ("403", "A page of another site may not change anything"),
+        (
+            "429",
+            "Too many wrong passwords; `Retry-After` tells when to come again",
+        ),
         ("500", "This server's own fault; its log says more"),
     ];
     for (status, description) in common {

@@ -130,6 +130,9 @@ pub struct Project {
     /// Of a hosted project: an index may name what is not here
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparse_index: Option<bool>,
+    /// Of a hosted project: an image may name blobs that are not here
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse_image: Option<bool>,
     /// Of a hosted project: which tags go by themselves; first match wins
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Vec<Retention>>,
@@ -148,6 +151,7 @@ pub struct Project {
 #[schema(as = ProjectFields)]
 pub struct ProjectFields {
     /// One component of a repository name
+    #[serde(default)]
     #[schema(
         example = "team",
         pattern = "^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*$",
@@ -414,6 +418,7 @@ impl From<KnownProject> for Project {
             quota: project.quota,
             immutable_tags: hosted.then(|| texts(&project.immutable_tags)),
             sparse_index: hosted.then_some(project.sparse_index),
+            sparse_image: hosted.then_some(project.sparse_image),
             retention: hosted.then(|| project.retention.iter().map(Into::into).collect()),
             auto_create_repositories: hosted.then_some(project.auto_create_repositories),
             hide_default: hosted.then_some(project.hide_default),

@@ -96,6 +96,7 @@ pub struct Remote {
 /// be sent to another place then.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct RemoteFields {
+    #[serde(default)]
     #[schema(
         example = "edge-1",
         pattern = "^[a-z0-9][a-z0-9._-]*$",

@@ -54,6 +54,7 @@ pub struct User {
 /// A user to be.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct UserFields {
+    #[serde(default)]
     #[schema(example = "ada", pattern = "^[A-Za-z0-9._@-]{1,128}$")]
     pub name: String,
     /// At least 8 bytes; left out: nobody can log in by this name yet

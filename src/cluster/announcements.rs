@@ -26,10 +26,10 @@ pub(super) struct Announcements {
 }
 
 impl Announcements {
-    pub(super) fn new(meta: Meta) -> Self {
+    pub(super) fn new(meta: Meta, heard: Heard) -> Self {
         Self {
             meta,
-            heard: None,
+            heard: Some(heard),
             listener: None,
             listen_at: Instant::now(),
         }

@@ -36,7 +36,7 @@ use tracing::{info, warn};
 use self::{announcements::Announcements, leases::Table, members::Roster, signature::Signer};
 use crate::{
     config,
-    meta::{Beat, Meta, MetaError},
+    meta::{Beat, Heard, Meta, MetaError},
 };
 
 /// How often a member says that it is there, and renews its leases.
@@ -66,6 +66,8 @@ struct Inner {
     leases: Table,
     signer: Signer,
     http: reqwest::Client,
+    /// What was announced until it joined, when nothing was in memory yet.
+    heard: Heard,
     /// Members that are there by their rows, and could not be reached just now.
     out_of_reach: Cache<MemberId, ()>,
 }
@@ -94,6 +96,7 @@ impl Cluster {
                 leases: Table::default(),
                 signer: Signer::new(&config.secret),
                 http: peers::client(tls).map_err(JoinError::Http)?,
+                heard: meta.outdate_all().await?,
                 out_of_reach: Cache::builder()
                     .max_capacity(MEMBERS)
                     .time_to_live(OUT_OF_REACH)
@@ -119,7 +122,7 @@ impl Cluster {
 
     /// Stays a member, and hears what the others announce, until the shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
-        let announcements = Announcements::new(self.inner.meta.clone());
+        let announcements = Announcements::new(self.inner.meta.clone(), self.inner.heard);
         tokio::join!(
             announcements.run(shutdown.clone()),
             self.keep_beating(shutdown.clone()),

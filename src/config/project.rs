@@ -14,6 +14,10 @@ use crate::oci::{Name, Tag};
 
 /// A tenant's space.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "keys of the configuration, each by itself"
+)]
 pub struct Project {
     pub name: String,
     pub kind: ProjectKind,
@@ -47,6 +51,8 @@ pub struct Project {
     pub immutable_tags: Vec<Pattern>,
     /// Hosted: an index may name manifests that are not in its repository.
     pub sparse_index: bool,
+    /// Hosted: an image may name blobs that are not in its repository.
+    pub sparse_image: bool,
     /// Hosted: how many bytes it may have; `None` is unlimited.
     pub quota: Option<u64>,
     /// Hosted: which tags go by themselves; first match wins, what none matches stays.

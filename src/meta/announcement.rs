@@ -15,6 +15,7 @@ use super::{
     connection::{Connection, Pool},
     statement::Statement,
 };
+use crate::oci::{Name, Reference};
 
 pub(super) const SQL_PUT: &str = "INSERT INTO change (member, body) VALUES ($1, $2)";
 
@@ -85,6 +86,22 @@ impl Meta {
                 return Ok(heard);
             }
         }
+    }
+
+    /// The next reads of what this names are of its rows, if another replica may have written them just now.
+    pub fn look_again(&self, repository: &Name, reference: &Reference) {
+        if self.member().is_none() {
+            return;
+        }
+        let mut doubted = Changes::default();
+        match reference {
+            Reference::Tag(tag) => doubted.tag(repository, tag),
+            Reference::Digest(digest) => {
+                doubted.manifest(repository, digest);
+                doubted.link(repository, digest);
+            }
+        }
+        self.hot().outdate(&doubted);
     }
 
     /// Listens for announcements. `None`: this database cannot tell, it has to be asked.

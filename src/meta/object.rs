@@ -29,7 +29,11 @@ pub(super) const SQL_STORED: &str =
     "SELECT CAST(1 AS BIGINT) FROM blob WHERE digest = $1 AND object IS NOT NULL";
 
 pub(super) const SQL_KNOWN: &str = "SELECT CAST(1 AS BIGINT) FROM blob WHERE object = $1 \
-     UNION ALL SELECT CAST(1 AS BIGINT) FROM garbage WHERE object = $1";
+     UNION ALL SELECT CAST(1 AS BIGINT) FROM garbage WHERE object = $1 \
+     UNION ALL SELECT CAST(1 AS BIGINT) FROM upload WHERE object = $1";
+
+pub(super) const SQL_ABANDON: &str = "INSERT INTO garbage (object, size_bytes, since, multipart) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (object) DO NOTHING";
 
 pub(super) const SQL_PUT: &str = "INSERT INTO garbage (object, size_bytes, since, multipart) \
      VALUES ($1, $2, $3, NULL) ON CONFLICT (object) DO NOTHING";
@@ -316,6 +320,38 @@ pub(super) async fn discard(
         Some(object) => put(connection, &object, size, SystemTime::now()).await,
         None => Ok(()),
     }
+}
+
+/// Makes garbage of the parts of a push that came to nothing.
+pub(super) async fn abandon(
+    connection: &mut Connection,
+    object: &str,
+    size: i64,
+    multipart: Option<String>,
+) -> Result<(), MetaError> {
+    let statement = Statement::new(SQL_ABANDON)
+        .bind(object)
+        .bind(size)
+        .bind(column::milliseconds(SystemTime::now()))
+        .bind(multipart);
+    statement.execute(connection).await?;
+    Ok(())
+}
+
+/// The object that a push has brought becomes its blob's, or is garbage if that one has another.
+pub(super) async fn adopt(
+    connection: &mut Connection,
+    digest: &Digest,
+    object: Uuid,
+    size_bytes: u64,
+) -> Result<(), MetaError> {
+    let object = object.to_string();
+    let name = Statement::new(SQL_NAME).bind(digest).bind(object.as_str());
+    if name.execute(connection).await? == 0 {
+        let size = column::size(size_bytes);
+        put(connection, &object, size, SystemTime::now()).await?;
+    }
+    Ok(())
 }
 
 /// Makes an object garbage from this time on.

@@ -8,9 +8,16 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    ManifestCommit, ManifestSummary, Meta, MetaError, TagRow, blob, changes::Changes, column,
-    connection::Connection, delete, image, operation::Operation, repository, statement::Statement,
-    tag, upload,
+    ManifestCommit, ManifestSummary, Meta, MetaError, TagRow, blob,
+    changes::Changes,
+    column,
+    connection::Connection,
+    delete, image, object,
+    operation::Operation,
+    repository,
+    statement::Statement,
+    tag,
+    upload::{self, Ended},
 };
 use crate::oci::{Digest, Name, Tag};
 
@@ -64,31 +71,23 @@ pub enum ManifestPushed {
     Fixed(Tag),
 }
 
-/// [`Meta::blob_push`].
-struct BlobPush {
-    repository: Name,
-    digest: Digest,
-    size_bytes: u64,
-    upload: Option<Uuid>,
+/// A blob that came, and where it is.
+#[derive(Debug, Clone)]
+pub struct BlobPush {
+    pub repository: Name,
+    pub digest: Digest,
+    pub size_bytes: u64,
+    /// The session that it came by.
+    pub upload: Option<Uuid>,
+    /// The object that it is in, if it came by way of object storage.
+    pub object: Option<Uuid>,
 }
 
 impl Meta {
     /// Makes a blob visible in a repository and ends its upload session, if there was one. `false`: that session was
     /// gone, and nothing is written.
-    pub async fn blob_push(
-        &self,
-        repository: &Name,
-        digest: &Digest,
-        size_bytes: u64,
-        upload: Option<Uuid>,
-    ) -> Result<bool, MetaError> {
-        self.write(BlobPush {
-            repository: repository.clone(),
-            digest: digest.clone(),
-            size_bytes,
-            upload,
-        })
-        .await
+    pub async fn blob_push(&self, push: BlobPush) -> Result<bool, MetaError> {
+        self.write(push).await
     }
 
     /// A repository that has this blob, of those that this is true of.
@@ -170,11 +169,14 @@ impl Operation for BlobPush {
             let end = Statement::new(upload::SQL_DELETE)
                 .bind(id.to_string())
                 .bind(&self.repository);
-            if end.execute(connection).await? == 0 {
+            if end.fetch_optional::<Ended>(connection).await?.is_none() {
                 return Ok(false);
             }
         }
         blob::put(connection, &self.digest, self.size_bytes).await?;
+        if let Some(object) = self.object {
+            object::adopt(connection, &self.digest, object, self.size_bytes).await?;
+        }
         link(connection, changes, &self.repository, &self.digest).await?;
         Ok(true)
     }

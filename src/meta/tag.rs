@@ -117,11 +117,6 @@ impl Meta {
         self.hot().tags.get_or_read(key, read).await
     }
 
-    /// The next [`Meta::tag`] reads the row anew: another replica may have written it just now.
-    pub fn tag_outdate(&self, repository: &Name, tag: &Tag) {
-        self.hot().tags.outdate(&(repository.clone(), tag.clone()));
-    }
-
     /// [`Meta::tag`] past the cache.
     pub(super) async fn tag_read(
         &self,

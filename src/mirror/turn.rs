@@ -56,9 +56,7 @@ impl Mirror {
             sleep(pause).await;
             pause = PAUSE_MAX.min(pause * 2);
         }
-        if let Reference::Tag(tag) = reference {
-            self.inner.meta.tag_outdate(&repository.name, tag);
-        }
+        self.inner.meta.look_again(&repository.name, reference);
         Turn {
             _lease: lease,
             has_others: true,

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{
+    Digest as _, Sha256, Sha512,
+    digest::common::hazmat::{SerializableState, SerializedState},
+};
 
 /// A digest algorithm that this server can verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -181,6 +184,26 @@ impl Hasher {
         }
     }
 
+    /// What has been taken in so far, to be gone on with by [`Hasher::restore`], also in another process.
+    pub fn save(&self) -> Vec<u8> {
+        match &self.0 {
+            State::Sha256(state) => state.serialize().to_vec(),
+            State::Sha512(state) => state.serialize().to_vec(),
+        }
+    }
+
+    /// A hasher as it was saved; `None` for what no hasher of this algorithm has saved.
+    pub fn restore(algorithm: Algorithm, saved: &[u8]) -> Option<Self> {
+        fn state<T: SerializableState>(saved: &[u8]) -> Option<T> {
+            let saved: &SerializedState<T> = saved.try_into().ok()?;
+            T::deserialize(saved).ok()
+        }
+        Some(Self(match algorithm {
+            Algorithm::Sha256 => State::Sha256(state(saved)?),
+            Algorithm::Sha512 => State::Sha512(state(saved)?),
+        }))
+    }
+
     /// The digest of all bytes taken in.
     pub fn finish(self) -> Digest {
         let (algorithm, hex) = match self.0 {
@@ -214,6 +237,22 @@ mod tests {
     use super::*;
 
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn a_saved_hasher_goes_on_where_it_was() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            for cut in [0, 1, 64, 127, 128, 200] {
+                let bytes = [7; 200];
+                let mut hasher = algorithm.hasher();
+                hasher.update(&bytes[..cut]);
+                let saved = hasher.save();
+                let mut restored = Hasher::restore(algorithm, &saved).unwrap();
+                restored.update(&bytes[cut..]);
+                assert_eq!(restored.finish(), algorithm.digest(&bytes));
+                assert!(Hasher::restore(algorithm, &saved[1..]).is_none());
+            }
+        }
+    }
 
     #[test]
     fn the_empty_content_has_its_well_known_digest() {

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use crate::{
     meta::MetaError,
     oci::{Digest, Tag, manifest::ManifestError},
-    store::StoreError,
+    store::{ObjectError, StoreError, object::PieceError},
     transfer::{FillError, TierError},
 };
 
@@ -118,10 +118,23 @@ impl From<TierError> for PushError {
         match error {
             TierError::Meta(error) => error.into(),
             TierError::Store(error) => error.into(),
-            TierError::Object(error) => {
-                tracing::warn!(%error, "a push is not in object storage");
-                Self::ObjectStorage
-            }
+            TierError::Object(error) => error.into(),
+        }
+    }
+}
+
+impl From<ObjectError> for PushError {
+    fn from(error: ObjectError) -> Self {
+        tracing::warn!(%error, "object storage does not take, or give back, what is pushed: {error}");
+        Self::ObjectStorage
+    }
+}
+
+impl From<PieceError> for PushError {
+    fn from(error: PieceError) -> Self {
+        match error {
+            PieceError::Object(error) => error.into(),
+            PieceError::Store(error) => error.into(),
         }
     }
 }

@@ -53,7 +53,11 @@ impl Pushes {
         };
         let push = ManifestPush {
             fixed: fixed(&project.immutable_tags, &tags),
-            blobs: needed(&manifest.blobs),
+            blobs: if project.sparse_image {
+                Vec::new()
+            } else {
+                needed(&manifest.blobs)
+            },
             manifests: children.iter().map(|child| child.digest.clone()).collect(),
             tags,
             seeded: repository.is_seeded(),

@@ -8,8 +8,8 @@
 //! manifest: checked, in place, durable ──► one transaction: what it names is here, references, tags, subject ──► 201
 //! ```
 //!
-//! Nothing is acknowledged before it is durable: content first, then rows. With object storage both are followed by the
-//! object. A mirror is seeded by the same steps.
+//! Nothing is acknowledged before it is durable: content first, then rows. With object storage a blob's content is its
+//! object, and a manifest's 201 waits for its object, too. A mirror is seeded by the same steps.
 
 pub mod delete;
 pub mod error;
@@ -19,6 +19,7 @@ pub mod session;
 
 mod allowance;
 mod receive;
+mod stored;
 
 pub use error::PushError;
 pub use manifest::{ManifestUpload, PushedManifest};

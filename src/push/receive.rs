@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::PushError;
-use crate::store::UploadFile;
+use crate::store::{UploadFile, object::PieceSender};
 
 /// What is gathered before it is written, if it comes fast enough.
 const BATCH_BYTES: u64 = 2 * 1024 * 1024;
@@ -27,9 +27,11 @@ pub(super) enum Ended {
     TooLong,
 }
 
-/// Takes in a body of at most `limit` bytes; what came before it broke stays in the file.
+/// Takes in a body of at most `limit` bytes; what came before it broke stays in the file. What is in the file is sent on
+/// meanwhile, if there is a sender.
 pub(super) async fn receive<B>(
     file: UploadFile,
+    mut sender: Option<&mut PieceSender>,
     body: B,
     limit: Option<u64>,
 ) -> Result<(UploadFile, Ended), PushError>
@@ -51,6 +53,9 @@ where
         let (written, next) = tokio::join!(file.append(batch), source.gather());
         file = written?;
         (batch, ended) = next;
+        if let Some(sender) = &mut sender {
+            sender.advance(&file).await?;
+        }
     }
 }
 

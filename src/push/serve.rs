@@ -37,6 +37,8 @@ impl Pushes {
         reference: &Reference,
     ) -> Result<ManifestSummary, PushError> {
         let (meta, name) = (&self.inner.meta, &repository.name);
+        // What is pushed or deleted at one replica acts at all of them at once.
+        meta.look_again(name, reference);
         let found = match reference {
             Reference::Tag(tag) => meta.tag(name, tag).await?.map(|row| row.target),
             Reference::Digest(digest) => {
@@ -116,6 +118,7 @@ impl Pushes {
         digest: &Digest,
     ) -> Result<(), PushError> {
         let meta = &self.inner.meta;
+        meta.look_again(&repository.name, &Reference::Digest(digest.clone()));
         if meta.blob_linked(&repository.name, digest).await? {
             Ok(())
         } else {

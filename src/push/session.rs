@@ -15,9 +15,9 @@ use super::{
     receive::{Ended, receive},
 };
 use crate::{
-    meta::UploadLimits,
+    meta::{BlobPush, UploadLimits, UploadRow},
     oci::{Algorithm, Digest},
-    store::{StoreError, UploadFile},
+    store::{StoreError, UploadFile, object::PieceSender},
 };
 
 /// Sessions that may be open: clients finish or cancel them, or they are forgotten after a day.
@@ -36,6 +36,13 @@ pub struct Chunk {
     pub range: Option<(u64, u64)>,
     /// `Content-Length`
     pub length: Option<u64>,
+}
+
+/// What a body is for.
+pub(super) struct Aim<'a> {
+    pub(super) repository: &'a Repository,
+    /// Once the client has said it.
+    pub(super) digest: Option<&'a Digest>,
 }
 
 impl Chunk {
@@ -80,8 +87,11 @@ impl Pushes {
 
     /// Where the next chunk begins.
     pub async fn status(&self, repository: &Repository, id: Uuid) -> Result<u64, PushError> {
-        self.session(repository, id).await?;
-        Ok(self.inner.store.upload_length(id).await?)
+        let session = self.session(repository, id).await?;
+        match self.inner.fills.tier() {
+            Some(_) => Ok(session.received_bytes),
+            None => Ok(self.inner.store.upload_length(id).await?),
+        }
     }
 
     /// Forgets a session and what came of it.
@@ -120,14 +130,22 @@ impl Pushes {
         chunk: Chunk,
         body: impl Body<Data = Bytes> + Unpin,
     ) -> Result<u64, PushError> {
-        let algorithm = self.session(repository, id).await?;
+        let session = self.session(repository, id).await?;
         let (store, meta) = (&self.inner.store, &self.inner.meta);
         let _turn = self.turn().await?;
-        let file = store.upload(id, algorithm).await?;
-        self.check_allowance(repository, None, &file, chunk).await?;
-        let file = self.take_in(file, chunk, body).await?;
-        let received = file.written();
+        let aim = Aim {
+            repository,
+            digest: None,
+        };
+        if let Some(tier) = self.inner.fills.tier() {
+            let holder = Self::holder(repository, id);
+            return self.append_stored(tier, &aim, holder, chunk, body).await;
+        }
+        let file = store.upload(id, session.algorithm).await?;
+        let (file, outcome) = self.take_in(&aim, file, None, chunk, body).await?;
+        let received = file.received();
         file.rest().await;
+        outcome?;
         if !meta.upload_touch(id, &repository.name).await? {
             // Cancelled meanwhile.
             store.upload_delete(id).await?;
@@ -166,11 +184,22 @@ impl Pushes {
     ) -> Result<(), PushError> {
         self.session(repository, id).await?;
         let _turn = self.turn().await?;
+        let aim = Aim {
+            repository,
+            digest: Some(digest),
+        };
+        if let Some(tier) = self.inner.fills.tier() {
+            let holder = Self::holder(repository, id);
+            return self
+                .finish_stored(tier, &aim, digest, holder, chunk, body)
+                .await;
+        }
         let file = self.inner.store.upload(id, digest.algorithm()).await?;
-        let known = Some(digest);
-        self.check_allowance(repository, known, &file, chunk)
-            .await?;
-        let file = self.take_in(file, chunk, body).await?;
+        let (file, outcome) = self.take_in(&aim, file, None, chunk, body).await?;
+        if let Err(error) = outcome {
+            file.rest().await;
+            return Err(error);
+        }
         self.complete(repository, Some(id), digest, file).await
     }
 
@@ -200,17 +229,31 @@ impl Pushes {
         chunk: Chunk,
         body: impl Body<Data = Bytes> + Unpin,
     ) -> Result<(), PushError> {
+        if self.inner.fills.tier().is_some() {
+            // The session remembers the object until the blob's row does.
+            let id = self.start(repository, digest.algorithm()).await?;
+            let pushed = self.finish_here(repository, id, digest, chunk, body).await;
+            if pushed.is_err() {
+                let meta = &self.inner.meta;
+                meta.upload_delete(id, &repository.name).await?;
+            }
+            return pushed;
+        }
         let _turn = self.turn().await?;
+        let aim = Aim {
+            repository,
+            digest: Some(digest),
+        };
         let (store, id) = (&self.inner.store, Uuid::new_v4());
         let file = store.upload(id, digest.algorithm()).await?;
-        let pushed = async {
-            let known = Some(digest);
-            self.check_allowance(repository, known, &file, chunk)
-                .await?;
-            let file = self.take_in(file, chunk, body).await?;
-            self.complete(repository, None, digest, file).await
+        let (file, outcome) = self.take_in(&aim, file, None, chunk, body).await?;
+        let pushed = match outcome {
+            Ok(()) => self.complete(repository, None, digest, file).await,
+            Err(error) => {
+                file.discard().await?;
+                Err(error)
+            }
         };
-        let pushed = pushed.await;
         if pushed.is_err() {
             store.upload_delete(id).await?;
         }
@@ -236,7 +279,7 @@ impl Pushes {
         outcome
     }
 
-    async fn session(&self, repository: &Repository, id: Uuid) -> Result<Algorithm, PushError> {
+    async fn session(&self, repository: &Repository, id: Uuid) -> Result<UploadRow, PushError> {
         let session = self.inner.meta.upload(id, &repository.name).await?;
         session.ok_or(PushError::UploadUnknown)
     }
@@ -248,59 +291,49 @@ impl Pushes {
         }
     }
 
-    /// Refuses what its project may not take before any of it is sent.
-    async fn check_allowance(
+    /// Appends a body that begins where the file ends. Gives the file back with what came, and whether that is all that
+    /// was to come.
+    pub(super) async fn take_in(
         &self,
-        repository: &Repository,
-        digest: Option<&Digest>,
-        file: &UploadFile,
-        chunk: Chunk,
-    ) -> Result<(), PushError> {
-        let bytes = file
-            .written()
-            .saturating_add(chunk.announced()?.unwrap_or(0));
-        let allowances = &self.inner.allowances;
-        allowances.check(repository, digest, bytes).await
-    }
-
-    /// Appends a body that begins where the file ends.
-    async fn take_in(
-        &self,
+        aim: &Aim<'_>,
         file: UploadFile,
+        sender: Option<&mut PieceSender>,
         chunk: Chunk,
         body: impl Body<Data = Bytes> + Unpin,
-    ) -> Result<UploadFile, PushError> {
-        let begin = file.written();
+    ) -> Result<(UploadFile, Result<(), PushError>), PushError> {
+        let begin = file.received();
         // distribution-spec, "Pushing a blob in chunks": in order, each where the last one ended.
         if chunk.range.is_some_and(|(first, _)| first != begin) {
-            file.rest().await;
-            return Err(PushError::OutOfOrder { received: begin });
+            return Ok((file, Err(PushError::OutOfOrder { received: begin })));
         }
-        let announced = chunk.announced()?;
-        if let Some(bytes) = announced {
-            self.check_room(bytes).await?;
-        }
-        let (file, ended) = receive(file, body, announced).await?;
-        let received = file.written();
-        let error = match (ended, announced) {
-            (Ended::Whole, Some(announced)) if received - begin != announced => {
-                PushError::WrongSize(format!(
-                    "{announced} bytes were announced, and {} came",
-                    received - begin
-                ))
-            }
-            (Ended::Whole, _) => return Ok(file),
-            (Ended::TooLong, _) => {
-                PushError::WrongSize("the body has more bytes than were announced".to_owned())
-            }
-            (Ended::Broken, _) => PushError::Broken { received },
+        let announced = match chunk.announced() {
+            Ok(announced) => announced,
+            Err(error) => return Ok((file, Err(error))),
         };
-        file.rest().await;
-        Err(error)
+        if let Err(error) = self.admit(aim, begin, announced.unwrap_or(0)).await {
+            return Ok((file, Err(error)));
+        }
+        let (file, ended) = receive(file, sender, body, announced).await?;
+        let received = file.received();
+        let came = received - begin;
+        let outcome = match (ended, announced) {
+            (Ended::Whole, Some(announced)) if came != announced => Err(PushError::WrongSize(
+                format!("{announced} bytes were announced, and {came} came"),
+            )),
+            (Ended::Whole, _) => Ok(()),
+            (Ended::TooLong, _) => Err(PushError::WrongSize(
+                "the body has more bytes than were announced".to_owned(),
+            )),
+            (Ended::Broken, _) => Err(PushError::Broken { received }),
+        };
+        Ok((file, outcome))
     }
 
-    /// Refuses what would not fit on the disk before any of it is sent.
-    async fn check_room(&self, bytes: u64) -> Result<(), PushError> {
+    /// Refuses, before any of it is sent, what the project may not take and what would not fit on the disk.
+    async fn admit(&self, aim: &Aim<'_>, begin: u64, bytes: u64) -> Result<(), PushError> {
+        let whole = begin.saturating_add(bytes);
+        let allowances = &self.inner.allowances;
+        allowances.check(aim.repository, aim.digest, whole).await?;
         if self.inner.fills.space().has_room(bytes).await? {
             return Ok(());
         }
@@ -321,7 +354,7 @@ impl Pushes {
     ) -> Result<(), PushError> {
         let (meta, name) = (&self.inner.meta, &repository.name);
         let allowances = &self.inner.allowances;
-        allowances.take(repository, digest, file.written()).await?;
+        allowances.take(repository, digest, file.received()).await?;
         let placed = match file.commit(digest).await {
             Ok(placed) => placed,
             Err(error @ StoreError::Mismatch { .. }) => {
@@ -334,7 +367,14 @@ impl Pushes {
             Err(error) => return Err(error.into()),
         };
         let bytes = placed.blob().len();
-        match meta.blob_push(name, digest, bytes, session).await {
+        let push = BlobPush {
+            repository: name.clone(),
+            digest: digest.clone(),
+            size_bytes: bytes,
+            upload: session,
+            object: None,
+        };
+        match meta.blob_push(push).await {
             Ok(true) => {}
             Ok(false) => {
                 self.take_back(digest, placed).await;

@@ -19,7 +19,9 @@ mod http;
 mod id;
 mod part;
 mod read;
+mod session;
 mod upload;
+mod write;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -44,6 +46,7 @@ use crate::config;
 pub use error::{ObjectError, ObjectSetupError};
 pub use id::ObjectId;
 pub use read::ObjectBody;
+pub use session::{PieceError, PieceSender, Pieces};
 pub use upload::Upload;
 
 /// How long deleting one object may take, with all retries.

@@ -6,11 +6,13 @@
 //!                              └ mismatch: file is deleted
 //! ```
 //!
+//! With object storage the file holds what comes in one request, to be sent on; a session goes on without it.
+//!
 //! The length of the file says what has come. The hash of it is kept in memory from one request to the next; what
 //! another process wrote is hashed anew, as a spool is (docs/adr/0002). A step whose future is dropped still reaches its
 //! end on its blocking thread; until then nobody else opens the file.
 
-use std::{fmt, fs, io, sync::Arc, time::Duration};
+use std::{fmt, fs, io, ops::Range, os::unix::fs::FileExt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use moka::future::Cache;
@@ -62,6 +64,8 @@ pub struct UploadFile {
     claim: Claim<Uuid>,
     appender: Appender,
     hasher: Hasher,
+    /// Bytes of the blob that came before those in the file.
+    base: u64,
     written: u64,
 }
 
@@ -69,15 +73,10 @@ impl Store {
     /// Opens the file of a session, making it if need be, and hashes of it what was not hashed yet. Waits for who writes
     /// to it now, for a while: then [`io::ErrorKind::ResourceBusy`].
     pub async fn upload(&self, id: Uuid, algorithm: Algorithm) -> Result<UploadFile, StoreError> {
+        let claim = self.upload_claim(id).await?;
         let key = paths::upload(id);
-        let claim = tokio::time::timeout(CLAIM_TIMEOUT, self.uploads.claims.claim(&id));
-        let claim = claim.await.map_err(|_elapsed| StoreError::Io {
-            action: "claim",
-            path: self.folder.path(&key),
-            source: io::ErrorKind::ResourceBusy.into(),
-        })?;
-        let hashed = self.uploads.hashed.remove(&id).await;
-        let hashed = hashed.filter(|(_, hasher)| hasher.algorithm() == algorithm);
+        let known = self.uploads.hashed.remove(&id).await;
+        let known = known.filter(|(_, hasher)| hasher.algorithm() == algorithm);
         let store = self.clone();
         blocking(move || {
             let file = store.folder.open_growing(&key)?;
@@ -86,8 +85,8 @@ impl Store {
                 .metadata()
                 .map_err(|e| StoreError::io("look at", &path, e))?
                 .len();
-            let (written, hasher) = match hashed {
-                Some((hashed, hasher)) if hashed == length => (length, hasher),
+            let (written, hasher) = match known {
+                Some((so_far, hasher)) if so_far == length => (length, hasher),
                 _ => {
                     let mut hasher = algorithm.hasher();
                     let hashed = rehash(&file, &mut hasher);
@@ -103,10 +102,50 @@ impl Store {
                 id,
                 claim,
                 hasher,
+                base: 0,
                 written,
             })
         })
         .await
+    }
+
+    /// A new file for one step of a session: of a blob of which `base` bytes are elsewhere, it begins with `tail`;
+    /// `hasher` has taken in both.
+    pub async fn upload_step(
+        &self,
+        id: Uuid,
+        hasher: Hasher,
+        base: u64,
+        tail: Bytes,
+    ) -> Result<UploadFile, StoreError> {
+        let claim = self.upload_claim(id).await?;
+        let (store, key) = (self.clone(), paths::upload(id));
+        blocking(move || {
+            store.folder.delete(&key)?;
+            let file = store.folder.open_growing(&key)?;
+            let path = store.folder.path(&key);
+            file.write_all_at(&tail, 0)
+                .map_err(|e| StoreError::io("write", &path, e))?;
+            Ok(UploadFile {
+                appender: Appender::new(file, path),
+                store,
+                id,
+                claim,
+                hasher,
+                base,
+                written: tail.len() as u64,
+            })
+        })
+        .await
+    }
+
+    async fn upload_claim(&self, id: Uuid) -> Result<Claim<Uuid>, StoreError> {
+        let claim = tokio::time::timeout(CLAIM_TIMEOUT, self.uploads.claims.claim(&id));
+        claim.await.map_err(|_elapsed| StoreError::Io {
+            action: "claim",
+            path: self.folder.path(&paths::upload(id)),
+            source: io::ErrorKind::ResourceBusy.into(),
+        })
     }
 
     /// How many bytes of a session have come; also while somebody writes to it.
@@ -151,9 +190,29 @@ impl Store {
 }
 
 impl UploadFile {
-    /// Bytes that are in the file.
-    pub fn written(&self) -> u64 {
-        self.written
+    /// Bytes of the blob that have come.
+    pub fn received(&self) -> u64 {
+        self.base + self.written
+    }
+
+    /// Over all that was received.
+    pub fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// Bytes of the blob that are in the file.
+    pub async fn read(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let (file, begin) = (Arc::clone(self.appender.file()), range.start - self.base);
+        let path = self.store.folder.path(&paths::upload(self.id));
+        let length = usize::try_from(range.end - range.start).expect("a part fits into memory");
+        blocking(move || {
+            let mut bytes = vec![0; length];
+            match file.read_exact_at(&mut bytes, begin) {
+                Ok(()) => Ok(bytes.into()),
+                Err(error) => Err(StoreError::io("read", &path, error)),
+            }
+        })
+        .await
     }
 
     /// Appends and hashes, side by side on blocking threads. If the future is dropped all of it is still written; after
@@ -165,6 +224,7 @@ impl UploadFile {
             claim,
             mut appender,
             hasher,
+            base,
             written,
         } = self;
         let path = store.folder.path(&paths::upload(id));
@@ -182,6 +242,7 @@ impl UploadFile {
             claim,
             appender,
             hasher,
+            base,
             written: written + more,
         })
     }
@@ -246,7 +307,7 @@ impl fmt::Debug for UploadFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UploadFile")
             .field("id", &self.id)
-            .field("written", &self.written)
+            .field("received", &self.received())
             .finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     access::{ProjectSet, Projects},
     config::{self, Database},
-    meta::{ManifestCommit, Meta, Removal},
+    meta::{Deletable, ManifestCommit, Meta, Removal},
     oci::{Digest, Manifest, Name},
     store::{Store, paths},
     telemetry::Metrics,
@@ -317,7 +317,7 @@ async fn clean_up_takes_what_hosted_projects_do_not_name_after_its_grace() {
     scene.blob("mirror/app", "shared").await;
     let cached = scene.blob("mirror/app", "cached").await;
     let (deleted, of_deleted) = scene.image("hosted/other", "deleted").await;
-    let (other, deletable) = (name("hosted/other"), Default::default());
+    let (other, deletable) = (name("hosted/other"), Deletable::default());
     let deletion = scene.meta.delete_manifest(&other, &deleted, deletable);
     deletion.await.unwrap();
 

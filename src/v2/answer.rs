@@ -14,7 +14,8 @@ use crate::{
 };
 
 pub(super) const WARNING: HeaderName = HeaderName::from_static("warning");
-const STALE: HeaderValue = HeaderValue::from_static("110 - \"Response is Stale\"");
+/// distribution-spec, "Warnings": the code is 299, also for what RFC 9111 has 110 for.
+const STALE: HeaderValue = HeaderValue::from_static("299 - \"Response is Stale\"");
 
 /// A response, and how it came about.
 pub(super) struct Reply {

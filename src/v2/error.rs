@@ -29,8 +29,8 @@ pub(super) struct ApiError {
     code: ErrorCode,
     message: String,
     /// One entry of the body for each of these, if there are any.
-    causes: Vec<String>,
-    extra: Option<(header::HeaderName, HeaderValue)>,
+    causes: Box<[String]>,
+    extra: Option<Box<(header::HeaderName, HeaderValue)>>,
     /// What is wrong with the token that was sent (RFC 6750), for a 401.
     token_error: Option<&'static str>,
 }
@@ -41,7 +41,7 @@ impl ApiError {
             status,
             code,
             message: message.into(),
-            causes: Vec::new(),
+            causes: Box::default(),
             extra: None,
             token_error: None,
         }
@@ -83,7 +83,7 @@ impl ApiError {
     /// Says when to come again, in whole seconds, rounded up: earlier would be too early.
     fn after(self, retry_after: Duration) -> Self {
         let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-        let extra = Some((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        let extra = Some(Box::new((header::RETRY_AFTER, HeaderValue::from(seconds))));
         Self { extra, ..self }
     }
     /// 403: this server's own decision.
@@ -93,7 +93,7 @@ impl ApiError {
     /// 405, with what would be allowed.
     pub(super) fn not_allowed(allow: &'static str, message: impl Into<String>) -> Self {
         Self {
-            extra: Some((header::ALLOW, HeaderValue::from_static(allow))),
+            extra: Some(Box::new((header::ALLOW, HeaderValue::from_static(allow)))),
             ..Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 ErrorCode::Unsupported,
@@ -105,7 +105,7 @@ impl ApiError {
     pub(super) fn unsatisfiable(len: u64) -> Self {
         let whole = HeaderValue::try_from(format!("bytes */{len}")).expect("digits are visible");
         Self {
-            extra: Some((header::CONTENT_RANGE, whole)),
+            extra: Some(Box::new((header::CONTENT_RANGE, whole))),
             ..Self::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 ErrorCode::SizeInvalid,
@@ -180,11 +180,17 @@ impl ApiError {
             | PushError::QuotaExceeded { .. }
             | PushError::BudgetExceeded { .. } => refused(ErrorCode::Denied),
             PushError::TooManyUploads | PushError::Busy => Self {
-                extra: Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))),
+                extra: Some(Box::new((
+                    header::RETRY_AFTER,
+                    HeaderValue::from(RETRY_AFTER),
+                ))),
                 ..refused(ErrorCode::TooManyRequests)
             },
             PushError::ObjectStorage => Self {
-                extra: Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))),
+                extra: Some(Box::new((
+                    header::RETRY_AFTER,
+                    HeaderValue::from(RETRY_AFTER),
+                ))),
                 ..refused(ErrorCode::Unavailable)
             },
             PushError::Internal => Self::internal(),
@@ -222,7 +228,8 @@ impl ApiError {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
-        if let Some((name, value)) = self.extra {
+        if let Some(extra) = self.extra {
+            let (name, value) = *extra;
             response.headers_mut().insert(name, value);
         }
         response
@@ -237,7 +244,10 @@ pub fn internal_error() -> Response {
 /// The answer when more is asked of this server than it can do: 503, with the seconds after which to come again.
 pub fn busy(retry_after: u64) -> Response {
     let busy = ApiError {
-        extra: Some((header::RETRY_AFTER, HeaderValue::from(retry_after))),
+        extra: Some(Box::new((
+            header::RETRY_AFTER,
+            HeaderValue::from(retry_after),
+        ))),
         ..ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::Unavailable,
@@ -250,7 +260,10 @@ pub fn busy(retry_after: u64) -> Response {
 /// The answer to a client that wants more at once than one client may have: 429, with the seconds to wait.
 pub fn too_many_requests(retry_after: u64) -> Response {
     let too_many = ApiError {
-        extra: Some((header::RETRY_AFTER, HeaderValue::from(retry_after))),
+        extra: Some(Box::new((
+            header::RETRY_AFTER,
+            HeaderValue::from(retry_after),
+        ))),
         ..ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::TooManyRequests,

@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(reply.response.headers()["x-cache"], "stale");
         assert_eq!(
             reply.response.headers()["warning"],
-            "110 - \"Response is Stale\""
+            "299 - \"Response is Stale\""
         );
     }
 

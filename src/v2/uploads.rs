@@ -37,14 +37,14 @@ impl Edge {
     pub(super) async fn push(
         &self,
         what: &Push,
-        pusher: Pusher<'_>,
+        by: Pusher<'_>,
         request: &HeaderMap,
         body: &mut Body,
     ) -> Result<Response, ApiError> {
-        let (pushes, repository) = (&self.parts.pushes, pusher.repository);
+        let (pushes, repository) = (&self.parts.pushes, by.repository);
         let name = &repository.name;
         match what {
-            Push::StartUpload(new) => self.start_upload(new, &pusher, request, body).await,
+            Push::StartUpload(new) => self.start_upload(new, &by, request, body).await,
             Push::UploadStatus(id) => {
                 let received = pushes.status(repository, *id).await.map_err(refused)?;
                 Ok(session(StatusCode::NO_CONTENT, name, *id, received))
@@ -53,7 +53,7 @@ impl Edge {
                 let chunk = chunk(request)?;
                 match pushes.append(repository, *id, chunk, body).await {
                     Ok(received) => Ok(session(StatusCode::ACCEPTED, name, *id, received)),
-                    Err(error) => Ok(self.failed(error, name, *id)),
+                    Err(error) => Ok(Self::failed(error, name, *id)),
                 }
             }
             Push::FinishUpload(id, digest) => {
@@ -61,7 +61,7 @@ impl Edge {
                 let finished = pushes.finish(repository, *id, digest, chunk, body).await;
                 match finished {
                     Ok(()) => Ok(created_blob(name, digest)),
-                    Err(error) => Ok(self.failed(error, name, *id)),
+                    Err(error) => Ok(Self::failed(error, name, *id)),
                 }
             }
             Push::CancelUpload(id) => {
@@ -69,8 +69,7 @@ impl Edge {
                 Ok(empty(StatusCode::NO_CONTENT))
             }
             Push::PutManifest { reference, tags } => {
-                self.put_manifest(reference, tags, &pusher, request, body)
-                    .await
+                self.put_manifest(reference, tags, &by, request, body).await
             }
         }
     }
@@ -78,14 +77,14 @@ impl Edge {
     async fn start_upload(
         &self,
         new: &NewUpload,
-        pusher: &Pusher<'_>,
+        by: &Pusher<'_>,
         request: &HeaderMap,
         body: &mut Body,
     ) -> Result<Response, ApiError> {
-        let (pushes, repository) = (&self.parts.pushes, pusher.repository);
+        let (pushes, repository) = (&self.parts.pushes, by.repository);
         let name = &repository.name;
         if let Some(digest) = &new.mount {
-            let may_pull = |from: &Name| self.may_pull_from(pusher.caller, from);
+            let may_pull = |from: &Name| self.may_pull_from(by.caller, from);
             let mounted = pushes.mount(repository, digest, new.from.as_ref(), may_pull);
             if mounted.await.map_err(refused)? {
                 return Ok(created_blob(name, digest));
@@ -108,7 +107,7 @@ impl Edge {
     }
 
     /// The refusal of a step of a session. One that came out of order is told where to go on.
-    fn failed(&self, error: PushError, name: &Name, id: Uuid) -> Response {
+    fn failed(error: PushError, name: &Name, id: Uuid) -> Response {
         let received = match &error {
             PushError::OutOfOrder { received } | PushError::Broken { received } => Some(*received),
             _ => None,
@@ -124,7 +123,7 @@ impl Edge {
         &self,
         reference: &Reference,
         tags: &[Tag],
-        pusher: &Pusher<'_>,
+        by: &Pusher<'_>,
         request: &HeaderMap,
         body: &mut Body,
     ) -> Result<Response, ApiError> {
@@ -135,10 +134,10 @@ impl Edge {
             content_type: content_type.map(str::to_owned),
             tags: tags.to_vec(),
             bytes: manifest_bytes(request, body).await?,
-            pushed_by: Some(pusher.caller.name().to_owned()),
+            pushed_by: Some(by.caller.name().to_owned()),
         };
-        let name = &pusher.repository.name;
-        let put = self.parts.pushes.put_manifest(pusher.repository, upload);
+        let name = &by.repository.name;
+        let put = self.parts.pushes.put_manifest(by.repository, upload);
         let pushed = put.await.map_err(refused)?;
         let location = Path::Manifest {
             name: name.clone(),

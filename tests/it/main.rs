@@ -10,6 +10,7 @@ mod cache_command;
 mod cache_entries;
 mod chaos;
 mod cluster;
+mod conformance;
 mod damage;
 mod errors;
 mod eviction;

@@ -12,7 +12,7 @@ use crate::{
 const BUDGET: &str = "20";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_headers_conformance,response_schema_conformance,negative_data_rejection,\
-                      unsupported_method,use_after_free,ignored_auth";
+                      unsupported_method,use_after_free";
 /// These ask whatever host they are told to.
 const DIALS: [&str; 2] = ["testRemoteFields", "testRemote"];
 

@@ -42,11 +42,12 @@ const OF_MIRRORS: [&str; 10] = [
     "verdict_if_error",
     "freshness",
 ];
-const OF_HOSTED: [&str; 6] = [
+const OF_HOSTED: [&str; 7] = [
     "quota",
     "retention",
     "immutable_tags",
     "sparse_index",
+    "sparse_image",
     "auto_create_repositories",
     "hide_default",
 ];
@@ -233,6 +234,7 @@ impl Project {
             retention: Vec::new(),
             immutable_tags: Vec::new(),
             sparse_index: true,
+            sparse_image: false,
         }
     }
 
@@ -259,6 +261,7 @@ impl Project {
             .take_list("immutable_tags", pattern)?
             .unwrap_or_default();
         self.sparse_index = section.take("sparse_index", boolean)?.unwrap_or(true);
+        self.sparse_image = section.take("sparse_image", boolean)?.unwrap_or(false);
         Ok(())
     }
 }

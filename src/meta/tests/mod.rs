@@ -37,6 +37,7 @@ mod postgres_server;
 mod repository;
 mod retention;
 mod tag;
+mod upload;
 mod writer;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

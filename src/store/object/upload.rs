@@ -3,10 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
-use object_store::{
-    MultipartId, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
-    multipart::PartId,
-};
+use object_store::{MultipartId, multipart::PartId};
 use tokio::{
     runtime::Handle,
     sync::OwnedSemaphorePermit,
@@ -25,8 +22,6 @@ use crate::{
 /// How long the abort of a dropped upload may take: the process may be ending.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
-const WRITE: &str = "store an object";
-
 impl Objects {
     /// Begins to write a blob as this object, which must be new. To be finished, or dropped.
     pub async fn begin(
@@ -43,8 +38,7 @@ impl Objects {
             multipart: None,
         };
         if upload.blob.len() > PART_BYTES {
-            let begun = self.inner.writing.create_multipart(&self.key(id)).await;
-            upload.multipart = Some(begun.map_err(|error| ObjectError::of(WRITE, error))?);
+            upload.multipart = Some(self.create_multipart(id).await?);
         }
         Ok(upload)
     }
@@ -74,7 +68,9 @@ impl Upload {
             None => self.put_whole().await,
             Some(multipart) => {
                 let parts = self.put_parts(&multipart).await?;
-                self.complete(&multipart, parts).await?;
+                self.objects
+                    .complete(self.id, &multipart, parts, self.blob.len())
+                    .await?;
                 self.multipart = None;
                 Ok(())
             }
@@ -83,26 +79,10 @@ impl Upload {
 
     async fn put_whole(&self) -> Result<(), ObjectError> {
         let range = 0..self.blob.len();
-        let _memory = self.memory(&range).await;
+        let _memory = self.objects.memory(&range).await;
         let (bytes, hasher) = self.read(range, self.digest.algorithm().hasher()).await?;
         self.compare(hasher)?;
-        let key = self.objects.key(self.id);
-        let put = |mode: PutMode| {
-            let options = PutOptions::from(mode);
-            let payload = PutPayload::from_bytes(bytes.clone());
-            self.objects.inner.writing.put_opts(&key, payload, options)
-        };
-        let put = match put(PutMode::Create).await {
-            // Not every service can; an id is used once only, so that there is nothing to be overwritten.
-            Err(object_store::Error::NotImplemented { .. }) => put(PutMode::Overwrite).await,
-            put => put,
-        };
-        match put {
-            Ok(_) => Ok(()),
-            // S3 says so of a put of ours whose answer was lost, but also of one that another one disturbed.
-            Err(error @ object_store::Error::AlreadyExists { .. }) => self.look_for(error).await,
-            Err(error) => Err(ObjectError::of(WRITE, error)),
-        }
+        self.objects.put_bytes(self.id, bytes).await
     }
 
     async fn put_parts(&self, multipart: &MultipartId) -> Result<Vec<PartId>, ObjectError> {
@@ -124,7 +104,7 @@ impl Upload {
         let mut hasher = self.digest.algorithm().hasher();
         let mut sent = Vec::new();
         for (index, range) in part::parts(self.blob.len()).enumerate() {
-            let memory = self.memory(&range).await;
+            let memory = self.objects.memory(&range).await;
             while let Some(part) = sending.try_join_next() {
                 sent.push(ended(part)?);
             }
@@ -138,35 +118,6 @@ impl Upload {
         }
         sent.sort_unstable_by_key(|(index, _)| *index);
         Ok(sent.into_iter().map(|(_, part)| part).collect())
-    }
-
-    async fn complete(
-        &self,
-        multipart: &MultipartId,
-        parts: Vec<PartId>,
-    ) -> Result<(), ObjectError> {
-        let key = self.objects.key(self.id);
-        let writing = &self.objects.inner.writing;
-        match writing.complete_multipart(&key, multipart, parts).await {
-            Ok(_) => Ok(()),
-            // Its first answer may have been lost: then there is nothing left to complete.
-            Err(error) => self.look_for(error).await,
-        }
-    }
-
-    /// Is the object in place, in spite of this error?
-    async fn look_for(&self, error: object_store::Error) -> Result<(), ObjectError> {
-        let key = self.objects.key(self.id);
-        match self.objects.inner.writing.head(&key).await {
-            Ok(found) if found.size == self.blob.len() => Ok(()),
-            _ => Err(ObjectError::of(WRITE, error)),
-        }
-    }
-
-    async fn memory(&self, range: &Range<u64>) -> OwnedSemaphorePermit {
-        let memory = std::sync::Arc::clone(&self.objects.inner.memory);
-        let permit = memory.acquire_many_owned(part::memory_mib(range)).await;
-        permit.expect("the semaphore is never closed")
     }
 
     /// Reads and hashes on a blocking thread.
@@ -241,11 +192,10 @@ impl Part {
         bytes: Bytes,
         _memory: OwnedSemaphorePermit,
     ) -> Result<(usize, PartId), ObjectError> {
-        let key = self.objects.key(self.id);
-        let writing = &self.objects.inner.writing;
-        let put = writing.put_part(&key, &self.multipart, index, bytes.into());
-        let part = put.await.map_err(|error| ObjectError::of(WRITE, error))?;
-        Ok((index, part))
+        let put = self
+            .objects
+            .put_part(self.id, &self.multipart, index, bytes);
+        Ok((index, put.await?))
     }
 }
 

@@ -4,6 +4,7 @@ mod damage;
 mod folder;
 mod reading;
 mod spools;
+mod uploads;
 
 use std::{io, ops::Range, path::PathBuf};
 

@@ -2,9 +2,11 @@
 
 mod changes;
 mod fills;
+mod hosted;
 mod limits;
 mod outages;
 mod processes;
+mod pushes;
 mod secrets;
 
 use crate::{

@@ -12,10 +12,6 @@ use http::Method;
 use crate::push::{Pushed, Pusher};
 
 impl Pusher {
-    async fn head(&self, path: &str) -> Pushed {
-        Self::send(self.request(Method::HEAD, path)).await
-    }
-
     async fn delete(&self, path: &str) -> Pushed {
         Self::send(self.request(Method::DELETE, path)).await
     }

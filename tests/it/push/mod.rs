@@ -10,11 +10,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::{
+    api::PASSWORD,
     harness::{Image, basic, sha256},
     server::{Setup, TestServer},
 };
-
-const PASSWORD: &str = "admin pass";
 
 /// A server with the hosted project `team`, which is public, and nothing else.
 pub(crate) fn setup(keys: &str) -> Setup {

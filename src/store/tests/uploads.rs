@@ -1,0 +1,105 @@
+//! Files of upload sessions.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::*;
+use crate::{oci::Algorithm, store::StoreError};
+
+async fn appended(store: &Store, id: Uuid, text: &'static str) -> u64 {
+    let file = store.upload(id, Algorithm::Sha256).await.unwrap();
+    let file = file.append(vec![Bytes::from(text)]).await.unwrap();
+    let received = file.received();
+    file.rest().await;
+    received
+}
+
+#[tokio::test]
+async fn a_session_goes_on_where_it_was_also_in_another_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let id = Uuid::new_v4();
+    assert_eq!(store.upload_length(id).await.unwrap(), 0);
+    assert_eq!(appended(&store, id, "one ").await, 4);
+    assert_eq!(appended(&store, id, "two ").await, 8);
+    drop(store);
+    let store = Store::open(folder.path()).await.unwrap();
+    assert_eq!(store.upload_length(id).await.unwrap(), 8);
+    let file = store.upload(id, Algorithm::Sha256).await.unwrap();
+    let file = file.append(vec![Bytes::from("three")]).await.unwrap();
+    let digest = Digest::sha256(b"one two three");
+    let placed = file.commit(&digest).await.unwrap();
+    assert_eq!(placed.blob().len(), 13);
+    placed.settle().await;
+    let bytes = store.read(&digest).await.unwrap().unwrap();
+    assert_eq!(&bytes[..], b"one two three");
+    assert_eq!(store.upload_length(id).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn another_algorithm_than_before_hashes_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let id = Uuid::new_v4();
+    appended(&store, id, "some").await;
+    let digest = Algorithm::Sha512.digest(b"some");
+    let file = store.upload(id, digest.algorithm()).await.unwrap();
+    drop(file.commit(&digest).await.unwrap());
+    assert!(store.get(&digest).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn wrong_content_goes_and_what_is_here_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let digest = Digest::sha256(b"right");
+    for (text, is_right) in [("right", true), ("wrong", false), ("right", true)] {
+        let id = Uuid::new_v4();
+        let file = store.upload(id, Algorithm::Sha256).await.unwrap();
+        let file = file.append(vec![Bytes::from(text)]).await.unwrap();
+        match file.commit(&digest).await {
+            Ok(placed) => {
+                assert!(is_right);
+                placed.settle().await;
+            }
+            Err(StoreError::Mismatch { .. }) => assert!(!is_right),
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(store.upload_length(id).await.unwrap(), 0);
+        assert_eq!(store.read(&digest).await.unwrap().unwrap(), "right");
+    }
+}
+
+#[tokio::test]
+async fn a_step_holds_what_comes_after_the_rest_of_the_blob() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let mut hasher = Algorithm::Sha256.hasher();
+    hasher.update(b"0123456789");
+    let tail = Bytes::from("789");
+    let step = store.upload_step(Uuid::new_v4(), hasher, 7, tail);
+    let file = step.await.unwrap();
+    assert_eq!(file.received(), 10);
+    let file = file.append(vec![Bytes::from("abc")]).await.unwrap();
+    assert_eq!(file.received(), 13);
+    assert_eq!(file.read(8..12).await.unwrap(), "89ab");
+    let digest = file.hasher().clone().finish();
+    assert_eq!(digest, Digest::sha256(b"0123456789abc"));
+    file.discard().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_nobody_writes_to_is_swept_when_it_is_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let (left, held) = (Uuid::new_v4(), Uuid::new_v4());
+    appended(&store, left, "left").await;
+    let file = store.upload(held, Algorithm::Sha256).await.unwrap();
+    assert_eq!(store.sweep(Duration::from_secs(60)).await.unwrap(), 0);
+    assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(store.upload_length(left).await.unwrap(), 0);
+    drop(file);
+    assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 1);
+}

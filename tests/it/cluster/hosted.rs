@@ -1,0 +1,28 @@
+//! What one replica has answered a push with is so at every other one from then on.
+
+use super::Shared;
+use crate::{
+    harness::{ImageBuilder, drain_sha256, get},
+    push::{Pusher, setup},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hosted_tag_that_moves_at_one_replica_has_moved_at_the_other() {
+    let shared = Shared::new().await;
+    let one = shared.replica(setup("")).await;
+    let other = shared.replica(setup("")).await;
+    let pusher = Pusher::of(&one.server);
+    let url = other.server.manifest_url("team/app", "latest");
+    for seed in 0..10 {
+        let image = ImageBuilder::new(seed).layer(1000).build();
+        pusher.image("team/app", "latest", &image).await;
+        // Once more from memory.
+        for _ in 0..2 {
+            assert_eq!(get(&url).await.body, image.root_manifest().bytes);
+        }
+        for digest in image.blobs.keys() {
+            let drained = drain_sha256(&other.server.blob_url("team/app", digest)).await;
+            assert_eq!((drained.complete, &drained.digest), (true, digest));
+        }
+    }
+}
