@@ -95,7 +95,7 @@ fn judge_cold(figures: &Figures) -> Vec<Bar> {
     ratios.chain(first_bytes).collect()
 }
 
-fn judge_caches(figures: &Figures) -> [Bar; 5] {
+fn judge_caches(figures: &Figures) -> [Bar; 6] {
     let name = Mirror::Entrepot.name();
     let rows = &figures.rows;
     [

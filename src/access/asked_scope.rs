@@ -81,10 +81,13 @@ mod tests {
     #[test]
     fn scopes_are_read_in_all_their_forms() {
         let pull = repository("library/nginx", &[Right::Pull]);
-        assert_eq!(read("repository:library/nginx:pull"), [pull.clone()]);
+        assert_eq!(
+            read("repository:library/nginx:pull"),
+            std::slice::from_ref(&pull)
+        );
         assert_eq!(
             read("repository(plugin):library/nginx:pull"),
-            [pull.clone()]
+            std::slice::from_ref(&pull)
         );
         let push = repository("a", &[Right::Pull, Right::Push, Right::Seed]);
         assert_eq!(

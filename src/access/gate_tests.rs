@@ -276,7 +276,7 @@ async fn an_expired_token_opens_nothing() {
     };
     let made = entrance.accounts.create_token(&admin(), new).await;
     let (token, secret) = made.unwrap();
-    std::thread::sleep(Duration::from_millis(5));
+    tokio::time::sleep(Duration::from_millis(5)).await;
     assert!(entrance.is_wrong(&token.username, secret.expose()).await);
 }
 

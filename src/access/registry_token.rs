@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    GrantText, Right, Rights, Scope, SecretKey,
+    GrantText, Right, Scope, SecretKey,
     visitor::{Visitor, VisitorText},
 };
 use crate::{
@@ -258,7 +258,7 @@ impl Access {
             .filter_map(|action| action.parse::<Right>().ok());
         Some(Scope {
             repository: self.name.parse().ok()?,
-            rights: Rights::from_iter(rights),
+            rights: rights.collect(),
         })
     }
 }

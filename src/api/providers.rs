@@ -22,6 +22,7 @@ pub struct Provider {
 }
 
 /// What its API can do.
+#[expect(clippy::struct_excessive_bools, reason = "the contract's members")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProviderAbilities {
     /// Repositories or projects can be made

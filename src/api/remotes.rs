@@ -168,7 +168,7 @@ pub(super) async fn list(
     let known = settings.remotes().await?;
     let mut remotes: Vec<Remote> = known
         .into_iter()
-        .map(|known| shown(settings, known))
+        .map(|known| shown(settings, &known))
         .collect();
     let wanted = query.q.as_deref().unwrap_or_default().to_lowercase();
     remotes.retain(|remote| remote.name.to_lowercase().contains(&wanted));
@@ -357,17 +357,17 @@ fn check_name(name: &str) -> Result<(), Problem> {
 async fn find(settings: &Settings, name: &str) -> Result<Option<Remote>, Problem> {
     let known = settings.remotes().await?;
     let found = known.into_iter().find(|known| known.remote.name == name);
-    Ok(found.map(|known| shown(settings, known)))
+    Ok(found.map(|known| shown(settings, &known)))
 }
 
 pub(super) fn missing(name: &str) -> Problem {
     Problem::not_found(format!("there is no remote `{name}`"))
 }
 
-fn shown(settings: &Settings, known: KnownRemote) -> Remote {
+fn shown(settings: &Settings, known: &KnownRemote) -> Remote {
     let KnownRemote {
         remote, members, ..
-    } = &known;
+    } = known;
     let text = |key: &str| Some(members.get(key)?.as_str()?.to_owned());
     let projects = members.get("projects").and_then(Value::as_array);
     let projects = projects.into_iter().flatten().filter_map(Value::as_str);

@@ -91,17 +91,14 @@ pub(super) async fn list(
     let owner = (!caller.is_admin()).then(|| caller.name());
     let accounts = &api.parts.accounts;
     let wanted = query.limit.and_one();
-    let mut tokens = match owner {
-        Some(owner) => {
-            let after = query.after.as_deref().unwrap_or_default();
-            accounts.tokens_of(owner, after, wanted).await?
-        }
-        None => {
-            let expected = "expected the value from the `Link` of the page before";
-            let after = query.after.as_deref().map(str::parse::<Uuid>).transpose();
-            let after = after.map_err(|_| Problem::bad_field("after", expected))?;
-            accounts.tokens(after, wanted).await?
-        }
+    let mut tokens = if let Some(owner) = owner {
+        let after = query.after.as_deref().unwrap_or_default();
+        accounts.tokens_of(owner, after, wanted).await?
+    } else {
+        let expected = "expected the value from the `Link` of the page before";
+        let after = query.after.as_deref().map(str::parse::<Uuid>).transpose();
+        let after = after.map_err(|_| Problem::bad_field("after", expected))?;
+        accounts.tokens(after, wanted).await?
     };
     let limit = query.limit.get() as usize;
     let is_last = tokens.len() <= limit;

@@ -3,6 +3,7 @@
 //! [`App::build`] opens what must be open, [`App::bind`] takes the addresses, [`Server::run`] serves until it is told to stop.
 
 mod connection;
+mod entrance;
 mod error;
 mod listener;
 mod middleware;
@@ -32,6 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use self::{
+    entrance::Entrance,
     listener::{Connections, Listener},
     middleware::limit::RequestLimit,
     room::Room,
@@ -39,12 +41,9 @@ use self::{
     upkeep::Upkeep,
 };
 use crate::{
-    access::{
-        ADMIN, Accounts, AdminPassword, FirstAdmin, Gate, GateParts, Htpasswd, ProjectSet,
-        Projects, SecretKey,
-    },
+    access::{Accounts, Gate, ProjectSet, Projects, SecretKey},
     api,
-    client::{self, Remotes},
+    client::Remotes,
     cluster::Cluster,
     config::{Config, Database, Secret},
     meta::Meta,
@@ -53,7 +52,7 @@ use crate::{
     settings::{self, Settings},
     store::{Objects, Store},
     telemetry::Metrics,
-    transfer::{self, Fills, SharedLimits, Space, Tier},
+    transfer::{self, Fills, Space, Tier},
     upkeep::{Evictor, Orphans, Retainer, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
     v2,
 };
@@ -101,7 +100,7 @@ impl App {
         Remotes::new(&config.remotes, &Metrics::default())?;
         certificates(config)?;
         objects(config, &TaskTracker::new())?;
-        htpasswd(config)?;
+        entrance::check(config)?;
         Ok(())
     }
 
@@ -111,52 +110,23 @@ impl App {
         let metrics = Metrics::default();
         let remotes = Remotes::new(&config.remotes, &metrics)?;
         let certificates = certificates(&config)?;
-        htpasswd(&config)?;
-        info!(
-            remotes = config.remotes.len(),
-            "clients of remotes are ready"
-        );
+        entrance::check(&config)?;
+        info!(count = config.remotes.len(), "clients of remotes are ready");
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let objects = objects(&config, &tasks)?;
 
-        let store = Store::open(&config.storage.path).await?;
-        let store = match &objects {
-            Some(_) => store.noting_uses(),
-            None => store,
-        };
-        info!(path = %config.storage.path.display(), "store is open");
+        let store = store(&config, objects.is_some()).await?;
         let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
         let key = Arc::new(key);
         let (meta, cluster) = replicas::open(&config).await?;
-        let (admin, new_password) = first_admin(&config, &meta).await?;
         let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
         let projects = Projects::new(projects);
-        let gate = Gate::open(GateParts {
-            access: &config.access,
-            issuer_tls: client::usual_tls(),
-            admin_password: admin.clone(),
-            projects: projects.clone(),
-            meta: meta.clone(),
-            secret_key: Arc::clone(&key),
-        });
-        let gate = Arc::new(gate.await?);
-        let accounts = Accounts::new(meta.clone(), admin);
-        if let Some(path) = &config.access.htpasswd {
-            let mut htpasswd = Htpasswd::new(path.clone(), accounts.clone());
-            // Whoever comes first can log in.
-            htpasswd.run_once().await;
+        let entrance = Entrance::open(&config, &meta, &projects, &key).await?;
+        if let Some(htpasswd) = entrance.htpasswd {
             tasks.spawn(htpasswd.run(shutdown.clone()));
         }
 
-        let tier = objects.map(|objects| {
-            Tier::new(transfer::TierParts {
-                objects,
-                store: store.clone(),
-                meta: meta.clone(),
-                metrics: metrics.clone(),
-                cluster: cluster.clone(),
-            })
-        });
+        let tier = objects.map(|objects| tier(objects, &store, &meta, &metrics, cluster.as_ref()));
         let space = Space::new(store.clone(), upkeep::limits(&config));
         let settings = Settings::new(settings::Parts {
             declared: config.declared.clone(),
@@ -205,18 +175,15 @@ impl App {
         let retainer = upkeep.retainer();
         upkeep.start(&tasks, &shutdown);
         if let Some(cluster) = &cluster {
-            tasks.spawn(cluster.clone().run(shutdown.clone()));
-            let live = remotes.clone();
-            let limits = SharedLimits::new(cluster.clone(), meta.clone(), move || live.all());
-            tasks.spawn(limits.run(shutdown.clone()));
+            replicas::start(cluster, &meta, &remotes, &tasks, &shutdown);
         }
         if let Some(certificates) = &certificates {
             tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
         }
         info!(projects = config.projects.len(), "mirror is ready");
         Ok(Self {
-            gate,
-            accounts,
+            gate: entrance.gate,
+            accounts: entrance.accounts,
             limit: RequestLimit::new(&config.server),
             config,
             projects,
@@ -233,7 +200,7 @@ impl App {
             meta,
             metrics,
             certificates,
-            new_password,
+            new_password: entrance.new_password,
             started_at,
             shutdown,
             tasks,
@@ -370,36 +337,30 @@ fn objects(config: &Config, tasks: &TaskTracker) -> Result<Option<Objects>, Star
     Ok(objects.transpose()?)
 }
 
-/// Sees to it that the user `admin` has a password; gives it a second time when it is new.
-async fn first_admin(
-    config: &Config,
-    meta: &Meta,
-) -> Result<(Option<AdminPassword>, Option<Secret>), StartError> {
-    if let Some(password) = &config.access.admin_password {
-        let configured = AdminPassword {
-            password: password.clone(),
-            is_configured: true,
-        };
-        return Ok((Some(configured), None));
-    }
-    let set = meta.account(ADMIN).await?;
-    if set.is_some_and(|row| row.password.is_some()) {
-        return Ok((None, None));
-    }
-    let admin = FirstAdmin::open(&config.storage.path)?;
-    let new = admin.is_new.then(|| admin.password.clone());
-    let made = AdminPassword {
-        password: admin.password,
-        is_configured: false,
-    };
-    Ok((Some(made), new))
+async fn store(config: &Config, has_objects: bool) -> Result<Store, StartError> {
+    let store = Store::open(&config.storage.path).await?;
+    info!(path = %config.storage.path.display(), "store is open");
+    Ok(if has_objects {
+        store.noting_uses()
+    } else {
+        store
+    })
 }
 
-fn htpasswd(config: &Config) -> Result<(), StartError> {
-    match &config.access.htpasswd {
-        Some(path) => Ok(Htpasswd::check(path)?),
-        None => Ok(()),
-    }
+fn tier(
+    objects: Objects,
+    store: &Store,
+    meta: &Meta,
+    metrics: &Metrics,
+    cluster: Option<&Cluster>,
+) -> Tier {
+    Tier::new(transfer::TierParts {
+        objects,
+        store: store.clone(),
+        meta: meta.clone(),
+        metrics: metrics.clone(),
+        cluster: cluster.cloned(),
+    })
 }
 
 fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {

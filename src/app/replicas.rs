@@ -1,13 +1,15 @@
-//! Opens the database, alone or as one of several replicas.
+//! The database, alone or as one of several replicas, and what replicas do for each other in the background.
 
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use super::StartError;
 use crate::{
-    client,
+    client::{self, Remotes},
     cluster::{Cluster, MemberId},
     config::Config,
     meta::Meta,
+    transfer::SharedLimits,
 };
 
 pub(super) async fn open(config: &Config) -> Result<(Meta, Option<Cluster>), StartError> {
@@ -22,4 +24,17 @@ pub(super) async fn open(config: &Config) -> Result<(Meta, Option<Cluster>), Sta
     let cluster = Cluster::join(me, shared, meta.clone(), client::usual_tls()).await?;
     info!(replica = %cluster.me(), replicas = cluster.size(), "joined the other replicas");
     Ok((meta, Some(cluster)))
+}
+
+pub(super) fn start(
+    cluster: &Cluster,
+    meta: &Meta,
+    remotes: &Remotes,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    tasks.spawn(cluster.clone().run(shutdown.clone()));
+    let live = remotes.clone();
+    let limits = SharedLimits::new(cluster.clone(), meta.clone(), move || live.all());
+    tasks.spawn(limits.run(shutdown.clone()));
 }

@@ -76,7 +76,7 @@ struct Create {
 /// [`Meta::account_change`]
 struct Change {
     name: String,
-    change: AccountChange,
+    to: AccountChange,
     audit: AuditEntry,
 }
 
@@ -130,7 +130,7 @@ impl Meta {
         let name = name.to_owned();
         self.write(Change {
             name,
-            change,
+            to: change,
             audit,
         })
         .await
@@ -184,7 +184,7 @@ impl Operation for Change {
                 .bind(password.as_ref().map(Secret::expose))
                 .bind(is_imported)
         };
-        let update = match &self.change {
+        let update = match &self.to {
             AccountChange::Rights { is_admin, rights } => Statement::new(SQL_SET_RIGHTS)
                 .bind(name)
                 .bind(*is_admin)

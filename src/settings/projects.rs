@@ -118,7 +118,7 @@ impl Settings {
         let stored = inner.stored().await?;
         let has_row = stored.projects.iter().any(|row| row.name == name);
         match inner.managed_by(name, has_row) {
-            ManagedBy::Configuration => return Err(inner.declared(name)),
+            ManagedBy::Configuration => return Err(declared(name)),
             ManagedBy::BuiltIn => {
                 let message = format!(
                     "project `{name}` is built in; `builtin = false` in the configuration file drops all of these"
@@ -184,7 +184,7 @@ impl Inner {
     ) -> Result<(), SettingsError> {
         let has_row = stored.projects.iter().any(|row| row.name == name);
         match (change, self.managed_by(name, has_row)) {
-            (_, ManagedBy::Configuration) => Err(self.declared(name)),
+            (_, ManagedBy::Configuration) => Err(declared(name)),
             (Change::Create, ManagedBy::BuiltIn) => {
                 Err(SettingsError::Conflict(already_there(name)))
             }
@@ -263,12 +263,6 @@ impl Inner {
         let found = self.parts.meta.repositories(&prefixes, None, 1).await?;
         Ok(!found.is_empty())
     }
-
-    fn declared(&self, project: &str) -> SettingsError {
-        SettingsError::Conflict(format!(
-            "project `{project}` is managed by the configuration file; change it there"
-        ))
-    }
 }
 
 /// A row as the configuration reads it.
@@ -276,6 +270,12 @@ pub(super) fn row(name: &str, members: &Map<String, Value>) -> Row {
     let mut members = members.clone();
     members.remove(DESCRIPTION);
     Row::new(name, &members, [].into())
+}
+
+fn declared(project: &str) -> SettingsError {
+    SettingsError::Conflict(format!(
+        "project `{project}` is managed by the configuration file; change it there"
+    ))
 }
 
 fn already_there(project: &str) -> String {

@@ -244,13 +244,12 @@ impl Store {
             // The claim, if one is needed, is held until the file is gone.
             let deleted = match spooled {
                 Spooled::Put(_) => self.folder.delete(&key)?,
-                Spooled::Placed(_) => false,
+                // The last ones are `uploads_sweep`'s: a client may go on with one.
+                Spooled::Placed(_) | Spooled::Upload(_) => false,
                 Spooled::Fill(digest) => match self.claims.try_claim(&digest) {
                     Some(_claim) if is_old()? => self.folder.delete(&key)?,
                     _ => false,
                 },
-                // They are `uploads_sweep`'s: a client may go on with one.
-                Spooled::Upload(_) => false,
             };
             swept += u64::from(deleted);
         }

@@ -88,12 +88,10 @@ impl Store {
             let (written, hasher) = match known {
                 Some((so_far, hasher)) if so_far == length => (length, hasher),
                 _ => {
-                    let mut hasher = algorithm.hasher();
-                    let hashed = rehash(&file, &mut hasher);
-                    (
-                        hashed.map_err(|e| StoreError::io("read", &path, e))?,
-                        hasher,
-                    )
+                    let mut anew = algorithm.hasher();
+                    let written =
+                        rehash(&file, &mut anew).map_err(|e| StoreError::io("read", &path, e))?;
+                    (written, anew)
                 }
             };
             Ok(UploadFile {

@@ -35,12 +35,12 @@ pub(super) type Budget = Arc<AtomicUsize>;
 
 /// The newest bytes of one fill.
 pub(super) struct Window {
-    chunks: Mutex<Chunks>,
+    held: Mutex<Held>,
     received: watch::Sender<u64>,
     budget: Budget,
 }
 
-struct Chunks {
+struct Held {
     /// Where the first chunk begins; everything before is in the file.
     start: u64,
     chunks: VecDeque<Bytes>,
@@ -69,7 +69,7 @@ pub(super) enum Place {
 impl Window {
     /// Of a fill whose file has this many bytes already.
     pub(super) fn new(in_file: u64, budget: Budget) -> Self {
-        let chunks = Chunks {
+        let held = Held {
             start: in_file,
             chunks: VecDeque::new(),
             readers: Readers {
@@ -79,7 +79,7 @@ impl Window {
             },
         };
         Self {
-            chunks: Mutex::new(chunks),
+            held: Mutex::new(held),
             received: watch::Sender::new(in_file),
             budget,
         }
@@ -149,13 +149,13 @@ impl Window {
         self.budget.fetch_sub(held, Ordering::Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Chunks> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         // Nothing under this lock can leave the chunks half changed.
-        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Chunks {
+impl Held {
     fn first_len(&self) -> u64 {
         self.chunks.front().map_or(0, |chunk| chunk.len() as u64)
     }

@@ -155,7 +155,9 @@ impl Inner {
         let mut last: Option<Tag> = None;
         loop {
             let page = self.page(repository, last.as_ref()).await?;
-            page.iter().for_each(|tag| selection.note(tag));
+            for tag in &page {
+                selection.note(tag);
+            }
             last = page.into_iter().next_back().map(|tag| tag.tag);
             if last.is_none() {
                 break;
@@ -325,7 +327,9 @@ mod tests {
     fn due(rules: &str, tags: &[PushedTag]) -> Vec<String> {
         let project = project(rules);
         let mut selection = Selection::new(&project, now());
-        tags.iter().for_each(|tag| selection.note(tag));
+        for tag in tags {
+            selection.note(tag);
+        }
         let due = tags.iter().filter(|tag| selection.is_due(tag));
         due.map(|tag| tag.tag.to_string()).collect()
     }

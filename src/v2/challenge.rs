@@ -56,7 +56,7 @@ impl Edge {
         let mut text = format!("Bearer realm=\"{realm}{TOKEN_PATH}\",service=\"{SERVICE}\"");
         for (key, value) in [("scope", scope), ("error", token_error)] {
             if let Some(value) = value {
-                text.push_str(&format!(",{key}=\"{value}\""));
+                text.extend([",", key, "=\"", value, "\""]);
             }
         }
         HeaderValue::try_from(text).expect("authorities, names and words are visible ASCII")

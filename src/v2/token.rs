@@ -1,4 +1,4 @@
-//! `/token`: registry tokens, by GET (distribution, "Token Authentication Specification") and by POST ("OAuth2 Token
+//! `/token`: registry tokens, by GET (distribution, "Token Authentication Specification") and by POST ("`OAuth2` Token
 //! Authentication").
 //!
 //! 1. Every scope asked is pull of public content: an anonymous token, whatever credentials came. A mirror that challenges is

@@ -95,8 +95,8 @@ impl Edge {
             && !http_body::Body::is_end_stream(body)
         {
             let chunk = chunk(request)?;
-            let pushed = pushes.push_blob(repository, digest, chunk, body).await;
-            pushed.map_err(refused)?;
+            let whole = pushes.push_blob(repository, digest, chunk, body).await;
+            whole.map_err(refused)?;
             return Ok(created_blob(name, digest));
         }
         let known = new.digest.as_ref().or(new.mount.as_ref());

@@ -100,16 +100,41 @@ fn helm_logs_in_and_pushes_a_chart() {
         helm.args(arguments);
         helm
     };
-    run(&mut helm(&["package", &client.path("app"), "-d", &client.path(".")]));
+    run(&mut helm(&[
+        "package",
+        &client.path("app"),
+        "-d",
+        &client.path("."),
+    ]));
     let packed = client.path("app-0.1.0.tgz");
-    let (charts, chart) = (format!("oci://{host}/team"), format!("oci://{host}/team/app"));
+    let (charts, chart) = (
+        format!("oci://{host}/team"),
+        format!("oci://{host}/team/app"),
+    );
     log_in_push_and_pull(
         |password| {
-            let login = ["registry", "login", "--plain-http", "-u", "admin", "-p", password];
+            let login = [
+                "registry",
+                "login",
+                "--plain-http",
+                "-u",
+                "admin",
+                "-p",
+                password,
+            ];
             helm(&[&login[..], &[&host]].concat())
         },
         || helm(&["push", "--plain-http", &packed, &charts]),
-        || helm(&["show", "chart", "--plain-http", &chart, "--version", "0.1.0"]),
+        || {
+            helm(&[
+                "show",
+                "chart",
+                "--plain-http",
+                &chart,
+                "--version",
+                "0.1.0",
+            ])
+        },
     );
 }
 
@@ -219,10 +244,17 @@ fn a_login_for_docker_hub_reaches_neither_logs_nor_remotes() {
         run(docker.docker().args(["pull", &name]));
     }
     let mut told: Vec<String> = recorders.iter().map(Recorder::text).collect();
-    assert!(told.iter().any(|text| text.contains("GET /v2/")), "it was seen");
+    assert!(
+        told.iter().any(|text| text.contains("GET /v2/")),
+        "it was seen"
+    );
     told.push(world.log());
     for text in told {
-        for secret in ["hubuser-7f3a", HUB_PASSWORD, hub_login.trim_end_matches('=')] {
+        for secret in [
+            "hubuser-7f3a",
+            HUB_PASSWORD,
+            hub_login.trim_end_matches('='),
+        ] {
             assert!(!text.contains(secret), "{secret}");
         }
     }

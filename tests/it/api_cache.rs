@@ -143,7 +143,7 @@ async fn the_list_comes_in_pages_by_name_and_tag() {
                 assert_eq!(link, "");
                 break;
             };
-            path = next.to_owned();
+            next.clone_into(&mut path);
         }
         assert_eq!(seen, expected, "{query}");
     }

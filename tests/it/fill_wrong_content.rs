@@ -142,7 +142,8 @@ async fn a_client_that_speaks_http_2_sees_a_reset() {
     );
     std::fs::write(&cert, identity.certificate).expect("a file");
     std::fs::write(&key, identity.key).expect("a file");
-    let tls = format!("[server.tls]\ncert = {cert:?}\nkey = {key:?}");
+    let (cert, key) = (cert.display(), key.display());
+    let tls = format!("[server.tls]\ncert = \"{cert}\"\nkey = \"{key}\"");
     let server = Setup::empty()
         .section(&tls)
         .mirror("r", &remote, "")

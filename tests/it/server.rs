@@ -65,8 +65,8 @@ impl Setup {
     pub(crate) fn empty() -> Self {
         let sections =
             "builtin = false\n[server]\nlisten = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n\
-             [storage]\npath = \"data\"\n\
-             [secrets]\nkey = \"a key for tests alone\"\n"
+             [secrets]\nkey = \"a key for tests alone\"\n\
+             [storage]\npath = \"data\"\n"
                 .to_owned();
         Self {
             sections,

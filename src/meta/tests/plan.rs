@@ -237,7 +237,8 @@ async fn no_statement_scans_a_table_or_a_repository_or_sorts() {
             // All rows of one repository are read where all are wanted, and nowhere else. (A repository's own row
             // asks for the first row that has it as foreign key, should its id change.)
             let whole_repository = WHOLE_REPOSITORY.contains(sql);
-            let bad = step.starts_with("SCAN")
+            // A SELECT that reads no table has one row, of constants.
+            let bad = (step.starts_with("SCAN") && step != "SCAN CONSTANT ROW")
                 || step.contains("TEMP B-TREE")
                 || step.contains("AUTOMATIC")
                 || (step.contains("(repository_id=?)") && !whole_repository);

@@ -97,9 +97,12 @@ async fn what_nobody_writes_to_is_swept_when_it_is_old() {
     let (left, held) = (Uuid::new_v4(), Uuid::new_v4());
     appended(&store, left, "left").await;
     let file = store.upload(held, Algorithm::Sha256).await.unwrap();
-    assert_eq!(store.sweep(Duration::from_secs(60)).await.unwrap(), 0);
-    assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(
+        store.uploads_sweep(Duration::from_secs(60)).await.unwrap(),
+        0
+    );
+    assert_eq!(store.uploads_sweep(Duration::ZERO).await.unwrap(), 1);
     assert_eq!(store.upload_length(left).await.unwrap(), 0);
     drop(file);
-    assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(store.uploads_sweep(Duration::ZERO).await.unwrap(), 1);
 }

@@ -49,10 +49,7 @@ impl Mirror {
     }
 }
 
-fn settings(
-    [address, pull_only]: [SocketAddr; 2],
-    projects: &[(&Project, SocketAddr)],
-) -> String {
+fn settings([address, pull_only]: [SocketAddr; 2], projects: &[(&Project, SocketAddr)]) -> String {
     let mut text = format!(
         "builtin = false\n\
          [server]\nlisten = \"{address}\"\nmirror_listen = \"{pull_only}\"\n\

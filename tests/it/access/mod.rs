@@ -119,7 +119,7 @@ fn parameter<'c>(challenge: &'c [(String, String)], key: &str) -> &'c str {
 async fn token(server: &TestServer, scopes: &[&str], authorization: Option<&str>) -> Answer {
     let mut url = format!("{}/token?service=entrepot&client_id=test", server.url());
     for scope in scopes {
-        url.push_str(&format!("&scope={scope}"));
+        url.extend(["&scope=", scope]);
     }
     ask(Method::GET, &url, authorization).await
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    api::PASSWORD,
     harness::{ImageBuilder, basic},
     push::Pusher,
     server::Setup,
@@ -78,7 +79,7 @@ impl Issuer {
     async fn server(&self) -> TestServer {
         let server = Setup::empty()
             .section(&format!(
-                "[access]\nadmin_password = \"admin pass\"\n\
+                "[access]\nadmin_password = \"{PASSWORD}\"\n\
                  [[access.oidc]]\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\n\
                  [[access.oidc.rights]]\nclaim = \"repository\"\nvalue = \"org/app\"\n\
                  project = \"team\"\nrepositories = \"app\"\nrights = [\"pull\"]\n\

@@ -2,12 +2,11 @@
 
 use super::*;
 use crate::{
+    api::PASSWORD,
     harness::{FakeRegistry, ImageBuilder, basic, get},
     push::Pusher,
     server::Setup,
 };
-
-const ADMIN_PASSWORD: &str = "admin pass";
 
 /// `docker.io` for all, hosted `team` for those who may.
 async fn server(access: &str) -> (FakeRegistry, TestServer) {
@@ -16,7 +15,7 @@ async fn server(access: &str) -> (FakeRegistry, TestServer) {
     hub.put_image("library/nginx", "1", &image);
     let server = Setup::hub(&hub)
         .section(&format!(
-            "[access]\nadmin_password = \"{ADMIN_PASSWORD}\"\n{access}\n\
+            "[access]\nadmin_password = \"{PASSWORD}\"\n{access}\n\
              [[project]]\nname = \"team\"\nkind = \"hosted\"\nvisibility = \"private\"\n"
         ))
         .variable("ENTREPOT__SERVER__MIRROR_LISTEN", "127.0.0.1:0")
@@ -127,7 +126,7 @@ async fn public_content_gets_an_anonymous_token_whatever_credentials_come_along(
 #[tokio::test]
 async fn docker_hubs_short_names_and_this_servers_long_ones_are_one_repository_in_a_token() {
     let (_hub, server, _people) = server_with_ann().await;
-    let admin = basic("admin", ADMIN_PASSWORD);
+    let admin = basic("admin", PASSWORD);
     let scopes = ["repository:library/nginx:pull", "repository:team/app:pull"];
     let both = bearer(&token(&server, &scopes, Some(&admin)).await);
     for repository in ["library/nginx", "docker.io/library/nginx", "team/app"] {
@@ -261,7 +260,7 @@ async fn guessing_at_the_door_is_told_to_wait() {
     }
     assert_eq!(statuses[..5], [401; 5]);
     assert_eq!(statuses[5..], [429; 2]);
-    let right = token(&server, &[], Some(&basic("admin", ADMIN_PASSWORD))).await;
+    let right = token(&server, &[], Some(&basic("admin", PASSWORD))).await;
     assert_eq!(
         (right.status, right.error_code().as_str()),
         (429, "TOOMANYREQUESTS")
@@ -306,7 +305,7 @@ async fn without_anonymous_pull_nobody_gets_an_anonymous_token() {
     let scopes = ["repository:library/nginx:pull"];
     assert_eq!(token(&server, &scopes, None).await.status, 401);
     assert_eq!(token(&server, &[], None).await.status, 401);
-    let admin = basic("admin", ADMIN_PASSWORD);
+    let admin = basic("admin", PASSWORD);
     let issued = bearer(&token(&server, &scopes, Some(&admin)).await);
     let url = server.manifest_url("library/nginx", "1");
     assert_eq!(get_as(&url, &issued).await.status, 200);

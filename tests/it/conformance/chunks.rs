@@ -96,7 +96,7 @@ async fn chunks_each_patch_is_202_with_location_and_range() {
             (patched.status, patched.header("range")),
             (202, format!("0-{last}").as_str())
         );
-        location = patched.header("location").to_owned();
+        patched.header("location").clone_into(&mut location);
     }
     let digest = sha256(&bytes);
     assert_eq!(registry.finish(&location, &digest).await.status, 201);

@@ -109,7 +109,7 @@ async fn listing_tags_n_and_link_page_through_all() {
             seen.extend(tags);
             let Some(next) = next else { break };
             let at = next.find('?').expect("parameters");
-            query = next[at..].to_owned();
+            next[at..].clone_into(&mut query);
         }
         assert_eq!(seen, SORTED);
     }

@@ -131,7 +131,7 @@ fn the_table_and_the_tests_name_each_other() {
         let file = path.file_stem().and_then(|stem| stem.to_str());
         let file = file.expect("a name of ASCII").to_owned();
         let source = read(&path);
-        let list = source.split("on_both!(").nth(1).unwrap_or_default();
+        let list = source.split("\non_both!(").nth(1).unwrap_or_default();
         let list = list.split(");").next().unwrap_or_default();
         let names = list.split(',').map(str::trim);
         tests.extend(

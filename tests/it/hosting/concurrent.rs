@@ -38,6 +38,10 @@ struct Tally {
     collected: AtomicU64,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the length and the seed of a run are told to this test alone"
+)]
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }

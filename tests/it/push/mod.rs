@@ -98,6 +98,10 @@ impl Pusher {
         Self::send(self.request(Method::GET, path)).await
     }
 
+    pub(crate) async fn head(&self, path: &str) -> Pushed {
+        Self::send(self.request(Method::HEAD, path)).await
+    }
+
     pub(crate) async fn post(&self, repository: &str, query: &str) -> Pushed {
         let path = format!("/v2/{repository}/blobs/uploads/{query}");
         Self::send(self.request(Method::POST, &path)).await
