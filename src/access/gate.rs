@@ -1,6 +1,7 @@
 //! From the headers of a request to a [`Caller`], whether callers are asked to log in at all, and the tokens that they get.
 
 use std::{
+    error::Error as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,10 +14,11 @@ use http::{HeaderMap, header};
 use moka::future::Cache;
 
 use super::{
-    AdminPassword, Caller, Principal, Projects, Scope, SecretKey, Source,
+    AdminPassword, Caller, Principal, Projects, Scope, SecretKey, Source, Visitor,
     grant::read_grants,
     login::{Login, Logins, Strangers},
     machine_token,
+    oidc::{Issuers, OidcError},
     password::{Busy, Hasher},
     principal::Subject,
     principals::Principals,
@@ -36,6 +38,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What a gate is made of.
 pub struct GateParts<'p> {
     pub access: &'p Access,
+    /// For asking issuers for their keys.
+    pub issuer_tls: rustls::ClientConfig,
     /// The admin's; without one there is no admin.
     pub admin_password: Option<AdminPassword>,
     pub projects: Projects,
@@ -52,10 +56,20 @@ pub struct Gate {
     principals: Arc<Principals>,
     logins: Logins,
     tokens: RegistryTokens,
+    issuers: Issuers,
     /// Is there anybody besides the first admin?
     are_more: AtomicBool,
     looked: Cache<(), ()>,
     seen: Cache<(String, Source), ()>,
+}
+
+/// Why there is no gate.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    #[error(transparent)]
+    Meta(#[from] MetaError),
+    #[error("cannot prepare to ask issuers: {0}")]
+    Issuers(#[from] reqwest::Error),
 }
 
 /// Why nobody knows who it is.
@@ -72,6 +86,9 @@ pub enum IdentifyError {
     Slowed { retry_after: Duration },
     #[error(transparent)]
     Busy(#[from] Busy),
+    /// A token of a trusted issuer was sent, and the issuer cannot be asked.
+    #[error("the issuer of the token cannot be asked now")]
+    NoIssuer,
     #[error("users cannot be read now")]
     Unavailable(#[from] MetaError),
 }
@@ -85,9 +102,10 @@ enum Shown {
 
 impl Gate {
     /// With the key for tokens that the database keeps, made if need be.
-    pub async fn open(parts: GateParts<'_>) -> Result<Self, MetaError> {
+    pub async fn open(parts: GateParts<'_>) -> Result<Self, GateError> {
         let GateParts {
             access,
+            issuer_tls,
             admin_password,
             projects,
             meta,
@@ -100,6 +118,7 @@ impl Gate {
             anonymous_pull: access.anonymous_pull,
             projects,
             tokens: RegistryTokens::open(&meta, secret_key, access.token_ttl).await?,
+            issuers: Issuers::new(&access.oidc, issuer_tls)?,
             are_more: AtomicBool::new(principals.are_more().await?),
             logins: Logins::new(Arc::clone(&principals), admin_password, hasher),
             meta,
@@ -136,6 +155,9 @@ impl Gate {
         if name.is_empty() && password.is_empty() {
             return Ok(Caller::Anonymous);
         }
+        if let Some(outside) = self.outside(password, source).await {
+            return outside;
+        }
         let strangers = if self.projects.now().asks_remotes() {
             Strangers::Welcome
         } else {
@@ -151,9 +173,29 @@ impl Gate {
             let login = self.logins.machine(None, token, source).await;
             return self.admitted(login, "", "", source).await;
         }
-        let claims = self.tokens.read(token).await;
-        let claims = claims.ok_or(IdentifyError::BadToken)?;
-        self.holder(&claims).await?.ok_or(IdentifyError::BadToken)
+        if let Some(claims) = self.tokens.read(token).await {
+            return self.holder(&claims).await?.ok_or(IdentifyError::BadToken);
+        }
+        let outside = self.outside(token, source).await;
+        outside.unwrap_or(Err(IdentifyError::BadToken))
+    }
+
+    /// Whom a trusted issuer's token stands for; `None`: it is none.
+    async fn outside(&self, token: &str, source: Source) -> Option<Result<Caller, IdentifyError>> {
+        match self.issuers.principal(token).await? {
+            Ok(principal) => {
+                self.note_login(&principal.name, source).await;
+                Some(Ok(Caller::Known(Arc::new(principal))))
+            }
+            Err(error @ OidcError::Unavailable { .. }) => {
+                tracing::error!(%error, cause = error.source().map(tracing::field::display), "{error}");
+                Some(Err(IdentifyError::NoIssuer))
+            }
+            Err(error) => {
+                tracing::info!(%source, %error, "a token of a trusted issuer is not valid: {error}");
+                Some(Err(IdentifyError::BadToken))
+            }
+        }
     }
 
     async fn admitted(
@@ -226,6 +268,11 @@ impl Gate {
             Caller::Known(principal) => holder_of(principal),
         };
         self.tokens.issue(holder, scope, catalog, until)
+    }
+
+    /// A remote did not know this visitor: it counts like a wrong password.
+    pub async fn visitor_refused(&self, visitor: &Visitor, source: Source) {
+        self.logins.failed(&visitor.username, source).await;
     }
 
     /// Is an anonymous caller asked to log in?

@@ -91,6 +91,7 @@ impl Logins {
         }
         let kept = self.kept(name).await?;
         if kept.is_none() && strangers == Strangers::Welcome {
+            self.not_slowed(source, name).await?;
             return Ok(Login::Stranger);
         }
         let is_right = match kept.unwrap_or(Kept::Nothing) {
@@ -126,6 +127,11 @@ impl Logins {
             self.not_slowed(source, throttled).await?;
         }
         self.outcome(found, source, throttled).await
+    }
+
+    /// Notes a wrong password that was found out elsewhere.
+    pub(super) async fn failed(&self, name: &str, source: Source) {
+        self.throttle.failed(source, name).await;
     }
 
     async fn outcome(

@@ -1,8 +1,9 @@
 //! Who asks, and who may do what. Layer 1. Decisions are pure (`caller`, `principal`); rows are kept through `meta`.
 //!
 //! ```text
-//! Authorization ── gate ──┬── login      name and password: throttle, argon2id on blocking threads; machines' secrets
-//!                         └── registry_token   what /token gave out          → principals (rows) → Caller
+//! Authorization ── gate ──┬── login            name and password (argon2id), machines' secrets  ─┬─ principals (rows)
+//!                         ├── registry_token   what /token gave out  ───────────────────────────┘        │
+//!                         └── oidc             tokens of trusted issuers ─────────────────────────────── Caller
 //! ```
 
 mod accounts;
@@ -14,6 +15,7 @@ mod grant;
 mod htpasswd;
 mod login;
 mod machine_token;
+mod oidc;
 mod own_file;
 mod password;
 pub mod principal;
@@ -30,11 +32,12 @@ pub use accounts::{AccountError, Accounts, Actor, NewToken, NewUser, Token, User
 pub use asked_scope::{AskedScope, scope_text};
 pub use caller::Caller;
 pub use first_admin::FirstAdmin;
-pub use gate::{Gate, GateParts, IdentifyError};
+pub use gate::{Gate, GateError, GateParts, IdentifyError};
 pub use grant::{GrantError, GrantText, read_grants};
 pub use htpasswd::{Htpasswd, HtpasswdError};
 pub use login::AdminPassword;
 pub use machine_token::token_username;
+pub use oidc::{FetchError, OidcError};
 pub use own_file::OwnFileError;
 pub use password::Busy;
 pub use principal::{Grant, Principal, Scope};

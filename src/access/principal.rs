@@ -34,7 +34,6 @@ pub(super) enum Subject {
     /// A machine's token.
     Token(Uuid),
     /// Somebody whom a trusted issuer vouches for, until then.
-    #[expect(dead_code, reason = "issuers are not read yet; tokens are")]
     Outside {
         grants: Arc<[GrantText]>,
         until: SystemTime,

@@ -157,7 +157,7 @@ impl From<IdentifyError> for Problem {
                 retry_after_seconds: Some(retry_after.as_secs() + 1),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
             },
-            IdentifyError::Busy(_) => Self::unavailable(detail),
+            IdentifyError::Busy(_) | IdentifyError::NoIssuer => Self::unavailable(detail),
             IdentifyError::Unavailable(error) => error.into(),
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     access::{
         ADMIN, Accounts, AdminPassword, FirstAdmin, Gate, GateParts, Htpasswd, Projects, SecretKey,
     },
+    client,
     config::{Config, Secret},
     meta::Meta,
 };
@@ -31,6 +32,7 @@ impl Entrance {
         let (admin, new_password) = first_admin(config, meta).await?;
         let gate = Gate::open(GateParts {
             access: &config.access,
+            issuer_tls: client::usual_tls(),
             admin_password: admin.clone(),
             projects: projects.clone(),
             meta: meta.clone(),

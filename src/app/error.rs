@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use super::tls::TlsError;
 use crate::{
-    access::{HtpasswdError, OwnFileError},
+    access::{GateError, HtpasswdError, OwnFileError},
     client::SetupError,
     cluster::JoinError,
     meta::MetaError,
@@ -33,6 +33,8 @@ pub enum StartError {
     /// The file of `access.htpasswd`.
     #[error("`access.htpasswd`: {0}")]
     Htpasswd(#[from] HtpasswdError),
+    #[error(transparent)]
+    Gate(#[from] GateError),
     /// A password or a key that is made when the configuration names none.
     #[error(transparent)]
     OwnFile(#[from] OwnFileError),

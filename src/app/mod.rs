@@ -184,7 +184,7 @@ impl App {
         Ok(Self {
             gate: entrance.gate,
             accounts: entrance.accounts,
-            limit: RequestLimit::new(config.server.trusted_proxies.clone()),
+            limit: RequestLimit::new(&config.server),
             config,
             projects,
             settings,

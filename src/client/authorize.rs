@@ -72,6 +72,15 @@ impl Authorizer {
         })
     }
 
+    /// The same realms are trusted with this login.
+    pub(super) fn with_login(&self, username: &str, password: &str) -> Self {
+        Self {
+            credentials: self.credentials.with_login(username, password),
+            realms: self.realms.clone(),
+            tokens: Tokens::new(),
+        }
+    }
+
     /// What to send before being asked, from what the URL asked for last time.
     pub(super) async fn up_front(
         &self,

@@ -251,6 +251,25 @@ impl RegistryClient {
         }
     }
 
+    /// Asks as somebody else, with a login that was shown to us.
+    pub fn with_login(&self, username: &str, password: &str) -> Self {
+        Self {
+            remote: Arc::clone(&self.remote),
+            transport: Arc::new(self.transport.with_login(username, password)),
+            priority: self.priority,
+        }
+    }
+
+    /// Does the other go the same way, whoever asks?
+    pub fn is_of_same_remote(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.remote, &other.remote)
+    }
+
+    /// Have we no login of our own there?
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.remote.credentials, config::Credentials::None)
+    }
+
     pub(super) fn deadline(&self, patience: Patience) -> Deadline {
         Deadline::new(&self.remote, patience, self.priority)
     }

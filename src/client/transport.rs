@@ -98,7 +98,7 @@ pub(super) struct Transport {
     pub(super) limits: Limits,
     body: BodyContext,
     /// Ends what watches the URLs.
-    _watches: DropGuard,
+    _watches: Arc<DropGuard>,
 }
 
 /// One try of a call: at which URL, by its place in the list, with what.
@@ -142,8 +142,20 @@ impl Transport {
             authorizer: Authorizer::new(remote).map_err(failed)?,
             limits,
             body,
-            _watches: stop.drop_guard(),
+            _watches: Arc::new(stop.drop_guard()),
         })
+    }
+
+    /// The same way, gone by somebody else: connections, limits and what is known of the URLs are shared, tokens are not.
+    pub(super) fn with_login(&self, username: &str, password: &str) -> Self {
+        Self {
+            wire: self.wire.clone(),
+            endpoints: self.endpoints.clone(),
+            authorizer: self.authorizer.with_login(username, password),
+            limits: self.limits.clone(),
+            body: self.body.clone(),
+            _watches: Arc::clone(&self._watches),
+        }
     }
 
     pub(super) fn remote(&self) -> &Arc<str> {

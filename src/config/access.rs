@@ -5,8 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     ConfigError, Secret, Visibility,
     error::Problem,
+    oidc::{self, Oidc},
     section::Section,
-    value::{boolean, choice, duration, https_url, table, text},
+    value::{boolean, choice, duration},
 };
 
 /// Who may do what, as far as the file says it.
@@ -23,6 +24,7 @@ pub struct Access {
     pub token_ttl: Duration,
     /// Users and bcrypt hashes of their passwords.
     pub htpasswd: Option<PathBuf>,
+    pub oidc: Vec<Oidc>,
 }
 
 /// Does `GET /v2/` ask for a login?
@@ -61,15 +63,9 @@ impl Access {
                 .unwrap_or(false),
             token_ttl: read_token_ttl(&mut section)?,
             htpasswd: section.file("htpasswd")?,
+            oidc: oidc::read_all(&mut section)?,
         };
         let visibility = section.take("default_visibility", choice(DEFAULT_VISIBILITIES))?;
-        for mut issuer in section.tables("oidc")? {
-            issuer.set_aside("issuer", https_url)?;
-            issuer.set_aside("client_id", text)?;
-            issuer.set_aside_secret("client_secret")?;
-            issuer.set_aside("rights", table)?;
-            issuer.finish()?;
-        }
         section.finish()?;
         Ok((access, visibility.unwrap_or(Visibility::Private)))
     }

@@ -13,6 +13,7 @@ mod later;
 pub mod load;
 pub mod log;
 pub mod object_storage;
+pub mod oidc;
 pub mod pattern;
 pub mod project;
 pub mod remote;
@@ -35,6 +36,7 @@ pub use error::ConfigError;
 pub use load::load;
 pub use log::{Log, LogFormat};
 pub use object_storage::{ObjectService, ObjectStorage};
+pub use oidc::{Oidc, OidcRight};
 pub use pattern::Pattern;
 pub use project::{
     Freshness, FreshnessMode, Project, ProjectKind, Retention, StaleIfError, Visibility,

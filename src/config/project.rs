@@ -34,6 +34,9 @@ pub struct Project {
     pub keep_deleted: bool,
     /// How long a remote's "not there" or "not for you" is remembered.
     pub negative_ttl: Duration,
+    /// With visibility `remote`: how long the remote's yes or no holds, and how long while it is down.
+    pub verdict_ttl: Duration,
+    pub verdict_if_error: Duration,
     /// Never ask the remote for this project.
     pub offline: bool,
     /// Budget of its cache in bytes; `None` is unlimited.
@@ -83,7 +86,7 @@ pub enum Visibility {
     /// Who holds a right.
     #[default]
     Private,
-    /// Whom the remote lets in. Not read from a configuration yet: `private` is in force instead.
+    /// Whom the remote lets in.
     Remote,
 }
 

@@ -1,12 +1,12 @@
 //! `[server]`
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use super::{
     ConfigError,
     error::Problem,
     section::Section,
-    value::{address, duration, network, origin_url},
+    value::{address, count, duration, network, origin_url},
 };
 
 /// Where and how the server listens.
@@ -20,6 +20,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// Networks whose `X-Forwarded-*` headers count.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// How many requests of the Distribution API one client may send; `None`: as many as it likes.
+    pub requests_per_second: Option<NonZeroU32>,
     /// This server as clients see it: scheme, host and port.
     pub public_url: Option<url::Url>,
 }
@@ -46,6 +48,9 @@ impl Server {
             trusted_proxies: section
                 .take_list("trusted_proxies", network)?
                 .unwrap_or_default(),
+            requests_per_second: section
+                .take("requests_per_second", count)?
+                .and_then(NonZeroU32::new),
             public_url: section.take("public_url", origin_url)?,
         };
         if server.mirror_listen == Some(server.listen) && server.listen.port() != 0 {

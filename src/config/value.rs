@@ -270,15 +270,6 @@ pub(super) fn pattern(node: &Node) -> Read<Pattern> {
     Pattern::parse(&text(node)?).map_err(Problem::new)
 }
 
-/// Anything at all, for tables whose keys are not ours.
-pub(super) fn table(node: &Node) -> Read<()> {
-    if matches!(node.value, Value::Table(_)) {
-        Ok(())
-    } else {
-        Err(expected("a table", node))
-    }
-}
-
 /// The word that a mistyped one most likely stands for.
 pub(super) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let text = text.to_ascii_lowercase().replace('-', "_");

@@ -13,9 +13,15 @@ impl Mirror {
         if self.inner.offline || repository.project.offline {
             return None;
         }
-        match &repository.project.kind {
+        let client = match &repository.project.kind {
             ProjectKind::Mirror { remote } => self.inner.remotes.get(remote),
             ProjectKind::Hosted => None,
+        }?;
+        match &repository.visitor {
+            Some(visitor) if client.is_anonymous() => {
+                Some(self.inner.verdicts.client(&client, visitor))
+            }
+            _ => Some(client),
         }
     }
 

@@ -12,6 +12,7 @@ use super::{
     listed::{List, ListKey, Lists},
     resolve,
     tags::Checked,
+    verdict::Verdicts,
 };
 use crate::{
     access::{Caller, ProjectSet, Projects},
@@ -73,6 +74,7 @@ pub(super) struct Inner {
     pub(super) tag_revalidations: Flights<(Name, Tag), ()>,
     pub(super) absences: Absences,
     pub(super) lists: Lists,
+    pub(super) verdicts: Verdicts,
     /// Where all questions to remotes queue.
     pub(super) gate: Gate,
 }
@@ -105,6 +107,7 @@ impl Mirror {
             tag_revalidations: Flights::new(&behind, &tasks),
             absences: Absences::new(),
             lists: Lists::new(),
+            verdicts: Verdicts::new(&gate, &tasks),
             gate,
         };
         Self {

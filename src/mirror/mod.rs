@@ -21,6 +21,7 @@ pub mod refresh;
 pub mod resolve;
 pub mod tags;
 mod turn;
+mod verdict;
 
 pub use engine::{Answer, Mirror, Parts};
 pub use entry::{Entry, EntryState, Missing, MissingKind};
@@ -30,3 +31,4 @@ pub use manifests::{ManifestContent, ManifestSummary};
 pub use outcome::Outcome;
 pub use outline::Outline;
 pub use resolve::{Located, Repository, ResolveError};
+pub use verdict::{NoEntry, Visited};

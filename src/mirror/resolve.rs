@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    access::{Caller, ProjectSet, Right},
+    access::{Caller, ProjectSet, Right, Visitor},
     config::{Project, Visibility},
     oci::{Name, name::NameError},
 };
@@ -17,6 +17,18 @@ pub struct Repository {
     pub name: Name,
     /// The name at the remote: `library/nginx`.
     pub remote_name: Name,
+    /// With whose login the remote is asked, if we have none of our own.
+    pub(super) visitor: Option<Arc<Visitor>>,
+}
+
+impl Repository {
+    /// As it is for a visitor whom its remote lets in.
+    pub(super) fn visited_by(self, visitor: &Arc<Visitor>) -> Self {
+        Self {
+            visitor: Some(Arc::clone(visitor)),
+            ..self
+        }
+    }
 }
 
 /// What a name means.
@@ -151,6 +163,7 @@ fn repository(project: &Arc<Project>, rest: &Name) -> Result<Repository, Resolve
         project: Arc::clone(project),
         name,
         remote_name,
+        visitor: None,
     })
 }
 

@@ -2,11 +2,12 @@
 
 use http::{HeaderMap, Uri, header, request};
 
-use super::{Edge, Listener, error::ApiError};
+use super::{Edge, Listener, endpoint::Pull, error::ApiError};
 use crate::{
     access::{Caller, Right, Source},
-    mirror::Repository,
-    oci::Name,
+    config::Visibility,
+    mirror::{NoEntry, Repository, Visited},
+    oci::{Name, Reference, error_code::ErrorCode},
 };
 
 impl Edge {
@@ -53,6 +54,49 @@ impl Edge {
             let name = located.map_or_else(|| name.clone(), |located| located.name);
             self.refused(caller, Right::Pull, &name, unknown.into())
         })
+    }
+
+    /// The repository, if it is not one that only its remote decides about, or if its remote lets this visitor in.
+    pub(super) async fn let_in(
+        &self,
+        caller: &Caller,
+        repository: Repository,
+        what: &Pull,
+        request: &request::Parts,
+    ) -> Result<Repository, ApiError> {
+        let (project, name) = (&repository.project, &repository.name);
+        let visibility = self.parts.projects.now().visibility_of(project, name);
+        let visitor = caller.visitor_of(project, name);
+        let Some(visitor) = visitor.filter(|_| visibility == Visibility::Remote) else {
+            return Ok(repository);
+        };
+        let asked = match what {
+            Pull::GetManifest(reference) | Pull::HeadManifest(reference) => {
+                Visited::Manifest(reference.clone())
+            }
+            Pull::GetBlob(digest) | Pull::HeadBlob(digest) => Visited::Blob(digest.clone()),
+            Pull::ListTags(_) => Visited::Tags,
+            Pull::ListReferrers { subject, .. } => {
+                Visited::Manifest(Reference::Digest(subject.clone()))
+            }
+        };
+        let unknown = match what {
+            Pull::GetBlob(_) | Pull::HeadBlob(_) => ErrorCode::BlobUnknown,
+            Pull::ListTags(_) => ErrorCode::NameUnknown,
+            _ => ErrorCode::ManifestUnknown,
+        };
+        let entered = self.parts.mirror.let_in(visitor, repository, &asked).await;
+        match entered {
+            Ok(repository) => Ok(repository),
+            Err(NoEntry::Refused(error)) => {
+                // A guess at the remote's logins, by way of us.
+                let source = request.extensions.get().copied();
+                let source = source.unwrap_or(Source::UNKNOWN);
+                self.parts.gate.visitor_refused(visitor, source).await;
+                Err(ApiError::mirror(error, unknown))
+            }
+            Err(NoEntry::Other(error)) => Err(ApiError::mirror(error, unknown)),
+        }
     }
 
     /// `refusal`, or a challenge for those who might do more after a login, or by another token: the same for what is hidden

@@ -149,6 +149,7 @@ impl Edge {
             (repository.project, result)
         } else {
             let repository = self.repository(caller, name, ns)?;
+            let repository = self.let_in(caller, repository, what, request).await?;
             served.project = Some(Arc::clone(&repository.project));
             let result = self.pull(what, &repository, name, request, ns).await;
             (repository.project, result)

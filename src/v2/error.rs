@@ -70,7 +70,7 @@ impl ApiError {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 Self::new(status, ErrorCode::TooManyRequests, message).after(*retry_after)
             }
-            IdentifyError::Busy(_) => {
+            IdentifyError::Busy(_) | IdentifyError::NoIssuer => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self::new(status, ErrorCode::Unavailable, message).after(BUSY_FOR)
             }

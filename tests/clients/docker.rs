@@ -1,7 +1,7 @@
 //! Docker Engine with `registry-mirrors`: it asks for `library/nginx` and tells nobody that it means
 //! Docker Hub. Other registries it reaches by the path. Version 20.10 cannot read zstd layers, so it is not asked to.
 
-use std::process::Command;
+use std::{net::SocketAddr, process::Command};
 
 use crate::harness::{
     Client, Daemon, Image, World, cold_hot_and_with_the_remotes_stopped, run, succeeds,
@@ -28,15 +28,20 @@ fn docker_pulls_by_short_name_and_by_path_and_runs_what_it_pulled() {
 }
 
 /// An engine that has never pulled anything.
-struct Docker {
+pub(crate) struct Docker {
     _daemon: Daemon,
     client: Client,
 }
 
 impl Docker {
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
+        Self::behind(world.mirror())
+    }
+
+    /// With the mirror at this address.
+    pub(crate) fn behind(mirror: SocketAddr) -> Self {
         let client = Client::new();
-        let mirrors = format!("{{\"registry-mirrors\": [\"http://{}\"]}}", world.mirror());
+        let mirrors = format!("{{\"registry-mirrors\": [\"http://{mirror}\"]}}");
         let config = client.write("daemon.json", &mirrors);
 
         let mut serve = client.command("dockerd");
@@ -84,7 +89,12 @@ impl Docker {
         assert_eq!(output, image.greeting, "{reference}");
     }
 
-    fn docker(&self) -> Command {
+    /// Gives the command its `config.json`, with logins.
+    pub(crate) fn configure(&self, config: &str) {
+        self.client.write(".docker/config.json", config);
+    }
+
+    pub(crate) fn docker(&self) -> Command {
         docker(&self.client)
     }
 }

@@ -11,6 +11,7 @@ mod crane;
 mod docker;
 mod harness;
 mod helm;
+mod logins;
 mod podman;
 mod regctl;
 mod skopeo;

@@ -13,13 +13,15 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use http::Method;
 use ipnet::IpNet;
 
 use super::{
     client_address::{Peer, client_address},
+    rate::Rates,
     turns::{Limits, NoTurn, Turn, Turns},
 };
-use crate::{access::Source, v2};
+use crate::{access::Source, config, v2};
 
 const ABANDONED: Duration = Duration::from_secs(1);
 /// When to come again, in seconds.
@@ -35,22 +37,47 @@ const LIMITS: Limits = Limits {
     patience: Duration::from_secs(5),
 };
 
+/// Requests that bring content are in progress until all of it is here, and each has a file, or parts of an object, open.
+const UPLOADS: Limits = Limits {
+    running: 512,
+    running_of_client: 256,
+    waiting: 1024,
+    waiting_of_client: 512,
+    patience: Duration::from_secs(5),
+};
+
 /// What the layer needs; cheap to clone.
 #[derive(Clone)]
 pub(in crate::app) struct RequestLimit {
     turns: Turns,
+    uploads: Turns,
+    rates: Option<Rates>,
     trusted_proxies: Arc<[IpNet]>,
 }
 
 impl RequestLimit {
-    pub(in crate::app) fn new(trusted_proxies: Vec<IpNet>) -> Self {
-        Self::with_limits(LIMITS, trusted_proxies)
+    pub(in crate::app) fn new(server: &config::Server) -> Self {
+        let rates = server.requests_per_second.map(Rates::new);
+        let trusted_proxies = server.trusted_proxies.clone();
+        Self {
+            rates,
+            ..Self::with_limits(LIMITS, UPLOADS, trusted_proxies)
+        }
     }
 
-    fn with_limits(limits: Limits, trusted_proxies: Vec<IpNet>) -> Self {
+    fn with_limits(limits: Limits, uploads: Limits, trusted_proxies: Vec<IpNet>) -> Self {
         Self {
             turns: Turns::new(limits),
+            uploads: Turns::new(uploads),
+            rates: None,
             trusted_proxies: trusted_proxies.into(),
+        }
+    }
+
+    fn turns_for(&self, method: &Method) -> &Turns {
+        match *method {
+            Method::POST | Method::PUT | Method::PATCH => &self.uploads,
+            _ => &self.turns,
         }
     }
 }
@@ -65,7 +92,13 @@ pub(in crate::app) async fn limit_requests(
         return next.run(request).await;
     };
     let address = client_address(peer.ip(), request.headers(), &limit.trusted_proxies);
-    let turn = match limit.turns.take(Source::of(address)).await {
+    let client = Source::of(address);
+    let counted = limit.rates.as_ref().map(|rates| rates.count(client));
+    if let Some(Err(wait)) = counted {
+        // Rounded up: earlier would be too early.
+        return v2::too_many_requests(wait.as_secs() + 1);
+    }
+    let turn = match limit.turns_for(request.method()).take(client).await {
         Ok(turn) => turn,
         Err(NoTurn::Busy) => return v2::busy(RETRY_AFTER),
         Err(NoTurn::TooMany) => return v2::too_many_requests(RETRY_AFTER),
@@ -116,9 +149,9 @@ mod tests {
             gate.acquire().await.expect("it stays open").forget();
             Body::from_stream(futures_util::stream::pending::<std::io::Result<bytes::Bytes>>())
         };
-        let limit = RequestLimit::with_limits(FEW, vec!["10.0.0.0/8".parse().unwrap()]);
+        let limit = RequestLimit::with_limits(FEW, FEW, vec!["10.0.0.0/8".parse().unwrap()]);
         Router::new()
-            .route("/v2/", get(handler))
+            .route("/v2/", get(handler.clone()).put(handler))
             .route_layer(from_fn_with_state(limit, limit_requests))
             .route("/healthz", get(|| async { "ok" }))
     }
@@ -171,6 +204,27 @@ mod tests {
         for asked in flood {
             assert_eq!(asked.await.unwrap().status(), 200);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn uploads_have_places_of_their_own() {
+        let gate = Arc::new(Semaphore::new(0));
+        let router = router(&gate);
+        let _pulls = flood(&router, "192.0.2.1", 3).await;
+        assert_eq!(ask(&router, "192.0.2.1", "/v2/").await.status(), 429);
+        let put = || {
+            let request = http::Request::put("/v2/")
+                .extension(Peer("192.0.2.1:1".parse().unwrap()))
+                .body(Body::empty())
+                .unwrap();
+            router.clone().oneshot(request)
+        };
+        let mut running = Vec::new();
+        for _ in 0..3 {
+            running.push(tokio::spawn(put()));
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(put().await.unwrap().status(), 429);
     }
 
     #[tokio::test(start_paused = true)]

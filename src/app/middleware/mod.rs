@@ -7,5 +7,6 @@ pub(super) mod limit;
 pub(super) mod request_id;
 pub(super) mod source;
 
+mod rate;
 mod recorded_body;
 mod turns;

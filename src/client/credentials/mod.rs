@@ -76,6 +76,14 @@ impl Credentials {
         })
     }
 
+    /// This login, for the same remote.
+    pub(super) fn with_login(&self, username: &str, password: &str) -> Self {
+        Self {
+            remote: Arc::clone(&self.remote),
+            kind: Kind::Fixed(Arc::new(Login::password(username, password))),
+        }
+    }
+
     /// The login for a repository at one of the remote's URLs; `None`: we have none and ask as nobody.
     /// May be dropped: what is being fetched is fetched on, for whoever asks next.
     pub(super) async fn get(

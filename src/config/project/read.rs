@@ -53,6 +53,8 @@ const OF_HOSTED: [&str; 7] = [
 ];
 
 const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(10);
+const DEFAULT_VERDICT_TTL: Duration = Duration::from_mins(5);
+const DEFAULT_VERDICT_IF_ERROR: Duration = Duration::from_hours(1);
 
 /// Reads all projects of the file, then those of rows that can be used, adds the built-in ones, and settles hosts and the default among them.
 pub(in crate::config) fn read_all(
@@ -127,7 +129,6 @@ impl Reader<'_> {
         project.freshness = freshness::read_all(&mut section)?;
         project.quota = section.take("quota", size_or_unlimited)?.flatten();
         project.retention = retention::read_all(&mut section)?;
-        set_aside(&mut section)?;
         section.finish()?;
         self.projects.push(project);
         Ok(())
@@ -180,13 +181,6 @@ impl Reader<'_> {
                     Problem::new("a hosted project has no remote that could decide"),
                 ));
             }
-            Some(Visibility::Remote) => {
-                section.note_without_effect(format!(
-                    "{} = \"remote\" (private is in force)",
-                    section.full_name("visibility")
-                ));
-                Visibility::Private
-            }
             Some(visibility) => visibility,
         })
     }
@@ -229,6 +223,8 @@ impl Project {
             prefix: None,
             keep_deleted: false,
             negative_ttl: DEFAULT_NEGATIVE_TTL,
+            verdict_ttl: DEFAULT_VERDICT_TTL,
+            verdict_if_error: DEFAULT_VERDICT_IF_ERROR,
             offline: false,
             max_bytes: None,
             auto_create_repositories: true,
@@ -250,6 +246,12 @@ impl Project {
         self.negative_ttl = section
             .take("negative_ttl", duration)?
             .unwrap_or(DEFAULT_NEGATIVE_TTL);
+        self.verdict_ttl = section
+            .take("verdict_ttl", duration)?
+            .unwrap_or(DEFAULT_VERDICT_TTL);
+        self.verdict_if_error = section
+            .take("verdict_if_error", duration)?
+            .unwrap_or(DEFAULT_VERDICT_IF_ERROR);
         self.offline = section.take("offline", boolean)?.unwrap_or(false);
         self.max_bytes = section.take("max_bytes", size_or_unlimited)?.flatten();
         let auto_create = section.take("auto_create_repositories", boolean)?;
@@ -279,12 +281,6 @@ fn refuse_foreign_keys(section: &Section<'_>, kind: Kind) -> Result<(), ConfigEr
         Some(key) => Err(section.error(key, Problem::new(problem))),
         None => Ok(()),
     }
-}
-
-fn set_aside(section: &mut Section<'_>) -> Result<(), ConfigError> {
-    section.set_aside("verdict_ttl", duration)?;
-    section.set_aside("verdict_if_error", duration)?;
-    Ok(())
 }
 
 fn project_name(node: &Node) -> Read<String> {

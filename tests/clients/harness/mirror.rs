@@ -11,16 +11,18 @@ use super::tools::isolated;
 
 pub(super) struct Mirror {
     address: SocketAddr,
-    _daemon: Daemon,
+    pull_only: SocketAddr,
+    daemon: Daemon,
 }
 
 impl Mirror {
     /// Starts the server with its data in `folder`; the first project is the default one.
-    pub(super) fn start(folder: &Path, projects: &[(&Project, SocketAddr)]) -> Self {
+    pub(super) fn start(folder: &Path, projects: &[(&Project, SocketAddr)], more: &str) -> Self {
         std::fs::create_dir_all(folder).expect("make the folder of the mirror");
-        let address = free_address();
+        let (address, pull_only) = (free_address(), free_address());
         let config = folder.join("entrepot.toml");
-        std::fs::write(&config, settings(address, projects)).expect("write the mirror's settings");
+        let text = settings([address, pull_only], projects) + more;
+        std::fs::write(&config, text).expect("write the mirror's settings");
 
         let mut serve = isolated(Path::new(env!("CARGO_BIN_EXE_entrepot")), folder);
         serve.arg("serve").arg("--config").arg(&config);
@@ -29,8 +31,17 @@ impl Mirror {
         });
         Self {
             address,
-            _daemon: daemon,
+            pull_only,
+            daemon,
         }
+    }
+
+    pub(super) fn pull_only(&self) -> SocketAddr {
+        self.pull_only
+    }
+
+    pub(super) fn log(&self) -> String {
+        self.daemon.log()
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -38,10 +49,10 @@ impl Mirror {
     }
 }
 
-fn settings(address: SocketAddr, projects: &[(&Project, SocketAddr)]) -> String {
+fn settings([address, pull_only]: [SocketAddr; 2], projects: &[(&Project, SocketAddr)]) -> String {
     let mut text = format!(
         "builtin = false\n\
-         [server]\nlisten = \"{address}\"\n\
+         [server]\nlisten = \"{address}\"\nmirror_listen = \"{pull_only}\"\n\
          [storage]\npath = \"data\"\nfree_floor = \"1MiB\"\n"
     );
     for (project, remote) in projects {

@@ -38,6 +38,16 @@ pub(crate) fn cold_hot_and_with_the_remotes_stopped(pull: impl Fn(&World)) {
 
 impl World {
     fn start() -> Self {
+        Self::with("")
+    }
+
+    /// With further settings of the mirror, in their own tables.
+    pub(crate) fn with(settings: &str) -> Self {
+        Self::through(settings, |remote| remote)
+    }
+
+    /// As `with`; the mirror reaches each registry at the address that `way` gives for it.
+    pub(crate) fn through(settings: &str, way: impl FnMut(SocketAddr) -> SocketAddr) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("entrepot-world-")
             .tempdir()
@@ -55,8 +65,9 @@ impl World {
         let contents = contents.collect();
         remotes.iter_mut().for_each(Remote::begin_counting);
 
-        let projects: Vec<_> = PROJECTS.iter().zip(addresses).collect();
-        let mirror = Mirror::start(&folder.path().join("mirror"), &projects);
+        let ways = addresses.into_iter().map(way);
+        let projects: Vec<_> = PROJECTS.iter().zip(ways).collect();
+        let mirror = Mirror::start(&folder.path().join("mirror"), &projects, settings);
         Self {
             contents,
             mirror,
@@ -73,6 +84,16 @@ impl World {
     /// Where the mirror listens, as `host:port`.
     pub(crate) fn mirror(&self) -> SocketAddr {
         self.mirror.address()
+    }
+
+    /// Where the mirror listens for pulls only.
+    pub(crate) fn pull_only(&self) -> SocketAddr {
+        self.mirror.pull_only()
+    }
+
+    /// What the mirror has logged.
+    pub(crate) fn log(&self) -> String {
+        self.mirror.log()
     }
 
     /// The name of a repository for a client that is given the mirror itself as the registry.

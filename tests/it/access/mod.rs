@@ -1,6 +1,9 @@
 //! Who may do what, over real HTTP.
 
+mod foreign_logins;
+mod oidc;
 mod tokens;
+mod visitors;
 
 use entrepot::{
     access::{Accounts, Actor, GrantText, NewToken, NewUser, Source},
