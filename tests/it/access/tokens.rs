@@ -2,12 +2,11 @@
 
 use super::*;
 use crate::{
+    api::PASSWORD as ADMIN_PASSWORD,
     harness::{FakeRegistry, ImageBuilder, basic, get},
     push::Pusher,
     server::Setup,
 };
-
-const ADMIN_PASSWORD: &str = "admin pass";
 
 /// `docker.io` for all, hosted `team` for those who may.
 async fn server(access: &str) -> (FakeRegistry, TestServer) {
