@@ -1,8 +1,11 @@
 //! What one replica has answered a push with is so at every other one from then on.
 
+use http::Method;
+
 use super::Shared;
 use crate::{
-    harness::{ImageBuilder, drain_sha256, get},
+    api::PASSWORD,
+    harness::{Client, ImageBuilder, basic, drain_sha256, get},
     push::{Pusher, setup},
 };
 
@@ -24,5 +27,25 @@ async fn a_hosted_tag_that_moves_at_one_replica_has_moved_at_the_other() {
             let drained = drain_sha256(&other.server.blob_url("team/app", digest)).await;
             assert_eq!((drained.complete, &drained.digest), (true, digest));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_one_replica_opens_the_other() {
+    let shared = Shared::new().await;
+    let one = shared.replica(setup("")).await;
+    let other = shared.replica(setup("")).await;
+    let login = basic("admin", PASSWORD);
+    let asked = "/token?service=entrepot&scope=repository:team/app:pull,push";
+    let url = format!("{}{asked}", one.server.url());
+    let answer = Client::new().send(Method::GET, &url, &[("authorization", &login)]);
+    let answer = answer.await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let token = answer.json()["token"].as_str().map(ToOwned::to_owned);
+    let bearer = format!("Bearer {}", token.expect("a token"));
+    let url = format!("{}/v2/team/app/blobs/uploads/", other.server.url());
+    for (proof, status) in [(bearer.as_str(), 202), ("Bearer x.y.z", 401)] {
+        let sent = Client::new().send(Method::POST, &url, &[("authorization", proof)]);
+        assert_eq!(sent.await.status, status);
     }
 }
