@@ -3,8 +3,16 @@
 use std::time::SystemTime;
 
 use super::{
-    ManifestSummary, Meta, MetaError, TagRow, blob, changes::Changes, column,
-    connection::Connection, operation::Operation, repository, statement::Statement, tag,
+    ManifestSummary, Meta, MetaError, TagRow, blob,
+    changes::Changes,
+    column,
+    connection::Connection,
+    filled::{self, Place},
+    image,
+    operation::Operation,
+    repository,
+    statement::Statement,
+    tag,
 };
 use crate::oci::{Descriptor, Digest, Manifest, Name, Tag};
 
@@ -221,19 +229,15 @@ impl Operation for ManifestCommit {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> Result<(), MetaError> {
-        changes.manifest(&self.repository, &self.digest);
-        let repository_id = repository::with_content(connection, &self.repository).await?;
-        blob::put(connection, &self.digest, self.size_bytes).await?;
-        put(connection, repository_id, self).await?;
-        put_references(connection, repository_id, self).await?;
-        tag::arrived(
-            connection,
-            changes,
-            &self.repository,
-            repository_id,
-            &self.digest,
-        )
-        .await?;
+        let name = &self.repository;
+        let id = repository::with_content(connection, name).await?;
+        let here = Statement::new(image::SQL_HERE).bind(id).bind(&self.digest);
+        let was_here = here.fetch_optional::<(i64,)>(connection).await?.is_some();
+        self.commit(connection, changes).await?;
+        let place = Place { id, name };
+        if !was_here {
+            filled::by_manifest(connection, place, &self.digest).await?;
+        }
         let Some((name, checked_at)) = &self.tag else {
             return Ok(());
         };
@@ -247,7 +251,30 @@ impl Operation for ManifestCommit {
             told: None,
             checked_at: *checked_at,
         };
-        tag::put(connection, changes, &self.repository, name, &row).await
+        tag::moved(connection, changes, place, name, &row).await
+    }
+}
+
+impl ManifestCommit {
+    /// Writes all but the tag; no event tells of it.
+    pub(super) async fn commit(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<(), MetaError> {
+        changes.manifest(&self.repository, &self.digest);
+        let repository_id = repository::with_content(connection, &self.repository).await?;
+        blob::put(connection, &self.digest, self.size_bytes).await?;
+        put(connection, repository_id, self).await?;
+        put_references(connection, repository_id, self).await?;
+        tag::arrived(
+            connection,
+            changes,
+            &self.repository,
+            repository_id,
+            &self.digest,
+        )
+        .await
     }
 }
 

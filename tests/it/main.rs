@@ -58,6 +58,7 @@ mod remote_tls;
 mod restart;
 mod revalidation;
 mod routing;
+mod rules;
 mod scarcity;
 mod server;
 mod sharing;

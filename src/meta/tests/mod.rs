@@ -23,6 +23,7 @@ macro_rules! on_both {
 mod cluster;
 mod delete;
 mod entry;
+mod event;
 mod evict;
 mod hot;
 mod manifest;
@@ -36,6 +37,7 @@ mod postgres;
 mod postgres_server;
 mod repository;
 mod retention;
+mod rule;
 mod tag;
 mod upload;
 mod writer;
