@@ -67,7 +67,7 @@ CREATE TABLE task (
 CREATE INDEX task_execution ON task (execution_id, id);
 CREATE INDEX task_status ON task (execution_id, status, id);
 CREATE INDEX task_due ON task (remote, rule_id, due_at, id) WHERE ended_at IS NULL;
-CREATE INDEX task_destination ON task (remote, destination) WHERE ended_at IS NULL;
+CREATE INDEX task_destination ON task (remote, destination, id) WHERE ended_at IS NULL;
 CREATE INDEX task_rule ON task (rule_id, id);
 
 CREATE TABLE task_log (

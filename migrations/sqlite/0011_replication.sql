@@ -84,7 +84,7 @@ CREATE TABLE task (
 CREATE INDEX task_execution ON task (execution_id, id);
 CREATE INDEX task_status ON task (execution_id, status, id);
 CREATE INDEX task_due ON task (remote, rule_id, due_at, id) WHERE ended_at IS NULL;
-CREATE INDEX task_destination ON task (remote, destination) WHERE ended_at IS NULL;
+CREATE INDEX task_destination ON task (remote, destination, id) WHERE ended_at IS NULL;
 CREATE INDEX task_rule ON task (rule_id, id);
 
 CREATE TABLE task_log (
@@ -119,7 +119,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('task', 'task_execution', '1000000 1000 1'),
     ('task', 'task_status', '1000000 1000 100 1'),
     ('task', 'task_due', '10000 1000 100 2 1'),
-    ('task', 'task_destination', '10000 1000 2'),
+    ('task', 'task_destination', '10000 1000 2 1'),
     ('task', 'task_rule', '1000000 10000 1'),
     ('task_log', 'task_log', '1000000 100 1'),
     ('delivery', 'delivery', '1000000 100000 10000 100 1'),

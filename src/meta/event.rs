@@ -17,7 +17,7 @@ pub(super) const SQL_PUT: &str =
 pub(super) const SQL_AFTER: &str =
     "SELECT id, kind, repository, tag, digest, at FROM event WHERE id > $1 ORDER BY id LIMIT $2";
 
-pub(super) const SQL_NEWEST: &str = "SELECT id FROM event ORDER BY id DESC LIMIT 1";
+pub(super) const SQL_NEWEST: &str = "SELECT id FROM event WHERE id > 0 ORDER BY id DESC LIMIT 1";
 
 /// The oldest that are old enough to go, and that every rule which waits for events has seen.
 pub(super) const SQL_EXPIRED: &str = "SELECT id FROM event WHERE at < $1 \

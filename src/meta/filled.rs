@@ -10,12 +10,14 @@ use super::{
 };
 use crate::oci::{Digest, Name, Tag};
 
-/// It is here, and so is every blob that it names and that a registry may have.
-pub(super) const SQL_IS_WHOLE: &str = "SELECT CAST(1 AS BIGINT) FROM manifest \
+/// It is here, names no manifests, and every blob that it names and that a registry may have is here, too.
+pub(super) const SQL_IS_IMAGE: &str = "SELECT CAST(1 AS BIGINT) FROM manifest \
      WHERE repository_id = $1 AND digest = $2 AND NOT EXISTS (SELECT 1 FROM reference \
      WHERE reference.repository_id = $1 AND reference.parent = $2 AND reference.kind = 'blob' \
      AND reference.media_type NOT LIKE '%.foreign.%' AND reference.media_type NOT LIKE '%.nondistributable.%' \
-     AND NOT EXISTS (SELECT 1 FROM link WHERE link.repository_id = $1 AND link.digest = reference.child))";
+     AND NOT EXISTS (SELECT 1 FROM link WHERE link.repository_id = $1 AND link.digest = reference.child)) \
+     AND NOT EXISTS (SELECT 1 FROM reference WHERE reference.repository_id = $1 \
+     AND reference.parent = $2 AND reference.kind = 'manifest')";
 
 pub(super) const SQL_CHILDREN: &str = "SELECT child FROM reference \
      WHERE repository_id = $1 AND parent = $2 AND kind = 'manifest'";
@@ -110,13 +112,13 @@ async fn is_image(
     repository_id: i64,
     digest: &Digest,
 ) -> Result<bool, MetaError> {
-    let run = |sql| Statement::new(sql).bind(repository_id).bind(digest);
-    let whole: Option<(i64,)> = run(SQL_IS_WHOLE).fetch_optional(connection).await?;
-    if whole.is_none() {
-        return Ok(false);
-    }
-    let child: Option<(String,)> = run(SQL_CHILDREN).fetch_optional(connection).await?;
-    Ok(child.is_none())
+    let is_image = Statement::new(SQL_IS_IMAGE)
+        .bind(repository_id)
+        .bind(digest);
+    Ok(is_image
+        .fetch_optional::<(i64,)>(connection)
+        .await?
+        .is_some())
 }
 
 /// Is this a whole image, or an index above one?

@@ -235,23 +235,30 @@ impl Operation for ManifestCommit {
         let was_here = here.fetch_optional::<(i64,)>(connection).await?.is_some();
         self.commit(connection, changes).await?;
         let place = Place { id, name };
-        if !was_here {
-            filled::by_manifest(connection, place, &self.digest).await?;
+        if let Some((tag, checked_at)) = &self.tag {
+            let target = ManifestSummary {
+                digest: self.digest.clone(),
+                media_type: self.media_type.clone(),
+                size_bytes: self.size_bytes,
+            };
+            let row = TagRow {
+                target,
+                told: None,
+                checked_at: *checked_at,
+            };
+            if was_here {
+                return tag::moved(connection, changes, place, tag, &row).await;
+            }
+            tag::put(connection, changes, name, tag, &row).await?;
+            if !self.manifest.manifests.is_empty() {
+                return filled::by_tag(connection, place, tag, &self.digest).await;
+            }
         }
-        let Some((name, checked_at)) = &self.tag else {
-            return Ok(());
-        };
-        let target = ManifestSummary {
-            digest: self.digest.clone(),
-            media_type: self.media_type.clone(),
-            size_bytes: self.size_bytes,
-        };
-        let row = TagRow {
-            target,
-            told: None,
-            checked_at: *checked_at,
-        };
-        tag::moved(connection, changes, place, name, &row).await
+        if was_here {
+            Ok(())
+        } else {
+            filled::by_manifest(connection, place, &self.digest).await
+        }
     }
 }
 

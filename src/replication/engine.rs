@@ -1,8 +1,7 @@
 //! The handle: rules that are made, changed and taken away, and what they are told to do.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -41,17 +40,6 @@ pub(super) struct Inner {
     pub(super) parts: Parts,
     /// Something is to be planned.
     pub(super) to_plan: Notify,
-    /// A task may be due.
-    pub(super) to_work: Arc<Notify>,
-    /// What runs here, by its execution, so that a stop acts at once.
-    pub(super) running: Mutex<HashMap<Uuid, Running>>,
-}
-
-/// The tasks of an execution that run here.
-#[derive(Default)]
-pub(super) struct Running {
-    pub(super) stop: CancellationToken,
-    pub(super) tasks: usize,
 }
 
 /// A rule, and what its row says.
@@ -114,8 +102,6 @@ impl Replication {
         let inner = Inner {
             parts,
             to_plan: Notify::new(),
-            to_work: Arc::default(),
-            running: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -133,11 +119,6 @@ impl Replication {
             let _ = timeout(event_delay.max(SHORTEST_DELAY), woken).await;
         };
         while shutdown.run_until_cancelled(turn()).await.is_some() {}
-    }
-
-    /// Notified when a task may be due.
-    pub fn work_waker(&self) -> Arc<Notify> {
-        Arc::clone(&self.inner.to_work)
     }
 
     /// Plans all that waits, and lets every rule act on what happened since it last looked.
@@ -279,26 +260,17 @@ impl Replication {
 
     /// Stops what of an execution has not ended. False: all has.
     pub async fn stop(&self, id: Uuid) -> Result<bool, ReplicationError> {
-        let stopped = self.inner.parts.meta.execution_stop(id).await?;
-        let running = self.running(id);
-        if let Some(running) = running {
-            running.cancel();
-        }
-        Ok(stopped)
+        Ok(self.inner.parts.meta.execution_stop(id).await?)
     }
 
     /// Runs once more what failed or was stopped; how many tasks.
     pub async fn retry(&self, id: Uuid) -> Result<u64, ReplicationError> {
-        let count = self.inner.parts.meta.execution_retry(id).await?;
-        self.inner.to_work.notify_one();
-        Ok(count)
+        Ok(self.inner.parts.meta.execution_retry(id).await?)
     }
 
     /// Lets a dry run act. False: it is not one that waits for that.
     pub async fn apply(&self, id: Uuid) -> Result<bool, ReplicationError> {
-        let applied = self.inner.parts.meta.execution_apply(id).await?;
-        self.inner.to_work.notify_one();
-        Ok(applied)
+        Ok(self.inner.parts.meta.execution_apply(id).await?)
     }
 
     /// The rule as an execution has it.
@@ -360,12 +332,6 @@ impl Replication {
             self.stop(id).await?;
         }
         Ok(())
-    }
-
-    fn running(&self, execution: Uuid) -> Option<CancellationToken> {
-        let running = self.inner.running.lock();
-        let running = running.unwrap_or_else(PoisonError::into_inner);
-        running.get(&execution).map(|running| running.stop.clone())
     }
 }
 

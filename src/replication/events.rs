@@ -92,7 +92,6 @@ impl Replication {
             };
             let is_last = events.len() < PAGE as usize;
             let tasks = self.tasks_of(known, events).await?;
-            let has_tasks = !tasks.is_empty();
             let plan = EventPlan {
                 execution: event_execution(known),
                 tasks,
@@ -101,9 +100,7 @@ impl Replication {
             if !meta.events_planned(plan).await? {
                 return Ok(());
             }
-            if has_tasks {
-                self.inner.to_work.notify_one();
-            }
+            if has_tasks {}
             passed = last;
             if is_last {
                 return Ok(());

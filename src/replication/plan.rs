@@ -82,7 +82,6 @@ impl Replication {
             }
         }
         meta.execution_plan(id, holder, planned).await?;
-        self.inner.to_work.notify_one();
         Ok(true)
     }
 

@@ -296,7 +296,7 @@ async fn what_is_stopped_stops_and_can_be_retried(database: Database) {
     assert!(end(meta, &running, TaskEnd::Stopped).await);
     assert_eq!(status(meta, id).await, ExecutionStatus::Stopped);
     assert!(!meta.execution_stop(id).await.unwrap());
-    assert_eq!(meta.executions_open(rule).await.unwrap(), []);
+    assert!(meta.executions_open(rule).await.unwrap().is_empty());
     assert_eq!(meta.execution_retry(id).await.unwrap(), 2);
     assert_eq!(status(meta, id).await, ExecutionStatus::InProgress);
     for _ in 0..2 {

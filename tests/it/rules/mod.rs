@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::PASSWORD,
-    harness::{Image, ImageBuilder, get},
+    harness::{Image, ImageBuilder, Line, get},
     manage::{Called, call},
     push::Pusher,
     server::{Setup, TestServer},
@@ -20,10 +20,11 @@ use crate::{
 /// Much longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Two servers: what is pushed to the hub goes to the edge.
+/// Two servers: what is pushed to the hub goes to the edge, over a line that can break.
 struct Sites {
     hub: TestServer,
     edge: TestServer,
+    line: Line,
 }
 
 impl Sites {
@@ -34,15 +35,18 @@ impl Sites {
     /// With more keys for the hub.
     async fn with(keys: &str) -> Self {
         let edge = crate::push::setup("").start().await;
+        let address = edge.url().trim_start_matches("http://");
+        let line = Line::to(address.parse().expect("an address")).await;
+        let url = format!("http://{}", line.address());
         let hub = Setup::empty()
             .section(&format!(
                 "[access]\nadmin_password = \"{PASSWORD}\"\n[replication]\nevent_delay = \"50ms\"\n{keys}"
             ))
-            .remote("edge", edge.url(), &login())
+            .remote("edge", &url, &login())
             .section(&hosted("team"))
             .section(&hosted("library"));
         let hub = hub.start().await;
-        Self { hub, edge }
+        Self { hub, edge, line }
     }
 
     async fn push(&self, repository: &str, tag: &str, image: &Image) {
