@@ -70,7 +70,6 @@ pub struct RuleFilter {
     #[serde(rename = "type")]
     pub kind: String,
     /// A text, a list of texts or a number, as the type asks for
-    #[schema(value_type = Object)]
     pub value: Value,
     /// `matches` or `excludes`
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -100,7 +100,6 @@ impl Replication {
             if !meta.events_planned(plan).await? {
                 return Ok(());
             }
-            if has_tasks {}
             passed = last;
             if is_last {
                 return Ok(());

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::PASSWORD,
-    harness::{Image, ImageBuilder, Line, get},
+    harness::{Image, ImageBuilder, get},
     manage::{Called, call},
     push::Pusher,
     server::{Setup, TestServer},
@@ -20,33 +20,24 @@ use crate::{
 /// Much longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Two servers: what is pushed to the hub goes to the edge, over a line that can break.
+/// Two servers: what is pushed to the hub goes to the edge.
 struct Sites {
     hub: TestServer,
     edge: TestServer,
-    line: Line,
 }
 
 impl Sites {
     async fn start() -> Self {
-        Self::with("").await
-    }
-
-    /// With more keys for the hub.
-    async fn with(keys: &str) -> Self {
         let edge = crate::push::setup("").start().await;
-        let address = edge.url().trim_start_matches("http://");
-        let line = Line::to(address.parse().expect("an address")).await;
-        let url = format!("http://{}", line.address());
         let hub = Setup::empty()
             .section(&format!(
-                "[access]\nadmin_password = \"{PASSWORD}\"\n[replication]\nevent_delay = \"50ms\"\n{keys}"
+                "[access]\nadmin_password = \"{PASSWORD}\"\n[replication]\nevent_delay = \"50ms\"\n"
             ))
-            .remote("edge", &url, &login())
+            .remote("edge", edge.url(), &login())
             .section(&hosted("team"))
             .section(&hosted("library"));
         let hub = hub.start().await;
-        Self { hub, edge, line }
+        Self { hub, edge }
     }
 
     async fn push(&self, repository: &str, tag: &str, image: &Image) {
@@ -100,18 +91,7 @@ impl Sites {
     /// The digest under a tag at the edge, if there is one.
     async fn at_edge(&self, repository: &str, reference: &str) -> Option<String> {
         let answer = get(&self.edge.manifest_url(repository, reference)).await;
-        let digest = answer.header("docker-content-digest").map(str::to_owned);
-        (answer.status == 200).then_some(digest).flatten()
-    }
-
-    /// Waits until a tag at the edge is this image, or is gone.
-    async fn arrived(&self, repository: &str, tag: &str, image: Option<&Image>) {
-        let wanted = image.map(|image| image.root.clone());
-        eventually(async || {
-            let there = self.at_edge(repository, tag).await;
-            (there == wanted).then_some(())
-        })
-        .await;
+        (answer.status == 200).then(|| answer.header("docker-content-digest").to_owned())
     }
 }
 

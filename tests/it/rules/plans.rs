@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Sites, image};
-use crate::push::{Pusher, push_image};
+use crate::push::Pusher;
 
 async fn planned(sites: &Sites, rule: &str) -> (String, Value) {
     let id = sites.run(rule, json!({"dry_run": true})).await;
