@@ -389,5 +389,4 @@ fn shown(headers: &HeaderMap) -> Result<Shown, IdentifyError> {
 }
 
 #[cfg(test)]
-#[path = "gate_tests.rs"]
 mod tests;

@@ -6,7 +6,9 @@
 //!                         └── oidc             tokens of trusted issuers ─────────────────────────────── Caller
 //! ```
 
+mod account;
 mod accounts;
+mod actor;
 mod asked_scope;
 pub mod caller;
 pub mod first_admin;
@@ -28,7 +30,9 @@ pub mod source;
 mod throttle;
 mod visitor;
 
-pub use accounts::{AccountError, Accounts, Actor, NewToken, NewUser, Token, User};
+pub use account::{AccountError, NewToken, NewUser, Token, User};
+pub use accounts::Accounts;
+pub use actor::Actor;
 pub use asked_scope::{AskedScope, scope_text};
 pub use caller::Caller;
 pub use first_admin::FirstAdmin;
