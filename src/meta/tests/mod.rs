@@ -25,6 +25,7 @@ mod delete;
 mod entry;
 mod evict;
 mod hot;
+mod images;
 mod manifest;
 mod object;
 mod open;
@@ -38,6 +39,7 @@ mod repository;
 mod retention;
 mod tag;
 mod upload;
+mod usage;
 mod writer;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
