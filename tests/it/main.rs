@@ -55,6 +55,7 @@ mod remote_auth;
 mod remote_limits;
 mod remote_proxy;
 mod remote_tls;
+mod remote_tokens;
 mod restart;
 mod revalidation;
 mod routing;
