@@ -107,7 +107,10 @@ fn is_host(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::oci::fuzz::{near, search};
 
     fn request(host: &str) -> request::Parts {
         let request = http::Request::get("/v2/").header("host", host);
@@ -146,5 +149,21 @@ mod tests {
     fn a_host_that_is_none_does_not_get_into_the_header() {
         let seen = site(None, false).url(&request("a\",scope=\"b"));
         assert_eq!(seen, "http://localhost");
+    }
+
+    #[test]
+    fn whatever_nearly_is_a_host_the_realm_is_one_url_of_a_host() {
+        let hosts = near(&["mirror.example.com:5000", "[::1]:5000", "10.0.0.1"]);
+        search(hosts, |host| {
+            let Ok(host) = HeaderValue::from_bytes(&host) else {
+                return Ok(());
+            };
+            let request = http::Request::get("/v2/").header(header::HOST, host);
+            let request = request.body(()).expect("headers are").into_parts().0;
+            let seen = site(None, true).url(&request);
+            let host = seen.strip_prefix("https://");
+            prop_assert!(host.is_some_and(is_host), "{}", seen);
+            Ok(())
+        });
     }
 }

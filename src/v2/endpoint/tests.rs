@@ -1,6 +1,7 @@
-use super::*;
+use proptest::{prelude::*, sample::select};
 
-const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+use super::*;
+use crate::oci::fuzz::{DIGEST, PATHS, near_text, search};
 
 fn parse(method: &Method, path: &str, query: &str) -> Result<Endpoint, EndpointError> {
     Endpoint::parse(method, path, &Query::parse(Some(query)))
@@ -229,4 +230,47 @@ fn a_manifest_by_what_is_no_tag_is_not_there() {
         parse(&Method::PUT, "/v2/a/manifests/.bad", ""),
         Err(EndpointError::Path(PathError::Tag(_)))
     ));
+}
+
+#[test]
+fn what_is_nearly_a_request_is_read_by_its_method_or_refused() {
+    let methods = [
+        "GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "BREW",
+    ];
+    let methods =
+        select(methods.to_vec()).prop_map(|name| name.parse::<Method>().expect("a token"));
+    let queries = near_text(&[
+        "n=10&last=v1",
+        "ns=docker.io",
+        "artifactType=application%2Fspdx%2Bjson",
+        "digest=sha256%3Ae3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "mount=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855&from=team/app",
+        "digest-algorithm=sha512",
+        "tag=v1&tag=v1.0&tag=latest",
+    ]);
+    search(
+        (methods, near_text(PATHS), queries),
+        |(method, path, query)| {
+            let query = Query::parse(Some(&query));
+            let Ok(endpoint) = Endpoint::parse(&method, &path, &query) else {
+                return Ok(());
+            };
+            let is_expected = match &endpoint {
+                Endpoint::Base | Endpoint::Catalog(_) | Endpoint::Pull { .. } => is_read(&method),
+                Endpoint::Delete { .. } => method == Method::DELETE,
+                Endpoint::Push { what, .. } => match what {
+                    Push::StartUpload(_) => method == Method::POST,
+                    Push::UploadStatus(_) => method == Method::GET,
+                    Push::Append(_) => method == Method::PATCH,
+                    Push::CancelUpload(_) => method == Method::DELETE,
+                    Push::FinishUpload(..) => method == Method::PUT,
+                    Push::PutManifest { tags, .. } => {
+                        method == Method::PUT && tags.len() <= MAX_TAGS
+                    }
+                },
+            };
+            prop_assert!(is_expected, "{method} {path}: {endpoint:?}");
+            Ok(())
+        },
+    );
 }
