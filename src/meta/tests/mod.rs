@@ -20,6 +20,7 @@ macro_rules! on_both {
     };
 }
 
+mod audit;
 mod cluster;
 mod delete;
 mod entry;
