@@ -12,6 +12,7 @@ mod body;
 mod cache;
 mod entry;
 mod fills;
+mod labels;
 mod openapi;
 mod page;
 mod problem;
@@ -151,6 +152,7 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
             repositories::delete
         ))
         .routes(routes!(artifact::show, artifact::delete))
+        .routes(routes!(labels::replace))
         .routes(routes!(search::search))
         .routes(routes!(providers::list));
     let own = own

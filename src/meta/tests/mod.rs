@@ -27,6 +27,7 @@ mod entry;
 mod evict;
 mod hot;
 mod images;
+mod label;
 mod manifest;
 mod object;
 mod open;
