@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{GrantError, GrantText, grant::of_json, machine_token, password::Busy};
@@ -24,6 +25,17 @@ pub struct User {
     /// The password comes from the htpasswd file.
     pub is_imported: bool,
     pub created_at: SystemTime,
+}
+
+/// What a user may do in one project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// The name of the user.
+    pub principal: String,
+    /// Pattern on repository names without the project.
+    pub repositories: String,
+    /// `pull`, `push`, `delete`, `seed`, `admin`.
+    pub rights: Vec<String>,
 }
 
 /// A user to be.
@@ -75,6 +87,9 @@ pub enum AccountError {
     /// The configuration file, or the htpasswd file, says it.
     #[error("it is managed by the configuration")]
     Managed,
+    /// Others changed the same again and again.
+    #[error("others change this at the same time; try again")]
+    Contended,
     #[error(transparent)]
     Busy(#[from] Busy),
     #[error(transparent)]

@@ -2,6 +2,7 @@
 //! change and its row of the audit are one transaction.
 
 mod import;
+mod members;
 
 use std::{
     sync::Arc,

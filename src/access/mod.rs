@@ -30,7 +30,7 @@ pub mod source;
 mod throttle;
 mod visitor;
 
-pub use account::{AccountError, NewToken, NewUser, Token, User};
+pub use account::{AccountError, Member, NewToken, NewUser, Token, User};
 pub use accounts::Accounts;
 pub use actor::Actor;
 pub use asked_scope::{AskedScope, scope_text};

@@ -36,7 +36,9 @@ pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent
 pub use fills::Fill;
 pub use page::Items;
 pub use problem::{FieldError, ProblemDetails};
-pub use projects::{Freshness, Kind, ManagedBy, Project, ProjectFields, Retention, Visibility};
+pub use projects::{
+    Freshness, Kind, ManagedBy, Project, ProjectFields, ProjectMember, Retention, Visibility,
+};
 pub use providers::{Provider, ProviderAbilities};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};
 pub use remote_test::{Auth, RemoteRights, Tested};
@@ -144,7 +146,7 @@ pub fn router(parts: Parts) -> Router {
 fn resources() -> OpenApiRouter<Arc<Api>> {
     let own = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(projects::list))
-        .routes(routes!(projects::show))
+        .routes(routes!(projects::show, projects::replace))
         .routes(routes!(repositories::list, repositories::create))
         .routes(routes!(
             repositories::show,
@@ -170,7 +172,7 @@ fn for_admins() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(users::show, users::replace, users::delete))
         .routes(routes!(audits::list))
         .routes(routes!(projects::create))
-        .routes(routes!(projects::replace, projects::delete))
+        .routes(routes!(projects::delete))
         .routes(routes!(remotes::list, remotes::create))
         .routes(routes!(remote_test::tried))
         .routes(routes!(remotes::show, remotes::replace, remotes::delete))

@@ -188,7 +188,9 @@ impl From<AccountError> for Problem {
         match error {
             AccountError::Invalid { field, problem } => Self::bad_field(&field, problem),
             AccountError::Missing => Self::not_found(detail),
-            AccountError::Exists | AccountError::Managed => Self::conflict(detail),
+            AccountError::Exists | AccountError::Managed | AccountError::Contended => {
+                Self::conflict(detail)
+            }
             AccountError::Busy(_) => Self::unavailable(detail),
             AccountError::Meta(error) => error.into(),
         }

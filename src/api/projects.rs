@@ -1,11 +1,13 @@
 //! `/projects`: tenants' spaces, hosted or mirrors.
 
+mod members;
 mod object;
 
+pub use members::ProjectMember;
 pub(super) use object::duration;
 pub use object::{Freshness, Kind, ManagedBy, Project, ProjectFields, Retention, Visibility};
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Extension, Json,
@@ -24,7 +26,10 @@ use super::{
     problem::Problem,
     query::Fields,
 };
-use crate::access::Caller;
+use crate::{
+    access::{Actor, Caller, Right, Source},
+    settings::{self, KnownProject},
+};
 
 /// Which page of the list.
 #[derive(IntoParams)]
@@ -65,7 +70,7 @@ pub(super) async fn list(
     let limit = query.limit;
     let is_last = known.len() <= limit.get() as usize;
     known.truncate(limit.get() as usize);
-    let items: Vec<Project> = known.into_iter().map(Into::into).collect();
+    let items = shown(&api, &caller, known).await?;
     let next = items.last().filter(|_| !is_last).map(|last| {
         let parameters = [
             ("q", query.q.as_deref()),
@@ -90,11 +95,10 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<Project>, Problem> {
     let is_visible = api.parts.projects.now().visible(&caller).contains(&name);
-    let missing = || Problem::not_found(format!("there is no project `{name}`"));
     if !is_visible {
-        return Err(missing());
+        return Err(missing(&name));
     }
-    find(&api, &name).await?.map(Json).ok_or_else(missing)
+    found(&api, &caller, &name).await.map(Json)
 }
 
 #[utoipa::path(
@@ -108,12 +112,21 @@ pub(super) async fn show(
 )]
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Extension(source): Extension<Source>,
     mut body: Body,
 ) -> Result<Response, Problem> {
     let name: String = body.required("name")?;
     check(&mut body)?;
-    api.parts.settings.project_create(&name, &body.0).await?;
-    let project = find(&api, &name).await?.ok_or_else(Problem::internal)?;
+    let members = members::take(&mut body)?.unwrap_or_default();
+    let (settings, accounts) = (&api.parts.settings, &api.parts.accounts);
+    accounts.check_members(&name, &members).await?;
+    settings.project_create(&name, &body.0).await?;
+    if !members.is_empty() {
+        let actor = Actor::new(&caller, source);
+        accounts.set_members(&actor, &name, &members).await?;
+    }
+    let project = found(&api, &caller, &name).await?;
     Ok(created("/projects", &name, project))
 }
 
@@ -121,16 +134,19 @@ pub(super) async fn create(
     put, path = "/projects/{name}", tag = "projects", operation_id = "replaceProject",
     params(("name" = String, Path)), request_body = ProjectFields,
     responses(
-        (status = 200, description = "The project is as it says", body = Project),
-        (status = 404, description = "There is none of this name"),
-        (status = 409, description = "It is managed by the configuration file"),
+        (status = 200, description = "The project is as it says. An admin of the project alone changes no bounds of it", body = Project),
+        (status = 404, description = "There is none of this name that the caller may see"),
+        (status = 409, description = "It is managed by the configuration file, but for its members"),
     )
 )]
 pub(super) async fn replace(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Extension(source): Extension<Source>,
     Path(name): Path<String>,
     mut body: Body,
 ) -> Result<Json<Project>, Problem> {
+    members::admit(&api, &caller, &name)?;
     if body
         .optional::<String>("name")?
         .is_some_and(|other| other != name)
@@ -138,32 +154,87 @@ pub(super) async fn replace(
         return Err(Problem::bad_field("name", "a project keeps its name"));
     }
     check(&mut body)?;
-    api.parts.settings.project_replace(&name, &body.0).await?;
-    let project = find(&api, &name).await?.ok_or_else(Problem::internal)?;
-    Ok(Json(project))
+    let members = members::take(&mut body)?;
+    let (settings, accounts) = (&api.parts.settings, &api.parts.accounts);
+    if let Some(members) = &members {
+        accounts.check_members(&name, members).await?;
+    }
+    let known = known(&api, &name).await?.ok_or_else(|| missing(&name))?;
+    // Of what the file declares the members are kept here all the same.
+    let is_declared = known.managed_by == settings::ManagedBy::Configuration;
+    if !(is_declared && members.is_some() && body.0.is_empty()) {
+        if !caller.is_admin() {
+            members::keep_bounds(&known, &mut body)?;
+        }
+        settings.project_replace(&name, &body.0).await?;
+    }
+    if let Some(members) = &members {
+        let actor = Actor::new(&caller, source);
+        accounts.set_members(&actor, &name, members).await?;
+    }
+    found(&api, &caller, &name).await.map(Json)
 }
 
 #[utoipa::path(
     delete, path = "/projects/{name}", tag = "projects", operation_id = "deleteProject",
     params(("name" = String, Path)),
     responses(
-        (status = 204, description = "It is gone. A built-in one that it replaced is back"),
+        (status = 204, description = "It is gone, and so are its members. A built-in one that it replaced is back"),
         (status = 404, description = "There was none of this name"),
         (status = 409, description = "It is managed by the configuration file, built in, or has repositories"),
     )
 )]
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Extension(source): Extension<Source>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     api.parts.settings.project_delete(&name).await?;
+    // Who makes another one of this name says anew who may what there.
+    let actor = Actor::new(&caller, source);
+    let accounts = &api.parts.accounts;
+    accounts.set_members(&actor, &name, &[]).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn find(api: &Api, name: &str) -> Result<Option<Project>, Problem> {
+async fn known(api: &Api, name: &str) -> Result<Option<KnownProject>, Problem> {
     let known = api.parts.settings.projects().await?;
-    let found = known.into_iter().find(|known| known.project.name == name);
-    Ok(found.map(Into::into))
+    Ok(known.into_iter().find(|known| known.project.name == name))
+}
+
+async fn found(api: &Api, caller: &Caller, name: &str) -> Result<Project, Problem> {
+    let known = known(api, name).await?.ok_or_else(|| missing(name))?;
+    let mut shown = shown(api, caller, vec![known]).await?;
+    shown.pop().ok_or_else(Problem::internal)
+}
+
+/// As this caller may see them: with the members where the caller decides who they are.
+async fn shown(
+    api: &Api,
+    caller: &Caller,
+    known: Vec<KnownProject>,
+) -> Result<Vec<Project>, Problem> {
+    let mut projects: Vec<Project> = known.into_iter().map(Into::into).collect();
+    let names = projects.iter().map(|project| project.name.as_str());
+    let own: HashSet<&str> = names
+        .filter(|name| caller.may_on_project(Right::Admin, name))
+        .collect();
+    if own.is_empty() {
+        return Ok(projects);
+    }
+    let mut members = api.parts.accounts.members(&own).await?;
+    for project in &mut projects {
+        if caller.may_on_project(Right::Admin, &project.name) {
+            let of_project = members.remove(&project.name).unwrap_or_default();
+            project.members = Some(of_project.into_iter().map(Into::into).collect());
+        }
+    }
+    Ok(projects)
+}
+
+fn missing(name: &str) -> Problem {
+    Problem::not_found(format!("there is no project `{name}`"))
 }
 
 /// 201 with the object and where it is.

@@ -80,7 +80,7 @@ mod statement;
 mod tests;
 mod writer;
 
-pub use account::{AccountChange, AccountRow};
+pub use account::{AccountChange, AccountRow, RightsChange};
 pub use announcement::{Heard, Listener};
 pub use audit::{AuditEntry, AuditRow};
 pub use browse::Browsed;

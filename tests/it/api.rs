@@ -12,7 +12,7 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 43] = [
+const CALLS: [(&str, &str, &str); 44] = [
     ("GET", "/users", ""),
     ("POST", "/users", ""),
     ("GET", "/users/{name}", ""),
@@ -41,6 +41,11 @@ const CALLS: [(&str, &str, &str); 43] = [
     (
         "DELETE",
         "/artifact",
+        "?name=docker.io/library/app&reference=1",
+    ),
+    (
+        "PUT",
+        "/artifact/labels",
         "?name=docker.io/library/app&reference=1",
     ),
     ("GET", "/search", "?q=app"),

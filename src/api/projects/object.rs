@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::{body::Body, problem::Problem, timestamp::Timestamp};
+use super::ProjectMember;
 use crate::{
     config::{self, FreshnessMode, ProjectKind, StaleIfError},
     settings::{self, KnownProject},
@@ -128,6 +129,9 @@ pub struct Project {
     /// Of a hosted project
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hide_default: Option<bool>,
+    /// Users with rights in this project by its name; not there: the caller may not see them
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<ProjectMember>>,
     pub created_at: Option<Timestamp>,
     pub changed_at: Option<Timestamp>,
 }
@@ -156,6 +160,9 @@ pub struct ProjectFields {
     pub hide_default: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_create_repositories: Option<bool>,
+    /// Left out of a change: they stay as they are
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<ProjectMember>>,
 }
 
 /// What an answer has and a change need not have is left out, so that what was got can be put.
@@ -258,6 +265,7 @@ impl From<KnownProject> for Project {
             retention: hosted.then(|| project.retention.iter().map(Into::into).collect()),
             auto_create_repositories: hosted.then_some(project.auto_create_repositories),
             hide_default: hosted.then_some(project.hide_default),
+            members: None,
             created_at: known.created_at.map(Into::into),
             changed_at: known.changed_at.map(Into::into),
         }
