@@ -35,6 +35,7 @@ mod layering;
 mod listeners;
 mod lists;
 mod manage;
+mod manage_commands;
 mod manifests;
 mod object_storage;
 mod offline;
