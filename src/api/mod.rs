@@ -13,6 +13,7 @@ mod cache;
 mod entry;
 mod fills;
 mod labels;
+mod login;
 mod openapi;
 mod page;
 mod problem;
@@ -34,6 +35,7 @@ pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
 pub use audits::AuditEntry;
 pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent};
 pub use fills::Fill;
+pub use login::SessionInfo;
 pub use page::Items;
 pub use problem::{FieldError, ProblemDetails};
 pub use projects::{
@@ -72,7 +74,7 @@ use self::{
     problem::Problem,
 };
 use crate::{
-    access::{Accounts, Gate, Projects},
+    access::{Accounts, Gate, Projects, Site},
     client::Remotes,
     config,
     meta::Meta,
@@ -90,6 +92,7 @@ pub const PREFIX: &str = "/api/v1";
 /// What the API needs from the rest.
 pub struct Parts {
     pub gate: Arc<Gate>,
+    pub site: Site,
     pub accounts: Accounts,
     pub mirror: Mirror,
     pub pushes: Pushes,
@@ -134,6 +137,7 @@ pub fn router(parts: Parts) -> Router {
     let routes = routes
         .route_layer(from_fn_with_state(Arc::clone(&api), record))
         .route_layer(from_fn_with_state(gate, authenticate))
+        .merge(login::routes())
         .route("/docs", get(async || docs()))
         .route("/openapi.json", get(async move || json(document.clone())))
         .fallback(async || Problem::not_found("the API has nothing of this name"))
@@ -158,6 +162,7 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(search::search))
         .routes(routes!(providers::list));
     let own = own
+        .routes(routes!(login::show, login::delete))
         .routes(routes!(users::change_own))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::delete));

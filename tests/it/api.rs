@@ -12,13 +12,15 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 44] = [
+const CALLS: [(&str, &str, &str); 46] = [
     ("GET", "/users", ""),
     ("POST", "/users", ""),
     ("GET", "/users/{name}", ""),
     ("PUT", "/users/{name}", ""),
     ("DELETE", "/users/{name}", ""),
     ("PUT", "/users/me/password", ""),
+    ("GET", "/session", ""),
+    ("DELETE", "/session", ""),
     ("GET", "/tokens", ""),
     ("POST", "/tokens", ""),
     ("DELETE", "/tokens/{id}", ""),
