@@ -114,12 +114,17 @@ impl Replication {
         {
             return Ok(None);
         }
+        let labels = if rule.filters.ask_labels() {
+            parts.meta.labels(repository, &found.digest).await?
+        } else {
+            Vec::new()
+        };
         let kind = ManifestKind::of(&found.media_type);
         Ok(Some(Candidate {
             resource: Resource::told(kind, found.artifact_type.as_deref()),
             tag: found.tag,
             digest: found.digest,
-            labels: BTreeSet::new(),
+            labels: labels.into_iter().collect(),
             created_at: found.at,
         }))
     }

@@ -5,9 +5,9 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 use super::*;
 use crate::meta::{
     account, announcement, audit, blob, browse, candidate, delete, delivery, entry, event, evict,
-    execution, filled, held, image, lease, list, manifest, member, object, orphans, pin, presence,
-    project, pushed, remote, remote_state, repository, retention, revision, rule, settle, signing,
-    tag, task, token, upload, uses,
+    execution, filled, held, image, label, lease, list, manifest, member, object, orphans, pin,
+    presence, project, pushed, remote, remote_state, repository, retention, revision, rule, settle,
+    signing, tag, task, token, upload, uses,
 };
 
 const STATEMENTS: &[&str] = &[
@@ -69,6 +69,9 @@ const STATEMENTS: &[&str] = &[
     entry::SQL_HELD,
     entry::SQL_PARTS,
     entry::SQL_KEPT,
+    label::SQL_GET,
+    label::SQL_PUT,
+    label::SQL_DELETE,
     lease::SQL_TAKE,
     lease::SQL_GET,
     lease::SQL_RELEASE,
@@ -386,6 +389,7 @@ fn every_statement_is_in_the_list() {
         include_str!("../entry.rs"),
         include_str!("../evict.rs"),
         include_str!("../image.rs"),
+        include_str!("../label.rs"),
         include_str!("../lease.rs"),
         include_str!("../list.rs"),
         include_str!("../manifest.rs"),
