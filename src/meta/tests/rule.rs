@@ -15,6 +15,7 @@ on_both! {
     what_is_stopped_stops_and_can_be_retried,
     a_waiting_task_takes_in_what_is_new,
     a_log_keeps_its_newest_lines,
+    old_executions_go_with_their_tasks_and_logs,
     what_was_put_somewhere_is_known,
 }
 
@@ -363,6 +364,27 @@ async fn a_log_keeps_its_newest_lines(database: Database) {
         (log.len(), log[0].1.as_str(), log[999].1.as_str()),
         (1000, "line 200", "line 599")
     );
+}
+
+async fn old_executions_go_with_their_tasks_and_logs(database: Database) {
+    let meta = &database.meta;
+    let rule = Uuid::now_v7();
+    let id = planned(meta, rule, false, vec![work("x/r")]).await;
+    let later = SystemTime::now() + TIME;
+    let held = hold(meta, rule).await.unwrap();
+    meta.task_log_put(held.task.id, vec!["a line".to_owned()])
+        .await
+        .unwrap();
+    assert_eq!(meta.executions_expire(later).await.unwrap(), 0);
+    assert!(end(meta, &held, DONE).await);
+    assert_eq!(
+        meta.executions_expire(later - TIME - TIME).await.unwrap(),
+        0
+    );
+    assert_eq!(meta.executions_expire(later).await.unwrap(), 1);
+    assert!(meta.execution(id).await.unwrap().is_none());
+    assert!(meta.task(held.task.id).await.unwrap().is_none());
+    assert!(meta.task_log(held.task.id).await.unwrap().is_empty());
 }
 
 async fn what_was_put_somewhere_is_known(database: Database) {
