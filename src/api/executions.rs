@@ -100,6 +100,7 @@ pub(super) async fn begin(
     responses(
         (status = 200, description = "Executions that the caller may see, the newest first", body = Items<Execution>,
             headers(("Link" = String, description = "The next page"), ("X-Total-Count" = u64))),
+        (status = 404, description = "There is no rule of this name that the caller may change"),
     )
 )]
 pub(super) async fn list(
