@@ -65,6 +65,7 @@ impl<'a> Place<'a> {
 
     fn podman(&self, arguments: &[&str]) -> Command {
         let mut podman = self.podman.podman();
+        podman.env("REGISTRY_AUTH_FILE", self.podman.client.path("auth.json"));
         podman.args(arguments);
         podman
     }
