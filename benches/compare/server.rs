@@ -13,6 +13,8 @@ use crate::tools::{Tools, command};
 
 /// The path that a registry answers with 200 once it is up.
 const BASE_PATH: &str = "/v2/";
+/// The same of Entrepot, which may ask for a login there.
+const READY_PATH: &str = "/readyz";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mirror {
@@ -165,7 +167,7 @@ fn serve_entrepot(
     let mut serve = command(&bench.tools.entrepot, folder.path());
     serve.arg("serve").arg("--config").arg(config);
     serve.envs(settings(address));
-    let daemon = Daemon::start(&mut serve, &folder.path().join("log"), address, BASE_PATH)?;
+    let daemon = Daemon::start(&mut serve, &folder.path().join("log"), address, READY_PATH)?;
     Ok(Server {
         name: Mirror::Entrepot.name(),
         address,

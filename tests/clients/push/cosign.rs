@@ -29,9 +29,8 @@ fn cosign_signs_an_image_and_another_verifies_it() {
     let recipe = Recipe::write(crane.client.home(), "app");
     run(&mut crane.log_in(PASSWORD));
     let app = hosting.reference("app:1");
-    let index = |name| {
-        let mut append = crane.command(&["append", "--oci-empty-base", "-t", &app, "-f"]);
-        run(append.arg(&recipe.base).arg("-f").arg(&recipe.own));
+    run(&mut crane.append(&recipe, &app));
+    let index = |name: &'static str| {
         let digest = crane.push_index(&app, name);
         let (repository, _) = name.split_once(':').expect("a name and a tag");
         format!("{}@{digest}", hosting.reference(repository))

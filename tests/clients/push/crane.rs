@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::{digest_in, log_in_and_pull, log_in_and_push};
-use crate::harness::{Client, Hosting, Recipe, run};
+use crate::harness::{Client, Hosting, PASSWORD, Recipe, run};
 
 #[test]
 fn crane_pushes_images_and_an_index_and_copies_and_deletes_them() {
@@ -13,11 +13,7 @@ fn crane_pushes_images_and_an_index_and_copies_and_deletes_them() {
     let app = hosting.reference("app:1");
     log_in_and_push(
         |password| crane.log_in(password),
-        || {
-            let mut append = crane.command(&["append", "--oci-empty-base", "-t", &app, "-f"]);
-            append.arg(&recipe.base).arg("-f").arg(&recipe.own);
-            append
-        },
+        || crane.append(&recipe, &app),
     );
     let index = crane.push_index(&app, "index:1");
     hosting.assert_arrived("index:1", &index);
@@ -69,11 +65,32 @@ impl<'a> Crane<'a> {
     /// Builds an image as an archive of `docker save`'s form, without any registry.
     pub(super) fn archive(&self, recipe: &Recipe) -> String {
         let archive = self.client.path("image.tar");
-        let mut append = self.command(&["append", "--oci-empty-base", "-t", "image:1"]);
+        run(self.append(recipe, "image:1").args(["-o", &archive]));
+        archive
+    }
+
+    /// Logs in, and pushes an image that runs here; gives its name.
+    pub(super) fn push_image(&self, recipe: &Recipe) -> String {
+        run(&mut self.log_in(PASSWORD));
+        let base = self.hosting.reference("base:1");
+        run(&mut self.append(recipe, &base));
+        self.push_platform(&base, "amd64")
+    }
+
+    fn push_platform(&self, base: &str, architecture: &str) -> String {
+        let image = self.hosting.reference(&format!("{architecture}:1"));
+        let platform = format!("linux/{architecture}");
+        let mut mutate = self.command(&["mutate", base, "--set-platform", &platform]);
+        run(mutate.args(["--cmd", "cat,/hello.txt", "-t", &image]));
+        image
+    }
+
+    /// Builds an image in the registry, for no platform.
+    pub(super) fn append(&self, recipe: &Recipe, reference: &str) -> Command {
+        let mut append = self.command(&["append", "--oci-empty-base", "-t", reference]);
         append.arg("-f").arg(&recipe.base);
         append.arg("-f").arg(&recipe.own);
-        run(append.args(["-o", &archive]));
-        archive
+        append
     }
 
     /// Makes two platforms of the image `base`, and an index of both at `name`, which the digest is of.
@@ -81,11 +98,7 @@ impl<'a> Crane<'a> {
         let reference = self.hosting.reference(name);
         let mut append = self.command(&["index", "append", "-t", &reference]);
         for architecture in ["amd64", "arm64"] {
-            let platform = format!("linux/{architecture}");
-            let image = self.hosting.reference(&format!("{architecture}:1"));
-            let mut mutate = self.command(&["mutate", base, "--set-platform", &platform]);
-            run(mutate.args(["--cmd", "cat,/hello.txt", "-t", &image]));
-            append.args(["-m", &image]);
+            append.args(["-m", &self.push_platform(base, architecture)]);
         }
         run(&mut append);
         digest_in(&run(&mut self.command(&["digest", &reference])))

@@ -26,8 +26,9 @@ fn podman_pushes_what_it_built_and_another_pulls_and_runs_it() {
         .args(["--compression-format", "zstd", &zstd]));
     hosting.assert_arrived("app:zstd", &here.pushed());
 
+    // From the cache both platforms would be one.
     let platforms = ["--platform", "linux/amd64,linux/arm64", "--manifest", &list];
-    let mut build = here.podman(&["build", "--isolation", "chroot"]);
+    let mut build = here.podman(&["build", "--no-cache", "--isolation", "chroot"]);
     run(build.args(platforms).arg(&recipe.folder));
     let file = here.podman.client.path("digest");
     let push = ["manifest", "push", "--all", "--digestfile", &file, &list];
@@ -42,6 +43,7 @@ fn podman_pushes_what_it_built_and_another_pulls_and_runs_it() {
     let inspect = ["image", "inspect", "--format", "{{.Digest}}", &app];
     assert_eq!(run(&mut elsewhere.podman(&inspect)).trim(), digest);
     for name in [&app, &zstd, &list] {
+        run(&mut elsewhere.podman(&["pull", "--quiet", name]));
         let greeting = elsewhere.podman.greeting(name);
         assert_eq!(greeting, recipe.greeting, "{name}");
     }
