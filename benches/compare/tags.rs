@@ -2,6 +2,7 @@
 //!
 //! The tags are written by SQL into a database that the server itself has made.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -120,7 +121,7 @@ impl Tags {
         };
         let mut path = format!("/v2/{}/tags/list?n={PAGE}", place.repository);
         if let Some(before) = first.checked_sub(1) {
-            path += &format!("&last={}", tag(before));
+            write!(path, "&last={}", tag(before)).expect("writing to a string");
         }
         let begin = Instant::now();
         let mut answer = connection.get(&path)?;
