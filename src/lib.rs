@@ -21,6 +21,7 @@ pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod config;
+pub mod jobs;
 pub mod meta;
 pub mod mirror;
 pub mod oci;

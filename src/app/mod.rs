@@ -12,8 +12,10 @@ mod progress;
 mod replicas;
 mod room;
 mod router;
+mod rules;
 mod shutdown;
 mod sniff;
+mod source;
 mod status;
 mod stream;
 mod tls;
@@ -37,6 +39,7 @@ use self::{
     listener::{Connections, Listener},
     middleware::limit::RequestLimit,
     room::Room,
+    source::OwnSource,
     tls::Certificates,
     upkeep::Upkeep,
 };
@@ -171,16 +174,21 @@ impl App {
             max_bytes: config.storage.max_bytes,
             tasks: tasks.clone(),
         });
-        let replication = Replication::new(replication::Parts {
-            meta: meta.clone(),
-            projects: projects.clone(),
-            remotes: remotes.clone(),
-            reconcile: config.replication.reconcile,
-        });
-        tasks.spawn(
-            replication
-                .clone()
-                .run(config.replication.event_delay, shutdown.clone()),
+        let replication = rules::start(
+            replication::Parts {
+                meta: meta.clone(),
+                projects: projects.clone(),
+                remotes: remotes.clone(),
+                reconcile: config.replication.reconcile,
+            },
+            OwnSource {
+                projects: projects.clone(),
+                mirror: mirror.clone(),
+                pushes: pushes.clone(),
+            },
+            &config.replication,
+            &tasks,
+            &shutdown,
         );
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);

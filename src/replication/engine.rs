@@ -1,7 +1,8 @@
 //! The handle: rules that are made, changed and taken away, and what they are told to do.
 
 use std::{
-    sync::Arc,
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -40,6 +41,17 @@ pub(super) struct Inner {
     pub(super) parts: Parts,
     /// Something is to be planned.
     pub(super) to_plan: Notify,
+    /// A task may be due.
+    pub(super) to_work: Arc<Notify>,
+    /// What runs here, by its execution, so that a stop acts at once.
+    pub(super) running: Mutex<HashMap<Uuid, Running>>,
+}
+
+/// The tasks of an execution that run here.
+#[derive(Default)]
+pub(super) struct Running {
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: usize,
 }
 
 /// A rule, and what its row says.
@@ -102,6 +114,8 @@ impl Replication {
         let inner = Inner {
             parts,
             to_plan: Notify::new(),
+            to_work: Arc::default(),
+            running: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -126,6 +140,17 @@ impl Replication {
         self.look_once().await?;
         while self.plan_once().await? {}
         Ok(())
+    }
+
+    /// Notified when a task may be due.
+    pub fn work_waker(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.to_work)
+    }
+
+    fn running(&self, execution: Uuid) -> Option<CancellationToken> {
+        let running = self.inner.running.lock();
+        let running = running.unwrap_or_else(PoisonError::into_inner);
+        running.get(&execution).map(|running| running.stop.clone())
     }
 
     /// All rules, by name.
@@ -260,17 +285,25 @@ impl Replication {
 
     /// Stops what of an execution has not ended. False: all has.
     pub async fn stop(&self, id: Uuid) -> Result<bool, ReplicationError> {
-        Ok(self.inner.parts.meta.execution_stop(id).await?)
+        let stopped = self.inner.parts.meta.execution_stop(id).await?;
+        if let Some(running) = self.running(id) {
+            running.cancel();
+        }
+        Ok(stopped)
     }
 
     /// Runs once more what failed or was stopped; how many tasks.
     pub async fn retry(&self, id: Uuid) -> Result<u64, ReplicationError> {
-        Ok(self.inner.parts.meta.execution_retry(id).await?)
+        let count = self.inner.parts.meta.execution_retry(id).await?;
+        self.inner.to_work.notify_one();
+        Ok(count)
     }
 
     /// Lets a dry run act. False: it is not one that waits for that.
     pub async fn apply(&self, id: Uuid) -> Result<bool, ReplicationError> {
-        Ok(self.inner.parts.meta.execution_apply(id).await?)
+        let applied = self.inner.parts.meta.execution_apply(id).await?;
+        self.inner.to_work.notify_one();
+        Ok(applied)
     }
 
     /// The rule as an execution has it.

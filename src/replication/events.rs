@@ -100,6 +100,7 @@ impl Replication {
             if !meta.events_planned(plan).await? {
                 return Ok(());
             }
+            self.inner.to_work.notify_one();
             passed = last;
             if is_last {
                 return Ok(());

@@ -11,6 +11,7 @@
 
 mod ask;
 mod collision;
+mod delete;
 mod engine;
 mod error;
 mod events;
@@ -22,6 +23,8 @@ mod read;
 pub mod rule;
 pub mod schedule;
 mod select;
+mod task;
+mod work;
 
 mod write;
 
@@ -30,3 +33,4 @@ pub use error::ReplicationError;
 pub use fields::FieldProblem;
 pub use naming::{Flatten, Naming, NamingError, check_depth};
 pub use rule::{EVERY_PROJECT, Mode, Rule, Trigger};
+pub use work::{WorkParts, Worker};

@@ -82,6 +82,7 @@ impl Replication {
             }
         }
         meta.execution_plan(id, holder, planned).await?;
+        self.inner.to_work.notify_one();
         Ok(true)
     }
 

@@ -1,6 +1,7 @@
 //! Rules by the management API, and what they do.
 
 mod catalog;
+mod delivery;
 mod plans;
 
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::PASSWORD,
-    harness::{Image, ImageBuilder, get},
+    harness::{Image, ImageBuilder, Line, get},
     manage::{Called, call},
     push::Pusher,
     server::{Setup, TestServer},
@@ -20,24 +21,33 @@ use crate::{
 /// Much longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Two servers: what is pushed to the hub goes to the edge.
+/// Two servers: what is pushed to the hub goes to the edge, over a line that can break.
 struct Sites {
     hub: TestServer,
     edge: TestServer,
+    line: Line,
 }
 
 impl Sites {
     async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With more keys for the hub.
+    async fn with(keys: &str) -> Self {
         let edge = crate::push::setup("").start().await;
+        let address = edge.url().trim_start_matches("http://");
+        let line = Line::to(address.parse().expect("an address")).await;
+        let url = format!("http://{}", line.address());
         let hub = Setup::empty()
             .section(&format!(
-                "[access]\nadmin_password = \"{PASSWORD}\"\n[replication]\nevent_delay = \"50ms\"\n"
+                "[access]\nadmin_password = \"{PASSWORD}\"\n[replication]\nevent_delay = \"50ms\"\n{keys}"
             ))
-            .remote("edge", edge.url(), &login())
+            .remote("edge", &url, &login())
             .section(&hosted("team"))
             .section(&hosted("library"));
         let hub = hub.start().await;
-        Self { hub, edge }
+        Self { hub, edge, line }
     }
 
     async fn push(&self, repository: &str, tag: &str, image: &Image) {
@@ -92,6 +102,16 @@ impl Sites {
     async fn at_edge(&self, repository: &str, reference: &str) -> Option<String> {
         let answer = get(&self.edge.manifest_url(repository, reference)).await;
         (answer.status == 200).then(|| answer.header("docker-content-digest").to_owned())
+    }
+
+    /// Waits until a tag at the edge is this image, or is gone.
+    async fn arrived(&self, repository: &str, tag: &str, image: Option<&Image>) {
+        let wanted = image.map(|image| image.root.clone());
+        eventually(async || {
+            let there = self.at_edge(repository, tag).await;
+            (there == wanted).then_some(())
+        })
+        .await;
     }
 }
 

@@ -1,0 +1,98 @@
+//! What a task deletes: only what its rule put there, and only while it is gone here.
+
+use futures_util::{StreamExt, stream};
+
+use super::{
+    ask::{There, decide, there},
+    task::{Run, Trouble},
+};
+use crate::{
+    client::{Patience, RegistryClient},
+    meta::{Action, DeliveryKey, TaskItem},
+    oci::{Digest, Name},
+};
+
+impl Run<'_> {
+    /// `Some`: the tag was left alone, and why.
+    pub(super) async fn delete(&self, item: &TaskItem) -> Result<Option<String>, Trouble> {
+        let here = self
+            .meta()
+            .tag(&self.held.task.repository, &item.tag)
+            .await?;
+        if here.is_some() {
+            self.log.line(format!("`{}` is here again", item.tag));
+            return Ok(None);
+        }
+        let key = self.key(item);
+        let ours = self.meta().delivery(&key).await?.map(|(digest, _)| digest);
+        let there = there(self.client(), &key).await?;
+        match decide(Action::Delete, &there, &item.digest, ours.as_ref(), false) {
+            Action::Skip => {}
+            Action::Delete => match self.delete_there(item, &there).await? {
+                None => self.log.line(format!("`{}` is deleted", item.tag)),
+                Some(note) => return Ok(Some(note)),
+            },
+            _ => return Ok(Some(self.conflict(item))),
+        }
+        self.meta().delivery_delete(key).await?;
+        Ok(None)
+    }
+
+    /// By its tag; where that cannot be, by its digest if no other tag there has it. `Some`: it stays, and why.
+    async fn delete_there(
+        &self,
+        item: &TaskItem,
+        there: &There,
+    ) -> Result<Option<String>, Trouble> {
+        let (client, name) = (self.client(), &self.held.task.destination);
+        match client.tag_delete(name, &item.tag).await {
+            Ok(()) => return Ok(None),
+            Err(error) if matches!(error.status, Some(400 | 405)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let There::Manifest(Some(digest)) = there else {
+            let note = format!("`{}` stays: the registry there deletes no tags", item.tag);
+            return Ok(Some(self.noted(note)));
+        };
+        if let Some(other) = self.other_tag(client, name, item, digest).await? {
+            let note = format!(
+                "`{}` stays: the registry there deletes no tags, and `{other}` has the same digest",
+                item.tag
+            );
+            return Ok(Some(self.noted(note)));
+        }
+        client.manifest_delete(name, digest).await?;
+        Ok(None)
+    }
+
+    /// Another tag there that points to this digest.
+    async fn other_tag(
+        &self,
+        client: &RegistryClient,
+        name: &Name,
+        item: &TaskItem,
+        digest: &Digest,
+    ) -> Result<Option<String>, Trouble> {
+        const AT_ONCE: usize = 8;
+        let tags = client.tag_list(name, Patience::Full).await?;
+        let others = tags.into_iter().filter(|tag| *tag != item.tag);
+        let asked = others.map(|tag| async {
+            let key = DeliveryKey {
+                tag,
+                ..self.key(item)
+            };
+            let there = there(client, &key).await;
+            there.map(|there| (key.tag, there))
+        });
+        let mut found = stream::iter(asked).buffer_unordered(AT_ONCE);
+        while let Some(answer) = found.next().await {
+            let (tag, there) = answer?;
+            match there {
+                There::Manifest(Some(other)) if other != *digest => {}
+                There::Nothing => {}
+                There::Manifest(_) => return Ok(Some(tag.to_string())),
+            }
+        }
+        Ok(None)
+    }
+}
