@@ -140,8 +140,11 @@ impl Gate {
         self.look_for_others().await;
         match shown(headers)? {
             Shown::Nothing => Ok(Caller::Anonymous),
-            Shown::Password { name, password } => self.login(&name, &password, source).await,
-            Shown::Bearer(token) => self.bearer(&token, source).await,
+            // Boxed: what most requests do not walk shall not make their futures large.
+            Shown::Password { name, password } => {
+                Box::pin(self.login(&name, &password, source)).await
+            }
+            Shown::Bearer(token) => Box::pin(self.bearer(&token, source)).await,
         }
     }
 

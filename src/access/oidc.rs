@@ -1,5 +1,5 @@
 //! Tokens of issuers that the configuration trusts, shown in the place of a password: a CI job's, a Kubernetes service
-//! account's (OpenID Connect Core, 3.1.3.7; Discovery, 4).
+//! account's (`OpenID` Connect Core, 3.1.3.7; Discovery, 4).
 //!
 //! 1. `iss` says whose it claims to be; of no known issuer, it is no such token.
 //! 2. Its key is looked up by `kid`. An unknown one makes us ask the issuer again, not more often than every few seconds:

@@ -105,7 +105,7 @@ pub(super) struct Transport {
     pub(super) limits: Limits,
     body: BodyContext,
     /// Ends what watches the URLs.
-    _watches: Arc<DropGuard>,
+    watches: Arc<DropGuard>,
 }
 
 /// One try of a call: at which URL, by its place in the list, with what.
@@ -149,7 +149,7 @@ impl Transport {
             authorizer: Authorizer::new(remote).map_err(failed)?,
             limits,
             body,
-            _watches: Arc::new(stop.drop_guard()),
+            watches: Arc::new(stop.drop_guard()),
         })
     }
 
@@ -161,7 +161,7 @@ impl Transport {
             authorizer: self.authorizer.with_login(username, password),
             limits: self.limits.clone(),
             body: self.body.clone(),
-            _watches: Arc::clone(&self._watches),
+            watches: Arc::clone(&self.watches),
         }
     }
 

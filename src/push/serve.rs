@@ -87,10 +87,12 @@ impl Pushes {
                 size_bytes: None,
                 is_linked: true,
             };
-            match self.inner.fills.join(&request, true).await? {
+            // Boxed: a large future, for what is not here only.
+            match Box::pin(self.inner.fills.join(&request, true)).await? {
                 Joined::Leader(tail) | Joined::Follower(tail) => return Ok(Content::Filling(tail)),
                 Joined::NoRoom => {
-                    return Ok(Content::Passing(self.inner.fills.pass(&request).await?));
+                    let passing = Box::pin(self.inner.fills.pass(&request));
+                    return Ok(Content::Passing(passing.await?));
                 }
                 Joined::Stored => {}
                 Joined::NeedsRight => return Err(PushError::Internal),

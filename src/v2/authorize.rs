@@ -85,7 +85,8 @@ impl Edge {
             Pull::ListTags(_) => ErrorCode::NameUnknown,
             _ => ErrorCode::ManifestUnknown,
         };
-        let entered = self.parts.mirror.let_in(visitor, repository, &asked).await;
+        let mirror = &self.parts.mirror;
+        let entered = Box::pin(mirror.let_in(visitor, repository, &asked)).await;
         match entered {
             Ok(repository) => Ok(repository),
             Err(NoEntry::Refused(error)) => {

@@ -132,12 +132,13 @@ impl Edge {
                 served.project = Some(Arc::clone(&repository.project));
                 let repository = &repository;
                 let pusher = Pusher { caller, repository };
-                return self.push(what, pusher, &request.headers, body).await;
+                // Boxed: these futures are large, and most requests pull.
+                return Box::pin(self.push(what, pusher, &request.headers, body)).await;
             }
             Endpoint::Delete { name, what } => {
                 let repository = self.writable(caller, name, ns, Right::Delete)?;
                 served.project = Some(Arc::clone(&repository.project));
-                return self.delete(what, &repository).await;
+                return Box::pin(self.delete(what, &repository)).await;
             }
             Endpoint::Pull { name, what } => (name, what),
         };

@@ -38,14 +38,17 @@ async fn a_token_of_one_replica_opens_the_other() {
     let login = basic("admin", PASSWORD);
     let asked = "/token?service=entrepot&scope=repository:team/app:pull,push";
     let url = format!("{}{asked}", one.server.url());
-    let answer = Client::new().send(Method::GET, &url, &[("authorization", &login)]);
-    let answer = answer.await;
+    let client = Client::new();
+    let answer = client
+        .send(Method::GET, &url, &[("authorization", &login)])
+        .await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let token = answer.json()["token"].as_str().map(ToOwned::to_owned);
     let bearer = format!("Bearer {}", token.expect("a token"));
     let url = format!("{}/v2/team/app/blobs/uploads/", other.server.url());
     for (proof, status) in [(bearer.as_str(), 202), ("Bearer x.y.z", 401)] {
-        let sent = Client::new().send(Method::POST, &url, &[("authorization", proof)]);
-        assert_eq!(sent.await.status, status);
+        let headers = [("authorization", proof)];
+        let sent = client.send(Method::POST, &url, &headers).await;
+        assert_eq!(sent.status, status);
     }
 }

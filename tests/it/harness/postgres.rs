@@ -24,7 +24,8 @@ cd "$folder"
 "$1/initdb" --pgdata=data --username=entrepot --auth=trust --no-sync --encoding=UTF8 --locale=C.UTF-8 \
     --locale-provider=icu --icu-locale=en-US >log 2>&1 || { cat log >&2; exit 1; }
 "$1/postgres" -D data -k "$folder" -c listen_addresses= -c max_connections=500 -c shared_buffers=32MB \
-    -c fsync=off -c synchronous_commit=off -c full_page_writes=off >>log 2>&1 &
+    -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
+    -c wal_level=minimal -c max_wal_senders=0 -c min_wal_size=32MB -c max_wal_size=64MB >>log 2>&1 &
 echo "$folder"
 cat >/dev/null
 kill -INT $!
@@ -32,6 +33,9 @@ wait
 "#;
 
 const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A database goes when so many newer ones were made and nobody is connected to it: hundreds of them fill a small disk.
+const DATABASES_KEPT: u32 = 64;
 
 static SERVER: OnceCell<Server> = OnceCell::const_new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
@@ -46,14 +50,22 @@ struct Server {
 /// The URL of a database that is empty and that nobody else uses.
 pub(crate) async fn fresh_database() -> String {
     let server = SERVER.get_or_init(Server::start).await;
-    let name = format!("t{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let number = DATABASES.fetch_add(1, Ordering::Relaxed);
+    let name = format!("t{number}");
     let mut connection = PgConnection::connect(&server.url("postgres"))
         .await
         .expect("the server runs");
     connection
-        .execute(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(AssertSqlSafe(format!(
+            "CREATE DATABASE {name} STRATEGY file_copy"
+        )))
         .await
         .expect("nobody else uses this name");
+    if let Some(old) = number.checked_sub(DATABASES_KEPT) {
+        let drop = format!("DROP DATABASE IF EXISTS t{old}");
+        // It is refused while somebody is connected.
+        let _ = connection.execute(AssertSqlSafe(drop)).await;
+    }
     connection.close().await.expect("a connection in order");
     server.url(&name)
 }
