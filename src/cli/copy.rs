@@ -9,8 +9,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use super::{
-    Failure,
-    copy_text as text,
+    Failure, copy_text as text,
     output::{Format, print, print_json},
     transfer_lines::Watch,
 };
@@ -69,12 +68,22 @@ pub(super) struct Options {
     /// User name at the source
     #[arg(long, value_name = "NAME", requires = "from_password")]
     from_user: Option<String>,
-    #[arg(long, hide = true, env = "ENTREPOT_FROM_PASSWORD", hide_env_values = true)]
+    #[arg(
+        long,
+        hide = true,
+        env = "ENTREPOT_FROM_PASSWORD",
+        hide_env_values = true
+    )]
     from_password: Option<String>,
     /// User name at the destination
     #[arg(long, value_name = "NAME", requires = "to_password")]
     to_user: Option<String>,
-    #[arg(long, hide = true, env = "ENTREPOT_TO_PASSWORD", hide_env_values = true)]
+    #[arg(
+        long,
+        hide = true,
+        env = "ENTREPOT_TO_PASSWORD",
+        hide_env_values = true
+    )]
     to_password: Option<String>,
     /// How to show the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -107,7 +116,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
             let failed = copied.iter().any(|copied| copied.sent.is_err());
             match options.output {
                 Format::Text => print(&text::summary(&copied)),
-                Format::Json => print_json(&json!(copied.iter().map(text::json).collect::<Vec<_>>())),
+                Format::Json => {
+                    print_json(&json!(copied.iter().map(text::json).collect::<Vec<_>>()))
+                }
             }
             Ok(match failed {
                 true => ExitCode::FAILURE,
@@ -124,7 +135,9 @@ impl<'a> Session<'a> {
         let reach = |place: &Place, login| reach(options, place, login);
         let of_from = || reach(&options.from.place, from_login);
         let of_to = || reach(&options.to.place, to_login);
-        let rate = options.bandwidth.and_then(|size| NonZeroU64::new(size.as_u64()));
+        let rate = options
+            .bandwidth
+            .and_then(|size| NonZeroU64::new(size.as_u64()));
         let budget = Budget::new(rate);
         Ok(Self {
             options,
@@ -181,9 +194,15 @@ impl<'a> Session<'a> {
         let Options { from, to, .. } = self.options;
         if self.options.all_tags {
             if from.reference.is_some() || to.reference.is_some() {
-                return Err(anyhow!("with --all-tags, SRC and DST are repositories: leave out tags and digests"));
+                return Err(anyhow!(
+                    "with --all-tags, SRC and DST are repositories: leave out tags and digests"
+                ));
             }
-            let tags = self.from.client.tag_list(&from.place.name, Patience::Full).await?;
+            let tags = self
+                .from
+                .client
+                .tag_list(&from.place.name, Patience::Full)
+                .await?;
             let order = |tag: Tag| self.order(Reference::Tag(tag.clone()), vec![tag]);
             return Ok(tags.into_iter().map(order).collect());
         }

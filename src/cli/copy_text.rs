@@ -7,7 +7,12 @@ use crate::transfer::send::{Counted, Outcome, Sent};
 
 /// One line on one reference.
 pub(super) fn line(copied: &Copied) -> String {
-    let Copied { from, to, sent, progress } = copied;
+    let Copied {
+        from,
+        to,
+        sent,
+        progress,
+    } = copied;
     let sent = match sent {
         Ok(sent) => sent,
         Err(error) => return format!("failed     {from} → {to}: {error}"),
@@ -15,9 +20,15 @@ pub(super) fn line(copied: &Copied) -> String {
     let counted = progress.read();
     let digest = &sent.digest;
     match &sent.outcome {
-        Outcome::Sent => format!("copied     {from} → {to} {digest} ({})", counts(&counted, sent)),
+        Outcome::Sent => format!(
+            "copied     {from} → {to} {digest} ({})",
+            counts(&counted, sent)
+        ),
         Outcome::Unchanged if sent.referrers > 0 => {
-            format!("unchanged  {to} {digest}; {} referrers copied", sent.referrers)
+            format!(
+                "unchanged  {to} {digest}; {} referrers copied",
+                sent.referrers
+            )
         }
         Outcome::Unchanged => format!("unchanged  {to} {digest}"),
         Outcome::Kept { there } => format!("kept       {to} is {there} and stays so"),
@@ -45,7 +56,10 @@ pub(super) fn summary(copied: &[Copied]) -> String {
         return String::new();
     }
     let failed = copied.iter().filter(|copied| copied.sent.is_err()).count();
-    let bytes: u64 = copied.iter().map(|copied| copied.progress.read().bytes_sent).sum();
+    let bytes: u64 = copied
+        .iter()
+        .map(|copied| copied.progress.read().bytes_sent)
+        .sum();
     let tags = copied.len();
     format!("{tags} tags, {failed} failed, {} sent\n", size(bytes))
 }

@@ -102,7 +102,10 @@ fn synchronize(options: &Options) -> anyhow::Result<Finished> {
     let plan = files.read(&defaults, &Variables::new(environment))?;
     let log = log(options)?;
     if options.config.is_none() && options.auth.is_none() {
-        log(Level::Warning, "no auth file is given: every registry is asked as nobody");
+        log(
+            Level::Warning,
+            "no auth file is given: every registry is asked as nobody",
+        );
     }
     let settings = Settings {
         workers: options.proc,
@@ -122,7 +125,10 @@ fn synchronize(options: &Options) -> anyhow::Result<Finished> {
     for (task, why) in &finished.failed {
         log(Level::Error, &format!("Failed: {task}: {why}"));
     }
-    log(Level::Info, &report::closing(finished.failed.len(), finished.cost));
+    log(
+        Level::Info,
+        &report::closing(finished.failed.len(), finished.cost),
+    );
     Ok(finished)
 }
 
@@ -157,12 +163,15 @@ fn platforms(systems: &[String], architectures: &[String]) -> Vec<PlatformPatter
     };
     let architectures = or_any(architectures);
     let with_each = |(os, os_version): (Option<String>, Option<String>)| {
-        let patterns = architectures.iter().cloned().map(move |(architecture, variant)| PlatformPattern {
-            os: os.clone(),
-            os_version: os_version.clone(),
-            architecture,
-            variant,
-        });
+        let patterns = architectures
+            .iter()
+            .cloned()
+            .map(move |(architecture, variant)| PlatformPattern {
+                os: os.clone(),
+                os_version: os_version.clone(),
+                architecture,
+                variant,
+            });
         patterns.collect::<Vec<_>>()
     };
     or_any(systems).into_iter().flat_map(with_each).collect()
@@ -174,13 +183,25 @@ mod tests {
 
     #[test]
     fn every_system_goes_with_every_architecture() {
-        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let texts = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|&text| text.to_owned())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(platforms(&[], &[]), []);
-        assert_eq!(platforms(&texts(&["linux", "windows"]), &texts(&["amd64", "arm:v7"])).len(), 4);
+        assert_eq!(
+            platforms(&texts(&["linux", "windows"]), &texts(&["amd64", "arm:v7"])).len(),
+            4
+        );
         let only = platforms(&[], &texts(&["arm:v7"]));
         assert_eq!(only.len(), 1);
         assert_eq!(
-            (only[0].os.as_deref(), only[0].architecture.as_deref(), only[0].variant.as_deref()),
+            (
+                only[0].os.as_deref(),
+                only[0].architecture.as_deref(),
+                only[0].variant.as_deref()
+            ),
             (None, Some("arm"), Some("v7"))
         );
     }

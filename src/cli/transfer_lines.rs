@@ -108,7 +108,9 @@ impl Watch {
 
 /// `3/10 · 120 MiB sent · 45 MiB/s · 20s left`
 fn status((done, expected): (usize, usize), (sent, left): (u64, u64), elapsed: Duration) -> String {
-    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    let milliseconds = u64::try_from(elapsed.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1);
     let rate = sent.saturating_mul(1000) / milliseconds;
     let mut text = format!("{done}/{expected} · {} sent · {}/s", size(sent), size(rate));
     if let Some(seconds) = left.checked_div(rate).filter(|_| left > 0) {

@@ -9,10 +9,8 @@ use http::{HeaderValue, Method, header};
 use tokio::time::Instant;
 
 use super::{
-    ClientError, ErrorKind, Patience, RegistryClient, listing,
-    registry::MAX_MANIFEST_BYTES,
-    retry::Deadline,
-    transport::Call,
+    ClientError, ErrorKind, Patience, RegistryClient, listing, registry::MAX_MANIFEST_BYTES,
+    retry::Deadline, transport::Call,
 };
 use crate::oci::{
     Descriptor, Digest, Manifest, ManifestKind, Name, Path, Reference, Tag, media_type,
@@ -154,5 +152,6 @@ fn has_no_referrers_api(error: &ClientError) -> bool {
 pub fn referrers_tag(digest: &Digest) -> Tag {
     let hex = &digest.hex()[..64];
     let tag = format!("{}-{hex}", digest.algorithm().as_str());
-    tag.parse().expect("an algorithm and hexadecimal digits are a tag")
+    tag.parse()
+        .expect("an algorithm and hexadecimal digits are a tag")
 }

@@ -325,13 +325,7 @@ impl RegistryClient {
         call
     }
 
-    pub(super) fn call(
-        &self,
-        kind: &'static str,
-        method: Method,
-        path: &str,
-        name: &Name,
-    ) -> Call {
+    pub(super) fn call(&self, kind: &'static str, method: Method, path: &str, name: &Name) -> Call {
         let identity: (HeaderName, _) = (
             header::ACCEPT_ENCODING,
             HeaderValue::from_static("identity"),

@@ -85,7 +85,9 @@ impl RegistryClient {
         let deadline = self.deadline(Patience::Full);
         let load = self.transport.load(&call, MAX_ANSWER_BYTES, deadline);
         let answer = load.await?;
-        session.move_to(&answer.headers).map_err(|why| self.invalid(why))?;
+        session
+            .move_to(&answer.headers)
+            .map_err(|why| self.invalid(why))?;
         session.received = received(&answer.headers).unwrap_or(0);
         Ok(())
     }
@@ -117,9 +119,10 @@ impl RegistryClient {
         bytes: Option<u64>,
     ) -> Result<(), ClientError> {
         let mut session = session.clone();
-        let mut query = session.url.query_pairs_mut();
-        query.append_pair("digest", &digest.to_string());
-        drop(query);
+        session
+            .url
+            .query_pairs_mut()
+            .append_pair("digest", &digest.to_string());
         let call = self.session_call(Method::PUT, &session);
         self.send(&call, &session, lender, bytes).await.map(drop)
     }
@@ -158,7 +161,9 @@ impl RegistryClient {
             received: 0,
             min_chunk_bytes: min_chunk.unwrap_or(0),
         };
-        session.move_to(&answer.headers).map_err(|why| self.invalid(why))?;
+        session
+            .move_to(&answer.headers)
+            .map_err(|why| self.invalid(why))?;
         Ok(session)
     }
 
@@ -263,7 +268,9 @@ impl UploadSession {
         let found = found.ok_or("its upload session is at what is no URL")?;
         if found.host() != self.url.host() {
             let host = clean(found.host_str().unwrap_or_default(), 100);
-            return Err(format!("its upload session leads to another host, `{host}`"));
+            return Err(format!(
+                "its upload session leads to another host, `{host}`"
+            ));
         }
         self.url.set_path(found.path());
         self.url.set_query(found.query());
@@ -309,14 +316,20 @@ mod tests {
         let at = |url: &str| Ok(url.to_owned());
         let there = "https://r.io:8443/v2/a/blobs/uploads/1?_state=x";
         assert_eq!(moved("/v2/a/blobs/uploads/1?_state=x"), at(there));
-        assert_eq!(moved("http://r.io/v2/a/blobs/uploads/1?_state=x"), at(there));
+        assert_eq!(
+            moved("http://r.io/v2/a/blobs/uploads/1?_state=x"),
+            at(there)
+        );
         assert!(moved("https://evil.io/v2/a/blobs/uploads/1").is_err());
     }
 
     #[test]
     fn the_range_of_a_session_tells_how_far_it_is() {
         let read = |text: &str| {
-            received(&HeaderMap::from_iter([(header::RANGE, text.parse().unwrap())]))
+            received(&HeaderMap::from_iter([(
+                header::RANGE,
+                text.parse().unwrap(),
+            )]))
         };
         assert_eq!(read("0-99"), Some(100));
         assert_eq!(read("bytes=0-99"), Some(100));

@@ -131,7 +131,9 @@ pub(super) fn read(
         (None, Some(token)) => Credentials::Token(token),
         _ => match keys.helper {
             Some(program) => Credentials::Helper(program),
-            None if keys.docker_config => Credentials::DockerConfig(DockerConfig::required(section)?),
+            None if keys.docker_config => {
+                Credentials::DockerConfig(DockerConfig::required(section)?)
+            }
             None if keys.environment || needs_login() => Credentials::Cloud(cloud(None)),
             None => Credentials::None,
         },

@@ -123,7 +123,11 @@ mod tests {
             ("linux/arm64", "linux/arm64/v8", true),
         ] {
             let wanted: PlatformPattern = pattern.parse().unwrap();
-            assert_eq!(wanted.matches(&platform(found)), expected, "{pattern} {found}");
+            assert_eq!(
+                wanted.matches(&platform(found)),
+                expected,
+                "{pattern} {found}"
+            );
         }
     }
 
@@ -138,6 +142,11 @@ mod tests {
     fn a_platform_that_says_nothing_is_none() {
         let read = |json: &str| Platform::read(&serde_json::from_str(json).unwrap());
         assert_eq!(read("{}"), None);
-        assert_eq!(read(r#"{"os":"linux","architecture":"arm","variant":"v7"}"#).unwrap().to_string(), "linux/arm/v7");
+        assert_eq!(
+            read(r#"{"os":"linux","architecture":"arm","variant":"v7"}"#)
+                .unwrap()
+                .to_string(),
+            "linux/arm/v7"
+        );
     }
 }

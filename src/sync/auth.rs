@@ -30,7 +30,10 @@ pub struct Matched<'a> {
 
 impl Auth {
     pub(super) fn new(entries: Entries<Login>) -> Self {
-        let entries = entries.0.into_iter().map(|(key, Login(entry))| (key, entry));
+        let entries = entries
+            .0
+            .into_iter()
+            .map(|(key, Login(entry))| (key, entry));
         Self(entries.collect())
     }
 
@@ -159,7 +162,10 @@ mod tests {
         let auth = auth(r#"{"r.io": {"username": "u", "password": "secret"}, "s.io": {}}"#);
         let told = |place: &str| auth.of(&place.parse().unwrap()).describe();
         assert_eq!(told("r.io/a"), "user `u` of the auth key `r.io`");
-        assert_eq!(told("s.io/a"), "nobody: the auth key `s.io` has no username");
+        assert_eq!(
+            told("s.io/a"),
+            "nobody: the auth key `s.io` has no username"
+        );
         assert_eq!(told("t.io/a"), "nobody: no auth key fits");
     }
 }

@@ -116,7 +116,12 @@ mod tests {
 
     #[test]
     fn this_machine_is_known_by_its_addresses() {
-        for registry in ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000"] {
+        for registry in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "[::1]:5000",
+        ] {
             assert!(is_on_this_machine(registry), "{registry}");
         }
         for registry in ["10.0.0.1:5000", "localhost.example.com", "r.io"] {

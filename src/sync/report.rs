@@ -36,7 +36,8 @@ fn quoted(text: &str) -> String {
             '\\' => quoted.push_str("\\\\"),
             '\n' => quoted.push_str("\\n"),
             c if c.is_control() => {
-                write!(quoted, "\\u{:04x}", u32::from(c)).expect("writing to a String does not fail");
+                write!(quoted, "\\u{:04x}", u32::from(c))
+                    .expect("writing to a String does not fail");
             }
             c => quoted.push(c),
         }
@@ -60,7 +61,8 @@ fn cost_text(cost: Duration) -> String {
     }
     let seconds = cost.as_secs();
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    let rest = Duration::from_secs(seconds % 60) + Duration::from_millis(u64::from(cost.subsec_millis()));
+    let rest =
+        Duration::from_secs(seconds % 60) + Duration::from_millis(u64::from(cost.subsec_millis()));
     let rest = format!("{}s", rest.as_secs_f64());
     match (hours, minutes) {
         (0, 0) => rest,
@@ -91,7 +93,10 @@ mod tests {
             (3_723_250, "1h2m3.25s"),
         ] {
             let line = closing(2, Duration::from_millis(milliseconds));
-            assert_eq!(line, format!("Synchronization finished, 2 tasks failed, cost {cost}."));
+            assert_eq!(
+                line,
+                format!("Synchronization finished, 2 tasks failed, cost {cost}.")
+            );
         }
     }
 }

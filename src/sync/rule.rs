@@ -9,12 +9,7 @@
 use regex::Regex;
 use serde::Deserialize;
 
-use super::{
-    Image, ImageError, Place,
-    entries::Entries,
-    expand::Variables,
-    image::split_tag,
-};
+use super::{Image, ImageError, Place, entries::Entries, expand::Variables, image::split_tag};
 use crate::oci::{Digest, Reference, Tag, name::NameError, tag::TagError};
 
 /// One line of a file: what is copied where.
@@ -255,11 +250,7 @@ fn check(source: &str, what: &What, to: &Target) -> Result<(), RuleError> {
 }
 
 /// Source and destination tags by their places in the lists.
-pub(super) fn pair(
-    source: &str,
-    from: &[Tag],
-    to: &[Tag],
-) -> Result<Vec<(Tag, Tag)>, RuleError> {
+pub(super) fn pair(source: &str, from: &[Tag], to: &[Tag]) -> Result<Vec<(Tag, Tag)>, RuleError> {
     let to = if to.is_empty() { from } else { to };
     if from.len() != to.len() {
         return Err(RuleError::Count(source.to_owned()));

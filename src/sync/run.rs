@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::task::JoinSet;
 
 use super::{
@@ -97,7 +98,10 @@ pub async fn run(plan: Plan, settings: Settings, log: &Log) -> Finished {
     for pass in 0..=run.settings.retries {
         if pass > 0 {
             let count = tasks.len();
-            (run.log)(Level::Info, &format!("Retrying {count} failed tasks, pass {pass}."));
+            (run.log)(
+                Level::Info,
+                &format!("Retrying {count} failed tasks, pass {pass}."),
+            );
         }
         failed = run.pass(tasks).await;
         if failed.is_empty() {
@@ -105,7 +109,9 @@ pub async fn run(plan: Plan, settings: Settings, log: &Log) -> Finished {
         }
         tasks = failed.iter().map(|(task, _)| task.clone()).collect();
     }
-    let failed = failed.into_iter().map(|(task, why)| (task.to_string(), why));
+    let failed = failed
+        .into_iter()
+        .map(|(task, why)| (task.to_string(), why));
     Finished {
         failed: failed.collect(),
         copied: std::mem::take(&mut run.copied.lock().unwrap_or_else(PoisonError::into_inner)),
@@ -159,17 +165,19 @@ impl Run {
     }
 
     fn finish(&self, task: &Task, said: &str, (processed, total): (usize, usize)) {
-        let message = format!(
-            "Finish {task}: {said}. Now {processed}/{total} tasks have been processed."
-        );
+        let message =
+            format!("Finish {task}: {said}. Now {processed}/{total} tasks have been processed.");
         (self.log)(Level::Info, &message);
     }
 
-    async fn execute(&self, task: &Task) -> Result<Done, String> {
-        match task {
-            Task::List(rule) => self.list(rule).await.map(Done::Listed),
-            Task::Copy(pair) => self.copy(pair).await,
+    fn execute<'a>(&'a self, task: &'a Task) -> BoxFuture<'a, Result<Done, String>> {
+        async move {
+            match task {
+                Task::List(rule) => self.list(rule).await.map(Done::Listed),
+                Task::Copy(pair) => self.copy(pair).await,
+            }
         }
+        .boxed()
     }
 
     async fn list(&self, rule: &Rule) -> Result<Vec<Task>, String> {
@@ -227,7 +235,9 @@ impl Run {
             referrers: Referrers::No,
         };
         let progress = Progress::default();
-        let sent = self.sender.send(&from.source, &to.destination, &order, &progress);
+        let sent = self
+            .sender
+            .send(&from.source, &to.destination, &order, &progress);
         match sent.await {
             Ok(sent) if sent.outcome == Outcome::Sent => {
                 let mut copied = self.copied.lock().unwrap_or_else(PoisonError::into_inner);

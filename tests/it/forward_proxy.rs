@@ -25,7 +25,9 @@ impl ForwardProxy {
 
     /// Some hosts (with their ports) are elsewhere than their names say.
     pub(crate) async fn with_routes(routes: &[(&str, &str)]) -> Self {
-        let routes = routes.iter().map(|(host, at)| ((*host).to_owned(), (*at).to_owned()));
+        let routes = routes
+            .iter()
+            .map(|(host, at)| ((*host).to_owned(), (*at).to_owned()));
         let routes: Arc<HashMap<String, String>> = Arc::new(routes.collect());
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");

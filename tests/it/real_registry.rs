@@ -54,7 +54,10 @@ impl RealRegistry {
         let mut command = tokio::process::Command::new(path_of(program));
         command.arg("serve").arg(&config).current_dir(folder.path());
         command.env_clear().env("OTEL_TRACES_EXPORTER", "none");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let log = Arc::<Mutex<Vec<String>>>::default();
@@ -63,18 +66,29 @@ impl RealRegistry {
                 let line = lines.next_line().await.expect("text");
                 let line = line.unwrap_or_else(|| panic!("{program:?} ended: {log:?}"));
                 let found = line.split("listening on ").nth(1).map(str::to_owned);
-                log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                log.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
                 if let Some(found) = found {
                     return found;
                 }
             }
         };
-        let found = timeout(START_TIMEOUT, listens).await.expect("it listens in time");
-        let host = found.split(['"', ',', ' ']).next().expect("a first part").to_owned();
+        let found = timeout(START_TIMEOUT, listens)
+            .await
+            .expect("it listens in time");
+        let host = found
+            .split(['"', ',', ' '])
+            .next()
+            .expect("a first part")
+            .to_owned();
         let record = Arc::clone(&log);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                record.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                record
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
             }
         });
         Self {
@@ -91,7 +105,10 @@ impl RealRegistry {
 
     /// All that it has said.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n")
     }
 }
 
@@ -108,13 +125,17 @@ impl Terms<'_> {
             std::fs::write(path("cert.pem"), &identity.certificate).expect("a file");
             std::fs::write(path("key.pem"), &identity.key).expect("a file");
             let (cert, key) = (path("cert.pem"), path("key.pem"));
-            text.push_str(&format!("  tls: {{certificate: \"{cert}\", key: \"{key}\"}}\n"));
+            text.push_str(&format!(
+                "  tls: {{certificate: \"{cert}\", key: \"{key}\"}}\n"
+            ));
         }
         if let Some((user, password)) = self.login {
             let hash = bcrypt::hash(password, 4).expect("a hash");
             std::fs::write(path("htpasswd"), format!("{user}:{hash}\n")).expect("a file");
             let file = path("htpasswd");
-            text.push_str(&format!("auth: {{htpasswd: {{realm: test, path: \"{file}\"}}}}\n"));
+            text.push_str(&format!(
+                "auth: {{htpasswd: {{realm: test, path: \"{file}\"}}}}\n"
+            ));
         }
         text
     }
@@ -125,8 +146,14 @@ fn path_of(program: Program) -> PathBuf {
         return PathBuf::from("/usr/bin/docker-registry");
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/tool-path.sh");
-    let output = Command::new(script).arg("registry").output().expect("the script runs");
+    let output = Command::new(script)
+        .arg("registry")
+        .output()
+        .expect("the script runs");
     let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    assert!(path.is_file(), "distribution is not installed\n\nhint: run `make tools`");
+    assert!(
+        path.is_file(),
+        "distribution is not installed\n\nhint: run `make tools`"
+    );
     path
 }

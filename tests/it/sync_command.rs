@@ -47,7 +47,9 @@ fn image(seed: u64) -> Image {
 
 /// `auth` entries without logins, for registries without TLS.
 fn plain(hosts: &[&str]) -> Value {
-    let entries = hosts.iter().map(|host| ((*host).to_owned(), json!({"insecure": true})));
+    let entries = hosts
+        .iter()
+        .map(|host| ((*host).to_owned(), json!({"insecure": true})));
     Value::Object(entries.collect())
 }
 
@@ -89,9 +91,17 @@ async fn seed_003_c80117e80b807e43_from_a_harbor_to_a_cloud_registry() {
         fake.put_image("nginx", &format!("1.{at}"), image);
     }
     let folder = Folder::new();
-    let all = [format!("{}/nginx", fake.host()), format!("{}/library/nginx", harbor.host)];
+    let all = [
+        format!("{}/nginx", fake.host()),
+        format!("{}/library/nginx", harbor.host),
+    ];
     let copy = ["copy", "--all-tags", "--to-user", "admin", &all[0], &all[1]];
-    let copied = entrepot_in(folder.path(), &copy, &[("ENTREPOT_TO_PASSWORD", "xxxxxxxxx")]).await;
+    let copied = entrepot_in(
+        folder.path(),
+        &copy,
+        &[("ENTREPOT_TO_PASSWORD", "xxxxxxxxx")],
+    )
+    .await;
     assert_eq!(copied.code, Some(0), "{}", copied.stdout);
 
     let proxy = ForwardProxy::with_routes(&[
@@ -107,7 +117,9 @@ async fn seed_003_c80117e80b807e43_from_a_harbor_to_a_cloud_registry() {
         ("HTTPS_PROXY", proxy.url()),
         ("SSL_CERT_FILE", ca.clone()),
     ];
-    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let environment = environment
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
     let arguments = [
         "--proc=10",
         "--config=./harbor-to-acr.json",
@@ -121,7 +133,10 @@ async fn seed_003_c80117e80b807e43_from_a_harbor_to_a_cloud_registry() {
     assert_eq!(said.code, Some(0), "{}\n{log}", said.stdout);
     assert_eq!(said.stderr, "");
     let last = log.lines().last().expect("a line");
-    assert!(last.contains("Synchronization finished, 0 tasks failed, cost "), "{log}");
+    assert!(
+        last.contains("Synchronization finished, 0 tasks failed, cost "),
+        "{log}"
+    );
     for tag in ["1.0", "1.1", "1.2"] {
         let task = format!(
             "Finish synchronizing harbor.myk8s.paas.com:32080/library/nginx:{tag} => \
@@ -148,7 +163,10 @@ async fn cloud_pull(proxy: &ForwardProxy, authority: &Authority, image: &Image) 
         let request = client.get(format!("{base}/{path}"));
         let request = request.header("accept", &image.root_manifest().media_type);
         let login = Some("xxxxxxxx");
-        let answer = request.basic_auth("acr_pusher@1938562138124787", login).send().await;
+        let answer = request
+            .basic_auth("acr_pusher@1938562138124787", login)
+            .send()
+            .await;
         answer.expect("an answer").bytes().await.expect("a body")
     };
     for (digest, bytes) in &image.blobs {
@@ -185,10 +203,22 @@ async fn every_form_of_a_rule_copies_what_it_says() {
     let auth = plain(&[&fake.host(), a, b]);
     folder.write("auth.json", &auth.to_string());
     let arguments = [
-        "--auth", "auth.json", "--images", "images.yaml", "-p", "3",
-        "--output-success-images", "done.json", "--output-images-format", "json",
+        "--auth",
+        "auth.json",
+        "--images",
+        "images.yaml",
+        "-p",
+        "3",
+        "--output-success-images",
+        "done.json",
+        "--output-images-format",
+        "json",
     ];
-    let environment = [("NS", "team/x"), ("DEFAULT_REGISTRY", a.as_str()), ("DEFAULT_NAMESPACE", "default")];
+    let environment = [
+        ("NS", "team/x"),
+        ("DEFAULT_REGISTRY", a.as_str()),
+        ("DEFAULT_NAMESPACE", "default"),
+    ];
     let said = folder.sync_in(&arguments, &environment).await;
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     for (url, repository, tag, image) in [
@@ -206,7 +236,10 @@ async fn every_form_of_a_rule_copies_what_it_says() {
         assert_has(&url, repository, tag, &images[image]).await;
     }
     let done: Value = serde_json::from_str(&folder.read("done.json")).expect("JSON");
-    let of_one = done[format!("{from}:v1.0")].as_array().expect("a list").len();
+    let of_one = done[format!("{from}:v1.0")]
+        .as_array()
+        .expect("a list")
+        .len();
     assert_eq!(of_one, 5, "{done}");
     // The second time nothing is copied, and nothing is recorded.
     fake.forget_requests();
@@ -214,7 +247,10 @@ async fn every_form_of_a_rule_copies_what_it_says() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(fake.count(On::manifest().get()) + fake.count(On::blob()), 0);
     assert_eq!(folder.read("done.json").trim(), "{}");
-    assert!(said.stderr.contains("skip synchronization because the destination is the same"));
+    assert!(
+        said.stderr
+            .contains("skip synchronization because the destination is the same")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,18 +284,38 @@ async fn what_fails_is_tried_again_listed_and_ends_with_255() {
     folder.write("config.json", &config.to_string());
     let said = folder.sync(&["--config", "config.json", "-r", "1"]).await;
     assert_eq!(said.code, Some(255), "{}", said.stderr);
-    assert!(said.stdout.contains("failed tasks exist"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("failed tasks exist"),
+        "{}",
+        said.stdout
+    );
     let lines: Vec<&str> = said.stderr.lines().collect();
     let last = lines[lines.len() - 1];
-    assert!(last.contains("Synchronization finished, 3 tasks failed, cost "), "{}", said.stderr);
+    assert!(
+        last.contains("Synchronization finished, 3 tasks failed, cost "),
+        "{}",
+        said.stderr
+    );
     let failed = lines[lines.len() - 4..lines.len() - 1].join("\n");
-    assert!(failed.contains(&format!("synchronizing {from}/app:9 => {a}/app:9: ")), "{failed}");
-    assert!(failed.contains(&format!("generating tasks of {from}/none => {a}/none: ")), "{failed}");
+    assert!(
+        failed.contains(&format!("synchronizing {from}/app:9 => {a}/app:9: ")),
+        "{failed}"
+    );
+    assert!(
+        failed.contains(&format!("generating tasks of {from}/none => {a}/none: ")),
+        "{failed}"
+    );
     let refused = format!("we asked {b} as user `somebody` of the auth key `{b}/team`");
     assert!(failed.contains(&refused), "{failed}");
     // Everything else was done before anything was tried again.
-    let retry = said.stderr.find("Retrying 3 failed tasks").expect("a second pass");
-    let late = said.stderr.find("/late:2: synchronized").expect("it was copied");
+    let retry = said
+        .stderr
+        .find("Retrying 3 failed tasks")
+        .expect("a second pass");
+    let late = said
+        .stderr
+        .find("/late:2: synchronized")
+        .expect("it was copied");
     assert!(late < retry);
 }
 
@@ -272,11 +328,26 @@ async fn a_failure_that_passes_is_none() {
     let (from, to) = (fake.host(), &registry.host);
     let folder = Folder::new();
     folder.write("auth.json", &plain(&[&from, to]).to_string());
-    folder.write("images.json", &json!({format!("{from}/app"): format!("{to}/app")}).to_string());
-    let said = folder.sync(&["--auth=auth.json", "--images=images.json"]).await;
+    folder.write(
+        "images.json",
+        &json!({format!("{from}/app"): format!("{to}/app")}).to_string(),
+    );
+    let said = folder
+        .sync(&["--auth=auth.json", "--images=images.json"])
+        .await;
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    assert!(said.stderr.contains("Failed to executed generating tasks of"), "{}", said.stderr);
-    assert!(said.stderr.contains("Synchronization finished, 0 tasks failed"), "{}", said.stderr);
+    assert!(
+        said.stderr
+            .contains("Failed to executed generating tasks of"),
+        "{}",
+        said.stderr
+    );
+    assert!(
+        said.stderr
+            .contains("Synchronization finished, 0 tasks failed"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,35 +355,61 @@ async fn files_that_are_wrong_end_with_255_and_their_reason_on_stdout() {
     let folder = Folder::new();
     let said = folder.sync(&[]).await;
     assert_eq!(said.code, Some(255));
-    assert!(said.stdout.contains("neither config.json nor images.json is provided"), "{}", said.stdout);
+    assert!(
+        said.stdout
+            .contains("neither config.json nor images.json is provided"),
+        "{}",
+        said.stdout
+    );
     folder.write("images.yaml", "a.io/p: []\n");
     let said = folder.sync(&["--images", "images.yaml"]).await;
     assert_eq!(said.code, Some(255));
-    assert!(said.stdout.contains("empty destination is not supported for source: a.io/p"));
+    assert!(
+        said.stdout
+            .contains("empty destination is not supported for source: a.io/p")
+    );
     folder.write("images.txt", "");
     let said = folder.sync(&["--images", "images.txt"]).await;
-    assert!(said.stdout.contains("only .yaml, .yml and .json files are read"), "{}", said.stdout);
+    assert!(
+        said.stdout
+            .contains("only .yaml, .yml and .json files are read"),
+        "{}",
+        said.stdout
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn platforms_are_chosen_and_what_has_none_of_them_is_skipped() {
     let fake = FakeRegistry::start().await;
     let platforms = ["linux/amd64", "linux/arm64", "linux/arm/v7"];
-    let index = ImageBuilder::new(5).layer(10_000).platforms(&platforms).build();
+    let index = ImageBuilder::new(5)
+        .layer(10_000)
+        .platforms(&platforms)
+        .build();
     fake.put_image("index", "1", &index);
     let registry = RealRegistry::start(Program::Distribution).await;
     let (from, to) = (fake.host(), &registry.host);
     let folder = Folder::new();
     folder.write("auth.json", &plain(&[&from, to]).to_string());
-    folder.write("images.json", &json!({format!("{from}/index:1"): format!("{to}/index")}).to_string());
+    folder.write(
+        "images.json",
+        &json!({format!("{from}/index:1"): format!("{to}/index")}).to_string(),
+    );
     let sync = ["--auth=auth.json", "--images=images.json", "--os", "linux"];
-    let said = folder.sync(&[&sync[..], &["--arch", "arm:v7", "--arch", "amd64"]].concat()).await;
+    let said = folder
+        .sync(&[&sync[..], &["--arch", "arm:v7", "--arch", "amd64"]].concat())
+        .await;
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let url = format!("{}/v2/index/manifests/1", registry.url());
     let accept = [("accept", "application/vnd.oci.image.index.v1+json")];
-    let there = crate::harness::Client::new().send(http::Method::GET, &url, &accept).await.json();
+    let there = crate::harness::Client::new()
+        .send(http::Method::GET, &url, &accept)
+        .await
+        .json();
     assert_eq!(there["manifests"].as_array().expect("a list").len(), 2);
-    let said = folder.sync(&[&sync[..], &["--arch", "s390x"]].concat()).await;
+    let said = folder
+        .sync(&[&sync[..], &["--arch", "s390x"]].concat())
+        .await;
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let skipped = "skip synchronization because no manifest fits platform filters";
     assert!(said.stderr.contains(skipped), "{}", said.stderr);
@@ -323,9 +420,15 @@ async fn under_the_name_image_syncer_the_binary_is_a_sync() {
     let folder = Folder::new();
     let program = folder.path().join("image-syncer");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_entrepot"), &program).expect("a link");
-    let output = tokio::process::Command::new(&program).arg("--proc=3").output().await;
+    let output = tokio::process::Command::new(&program)
+        .arg("--proc=3")
+        .output()
+        .await;
     let output = output.expect("it runs");
     assert_eq!(output.status.code(), Some(255));
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("neither config.json nor images.json is provided"), "{said}");
+    assert!(
+        said.contains("neither config.json nor images.json is provided"),
+        "{said}"
+    );
 }

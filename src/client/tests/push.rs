@@ -65,8 +65,14 @@ async fn an_upload_is_one_session_and_one_body_of_known_length() {
     let seen = server.seen();
     assert_eq!(seen[0].target, "/v2/library/nginx/blobs/uploads/");
     let put = &seen[1];
-    assert!(put.target.starts_with("/v2/library/nginx/blobs/uploads/1?state=a&digest=sha256"));
-    assert_eq!((put.header("content-length"), put.body.len()), ("300000", 300_000));
+    assert!(
+        put.target
+            .starts_with("/v2/library/nginx/blobs/uploads/1?state=a&digest=sha256")
+    );
+    assert_eq!(
+        (put.header("content-length"), put.body.len()),
+        ("300000", 300_000)
+    );
 }
 
 #[tokio::test]
@@ -74,9 +80,15 @@ async fn a_chunk_says_where_it_belongs_and_the_answer_how_far_it_is() {
     let server = FakeServer::start(takes_uploads).await;
     let client = client(remote(server.url())).pushing();
     let (mut session, zeros) = (session(&client).await, zeros(3000));
-    client.upload_append(&mut session, &zeros, 1000).await.unwrap();
+    client
+        .upload_append(&mut session, &zeros, 1000)
+        .await
+        .unwrap();
     assert_eq!(session.received, 1000);
-    client.upload_append(&mut session, &zeros, 10).await.unwrap();
+    client
+        .upload_append(&mut session, &zeros, 10)
+        .await
+        .unwrap();
     client.upload_status(&mut session).await.unwrap();
     assert_eq!(session.received, 500);
     let ranges: Vec<String> = server
@@ -190,7 +202,10 @@ async fn what_is_not_there_is_deleted() {
     })
     .await;
     let client = client(remote(server.url())).pushing();
-    client.tag_delete(&name(), &"gone".parse().unwrap()).await.unwrap();
+    client
+        .tag_delete(&name(), &"gone".parse().unwrap())
+        .await
+        .unwrap();
     let refused = client.tag_delete(&name(), &"1".parse().unwrap()).await;
     assert_eq!(refused.unwrap_err().status, Some(405));
 }

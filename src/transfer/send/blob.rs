@@ -1,14 +1,7 @@
 //! One blob into one repository of a destination: nothing if it is there, a mount where the destination has it elsewhere,
 //! else an upload.
 
-use std::sync::Arc;
-
-use super::{
-    Job, SendError,
-    progress::Placed,
-    reader::Reader,
-    upload::Upload,
-};
+use super::{Job, SendError, progress::Placed, reader::Reader, upload::Upload};
 use crate::{
     client::{ErrorKind, Started, UploadSession},
     oci::{Descriptor, Digest, Name},

@@ -99,8 +99,8 @@ fn is_one_of(platform: &Platform, patterns: &[PlatformPattern]) -> bool {
 
 /// The same index with these manifests alone; all else stays as it is.
 fn rewritten(index: &SourceManifest, chosen: &[Descriptor]) -> SourceManifest {
-    let mut document: Map<String, Value> = serde_json::from_slice(&index.bytes)
-        .expect("what was read as an index is a JSON object");
+    let mut document: Map<String, Value> =
+        serde_json::from_slice(&index.bytes).expect("what was read as an index is a JSON object");
     let is_chosen = |entry: &Value| {
         let digest = entry.get("digest").and_then(Value::as_str);
         chosen
@@ -166,11 +166,17 @@ mod tests {
     fn a_rewritten_index_keeps_all_but_the_other_manifests() {
         let index = index();
         let manifests = Manifest::parse(&index.bytes).manifests;
-        let new = rewritten(&index, &chosen(&manifests, &["linux/arm64".parse().unwrap()]));
+        let new = rewritten(
+            &index,
+            &chosen(&manifests, &["linux/arm64".parse().unwrap()]),
+        );
         assert!(new.digest.verifies(&new.bytes));
         let document: Value = serde_json::from_slice(&new.bytes).unwrap();
         assert_eq!(document["annotations"]["a"], "b");
         assert_eq!(document["manifests"].as_array().unwrap().len(), 2);
-        assert_eq!(document["manifests"][0]["platform"]["architecture"], "arm64");
+        assert_eq!(
+            document["manifests"][0]["platform"]["architecture"],
+            "arm64"
+        );
     }
 }

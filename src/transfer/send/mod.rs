@@ -25,6 +25,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::budget::Budget;
@@ -103,7 +104,9 @@ pub enum Outcome {
     /// All of them were right.
     Unchanged,
     /// One of them is something else there, and stays so. Nothing was sent.
-    Kept { there: Digest },
+    Kept {
+        there: Digest,
+    },
     /// Nothing of it is for the platforms that were asked for.
     NoPlatform,
 }
@@ -165,13 +168,13 @@ impl Sender {
     }
 
     /// Carries out one order.
-    pub async fn send(
-        &self,
-        source: &Arc<dyn Source>,
-        destination: &Destination,
-        order: &Order,
-        progress: &Progress,
-    ) -> Result<Sent, SendError> {
+    pub fn send<'a>(
+        &'a self,
+        source: &'a Arc<dyn Source>,
+        destination: &'a Destination,
+        order: &'a Order,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Sent, SendError>> {
         let job = Job {
             sender: self,
             source,
@@ -179,7 +182,7 @@ impl Sender {
             order,
             progress,
         };
-        job.run().await
+        async move { job.run().await }.boxed()
     }
 
     async fn permit(&self) -> SemaphorePermit<'_> {

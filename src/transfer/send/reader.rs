@@ -187,7 +187,9 @@ impl Reader {
             };
             match ready!(body.poll_next_unpin(cx)) {
                 Some(Ok(mut chunk)) => {
-                    let skipped = usize::try_from(*skip).unwrap_or(usize::MAX).min(chunk.len());
+                    let skipped = usize::try_from(*skip)
+                        .unwrap_or(usize::MAX)
+                        .min(chunk.len());
                     drop(chunk.split_to(skipped));
                     *skip -= skipped as u64;
                     self.held = chunk;

@@ -96,7 +96,11 @@ impl RemoteSource {
         Arc::new(Self(client))
     }
 
-    async fn whole(&self, name: &Name, reference: &Reference) -> Result<SourceManifest, SourceError> {
+    async fn whole(
+        &self,
+        name: &Name,
+        reference: &Reference,
+    ) -> Result<SourceManifest, SourceError> {
         let manifest = self.0.manifest_get(name, reference, Patience::Full).await?;
         Ok(SourceManifest {
             digest: manifest.digest,

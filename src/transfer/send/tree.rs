@@ -1,6 +1,6 @@
 //! A manifest with everything below it: children before their index, blobs before their manifest.
 
-use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
 use super::{Job, Platforms, SendError, SourceManifest};
 use crate::{
@@ -63,22 +63,19 @@ impl Job<'_> {
         children: &[Descriptor],
         depth: usize,
     ) -> Result<(), SendError> {
-        let children = stream::iter(children).map(|child| Ok(self.send_child(child, depth + 1)));
-        children
-            .try_buffer_unordered(CHILDREN_AT_ONCE)
-            .try_collect::<()>()
-            .await?;
+        let children: Vec<_> = children
+            .iter()
+            .map(|child| self.send_child(child, depth + 1))
+            .collect();
+        all(children, CHILDREN_AT_ONCE).await?;
         self.place_blobs(manifest).await
     }
 
     async fn place_blobs(&self, manifest: &Manifest) -> Result<(), SendError> {
         let blobs = manifest.blobs.iter();
         let ours = blobs.filter(|blob| !media_type::is_foreign(&blob.media_type));
-        stream::iter(ours)
-            .map(|blob| Ok(self.place_blob(blob)))
-            .try_buffer_unordered(BLOBS_AT_ONCE)
-            .try_collect::<()>()
-            .await
+        let ours: Vec<_> = ours.map(|blob| self.place_blob(blob).boxed()).collect();
+        all(ours, BLOBS_AT_ONCE).await
     }
 
     /// Puts a manifest whose content is there. A destination that misses some of it all the same has cleaned it up since it
@@ -112,6 +109,23 @@ impl Job<'_> {
             .manifest_put(&self.order.to, reference, &manifest.media_type, bytes)
             .await
     }
+}
+
+/// All of these, so many at once; the first failure ends them.
+fn all<'a>(
+    steps: Vec<BoxFuture<'a, Result<(), SendError>>>,
+    at_once: usize,
+) -> BoxFuture<'a, Result<(), SendError>> {
+    async move {
+        let mut waiting = steps.into_iter();
+        let mut running: FuturesUnordered<_> = waiting.by_ref().take(at_once).collect();
+        while let Some(done) = running.next().await {
+            done?;
+            running.extend(waiting.next());
+        }
+        Ok(())
+    }
+    .boxed()
 }
 
 /// By the code of the specification (code-1) or the older one for the same.

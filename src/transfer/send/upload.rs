@@ -48,7 +48,11 @@ enum Step {
 }
 
 impl Upload<'_> {
-    pub(super) async fn run(&self, reader: Reader, session: UploadSession) -> Result<(), SendError> {
+    pub(super) async fn run(
+        &self,
+        reader: Reader,
+        session: UploadSession,
+    ) -> Result<(), SendError> {
         let mut run = Run {
             upload: self,
             lender: Lender::new(reader),
@@ -79,7 +83,9 @@ impl Run<'_> {
             reader.total_bytes()
         });
         let left = total.map(|total| total.saturating_sub(received));
-        let piece = self.piece_bytes.map(|piece| piece.max(self.session.min_chunk_bytes));
+        let piece = self
+            .piece_bytes
+            .map(|piece| piece.max(self.session.min_chunk_bytes));
         match (piece, left) {
             (Some(piece), Some(left)) if left > 0 => {
                 let piece = piece.min(left);
@@ -102,7 +108,12 @@ impl Run<'_> {
     /// What to do after a request failed; the error when that is the end.
     async fn after(&mut self, error: ClientError) -> Result<Step, SendError> {
         if let Some(failure) = self.lender.with(Reader::take_failure) {
-            let _ = self.upload.destination.client().upload_cancel(&self.session).await;
+            let _ = self
+                .upload
+                .destination
+                .client()
+                .upload_cancel(&self.session)
+                .await;
             return Err(failure);
         }
         let pause = match error.status {
@@ -146,21 +157,7 @@ impl Run<'_> {
 
     /// Finds out where to go on.
     async fn recover(&mut self) -> Result<Step, SendError> {
-        let Upload { to, digest, .. } = *self.upload;
-        let client = self.upload.destination.client();
-        let found = async {
-            // Its answer may have been lost.
-            if client.blob_is_there(to, digest).await? {
-                return Ok(Step::Done);
-            }
-            match client.upload_status(&mut self.session).await {
-                Ok(()) => {}
-                Err(error) if is_transient(&error) => return Err(error),
-                Err(_) => self.session = client.upload_start(to).await?,
-            }
-            Ok(Step::More)
-        };
-        match found.await {
+        match self.look().await {
             Err(error) if is_transient(&error) => {
                 // The next step will fail, or not: in either case it is known then.
                 tokio::time::sleep(self.count(error)?).await;
@@ -169,5 +166,19 @@ impl Run<'_> {
             found => Ok(found?),
         }
     }
-}
 
+    async fn look(&mut self) -> Result<Step, ClientError> {
+        let Upload { to, digest, .. } = *self.upload;
+        let client = self.upload.destination.client();
+        // Its answer may have been lost.
+        if client.blob_is_there(to, digest).await? {
+            return Ok(Step::Done);
+        }
+        match client.upload_status(&mut self.session).await {
+            Ok(()) => {}
+            Err(error) if is_transient(&error) => return Err(error),
+            Err(_) => self.session = client.upload_start(to).await?,
+        }
+        Ok(Step::More)
+    }
+}

@@ -123,7 +123,9 @@ impl Source for MemorySource {
         let total_bytes = Some(bytes.len() as u64);
         let rest = bytes.slice(usize::try_from(offset).unwrap()..);
         let chunks = |bytes: Bytes| {
-            let chunks = bytes.chunks(64 * 1024).map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
+            let chunks = bytes
+                .chunks(64 * 1024)
+                .map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
             chunks.collect::<Vec<_>>()
         };
         let mut breaks = self.0.breaks.lock().unwrap();

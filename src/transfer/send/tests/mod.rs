@@ -71,7 +71,10 @@ fn blob(source: &MemorySource, media_type: &str, bytes: &[u8]) -> Value {
 /// An image with these layers, by its digest.
 fn image(source: &MemorySource, architecture: &str, layers: &[&[u8]]) -> Value {
     let config = json!({"os": "linux", "architecture": architecture}).to_string();
-    let layers: Vec<_> = layers.iter().map(|bytes| blob(source, LAYER, bytes)).collect();
+    let layers: Vec<_> = layers
+        .iter()
+        .map(|bytes| blob(source, LAYER, bytes))
+        .collect();
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
@@ -104,13 +107,18 @@ async fn what_is_named_is_sent_before_what_names_it_and_the_tag_last() {
     assert!(puts[2].ends_with("/manifests/1"), "{puts:?}");
     let counted = scene.progress.read();
     assert_eq!((counted.blobs_sent, counted.blobs_present), (5, 1));
-    assert_eq!(counted.bytes_total, counted.bytes_sent + counted.bytes_skipped);
+    assert_eq!(
+        counted.bytes_total,
+        counted.bytes_sent + counted.bytes_skipped
+    );
 }
 
 #[tokio::test]
 async fn nothing_but_one_question_is_sent_when_all_is_there() {
     let scene = Scene::new().await;
-    scene.source.tag("1", &image(&scene.source, "amd64", &[b"one"]));
+    scene
+        .source
+        .tag("1", &image(&scene.source, "amd64", &[b"one"]));
     assert_eq!(scene.outcome(&order("1")).await, Outcome::Sent);
     scene.registry.forget_seen();
     assert_eq!(scene.outcome(&order("1")).await, Outcome::Unchanged);
@@ -121,7 +129,9 @@ async fn nothing_but_one_question_is_sent_when_all_is_there() {
 #[tokio::test]
 async fn what_another_repository_there_has_is_mounted() {
     let scene = Scene::new().await;
-    scene.source.tag("1", &image(&scene.source, "amd64", &[b"one"]));
+    scene
+        .source
+        .tag("1", &image(&scene.source, "amd64", &[b"one"]));
     let other = Order {
         to: "to/other".parse().unwrap(),
         ..order("1")
@@ -136,16 +146,23 @@ async fn what_another_repository_there_has_is_mounted() {
 #[tokio::test]
 async fn a_tag_that_is_something_else_is_kept_if_it_may_not_be_overwritten() {
     let scene = Scene::new().await;
-    scene.source.tag("1", &image(&scene.source, "amd64", &[b"one"]));
+    scene
+        .source
+        .tag("1", &image(&scene.source, "amd64", &[b"one"]));
     let first = scene.send(&order("1")).await.unwrap();
-    scene.source.tag("1", &image(&scene.source, "amd64", &[b"two"]));
+    scene
+        .source
+        .tag("1", &image(&scene.source, "amd64", &[b"two"]));
     let only = |digests: Vec<Digest>| Order {
         existing: Existing::OverwriteOnly(digests),
         ..order("1")
     };
     let there = first.digest.clone();
     assert_eq!(scene.outcome(&only(vec![])).await, Outcome::Kept { there });
-    assert_eq!(scene.outcome(&only(vec![first.digest])).await, Outcome::Sent);
+    assert_eq!(
+        scene.outcome(&only(vec![first.digest])).await,
+        Outcome::Sent
+    );
 }
 
 #[tokio::test]
@@ -203,7 +220,10 @@ async fn referrers_and_signature_tags_follow_their_subject() {
     let bill = artifact(&root, b"bill of materials");
     let signature = artifact(&bill, b"signature of the bill");
     let hex = root["digest"].as_str().unwrap().replace(':', "-");
-    scene.source.tag(&format!("{hex}.sig"), &image(&scene.source, "", &[b"signature"]));
+    scene.source.tag(
+        &format!("{hex}.sig"),
+        &image(&scene.source, "", &[b"signature"]),
+    );
     let with_referrers = Order {
         referrers: Referrers::All,
         ..order("1")
@@ -214,7 +234,10 @@ async fn referrers_and_signature_tags_follow_their_subject() {
     // The registry keeps no lists: they are tags.
     let listed = scene.registry.manifest("to/app", &hex);
     assert_eq!(listed["manifests"][0]["digest"], bill["digest"]);
-    assert_eq!(listed["manifests"][0]["artifactType"], "application/example");
+    assert_eq!(
+        listed["manifests"][0]["artifactType"],
+        "application/example"
+    );
     assert_eq!(listed["manifests"].as_array().unwrap().len(), 1);
     let hex = bill["digest"].as_str().unwrap().replace(':', "-");
     let listed = scene.registry.manifest("to/app", &hex);
@@ -251,7 +274,9 @@ async fn who_is_missing_is_told_by_the_side_that_misses_it() {
     let missing = scene.send(&order("1")).await.unwrap_err();
     assert!(matches!(missing, SendError::Source(_)), "{missing}");
     assert!(missing.is_terminal());
-    scene.source.tag("1", &image(&scene.source, "amd64", &[b"one"]));
+    scene
+        .source
+        .tag("1", &image(&scene.source, "amd64", &[b"one"]));
     scene.registry.refuses_pushes();
     let refused = scene.send(&order("1")).await.unwrap_err();
     assert!(refused.is_terminal());

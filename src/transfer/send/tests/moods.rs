@@ -12,7 +12,9 @@ fn bytes(length: usize) -> Vec<u8> {
 /// A scene whose source has an image with one large layer.
 async fn with_layer(layer: &[u8]) -> Scene {
     let scene = Scene::new().await;
-    scene.source.tag("1", &image(&scene.source, "amd64", &[layer]));
+    scene
+        .source
+        .tag("1", &image(&scene.source, "amd64", &[layer]));
     scene
 }
 
@@ -50,10 +52,15 @@ async fn a_source_that_goes_on_breaking_is_given_up() {
 async fn an_upload_goes_on_where_the_destination_says_that_it_broke() {
     let layer = bytes(4 * MIB);
     let scene = with_layer(&layer).await;
-    scene.registry.mood(|mood| mood.breaks_after = vec![MIB, MIB]);
+    scene
+        .registry
+        .mood(|mood| mood.breaks_after = vec![MIB, MIB]);
     scene.sends_all_of(&layer).await;
     let sent_twice = scene.registry.received() - layer.len();
-    assert!(sent_twice < 200, "{sent_twice} bytes more than there are, the config among them");
+    assert!(
+        sent_twice < 200,
+        "{sent_twice} bytes more than there are, the config among them"
+    );
     assert_eq!(scene.registry.seen("POST").len(), 2);
 }
 
@@ -82,13 +89,17 @@ async fn an_upload_whose_last_answer_was_lost_is_not_sent_again() {
 async fn a_body_that_is_too_large_for_the_destination_is_sent_in_pieces() {
     let layer = bytes(20 * MIB);
     let scene = with_layer(&layer).await;
-    scene.registry.mood(|mood| mood.largest_body = Some(5 * MIB));
+    scene
+        .registry
+        .mood(|mood| mood.largest_body = Some(5 * MIB));
     scene.sends_all_of(&layer).await;
     // 16 and 8 MiB are too large, too.
     assert_eq!(scene.registry.seen("PATCH").len(), 2 + 5);
     // The next one is sent so at once.
     let other = bytes(6 * MIB);
-    scene.source.tag("1", &image(&scene.source, "amd64", &[&other]));
+    scene
+        .source
+        .tag("1", &image(&scene.source, "amd64", &[&other]));
     scene.registry.forget_seen();
     scene.sends_all_of(&other).await;
     assert_eq!(scene.registry.seen("PATCH").len(), 2);

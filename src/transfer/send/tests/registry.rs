@@ -76,7 +76,9 @@ impl Registry {
                 tokio::spawn(async move {
                     let connection = auto::Builder::new(TokioExecutor::new());
                     // A scripted break is an error.
-                    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+                    let _ = connection
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
@@ -137,7 +139,10 @@ impl Registry {
 
     pub(super) fn has_blob(&self, name: &str, bytes: &[u8]) -> bool {
         let key = (name.to_owned(), Digest::sha256(bytes).to_string());
-        self.content().blobs.get(&key).is_some_and(|found| found == bytes)
+        self.content()
+            .blobs
+            .get(&key)
+            .is_some_and(|found| found == bytes)
     }
 
     /// As its clean-up does.
@@ -168,7 +173,11 @@ fn refuse(status: u16, code: &str) -> Reply {
 async fn answer(content: Arc<Mutex<Content>>, request: Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
     let target = head.uri.to_string();
-    content.lock().unwrap().seen.push(format!("{} {target}", head.method));
+    content
+        .lock()
+        .unwrap()
+        .seen
+        .push(format!("{} {target}", head.method));
     let query: HashMap<String, String> =
         url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
@@ -176,12 +185,22 @@ async fn answer(content: Arc<Mutex<Content>>, request: Request<Incoming>) -> Rep
     if content.lock().unwrap().mood.refuses && head.method != Method::HEAD {
         return refuse(403, "DENIED");
     }
-    let header = |name| head.headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap());
+    let header = |name| {
+        head.headers
+            .get(name)
+            .map(|value: &http::HeaderValue| value.to_str().unwrap())
+    };
     match Path::parse(head.uri.path()).unwrap() {
         Path::Manifest { name, reference } if head.method == Method::PUT => {
             let bytes = body.collect().await.unwrap().to_bytes();
             let media_type = header("content-type").unwrap().to_owned();
-            put_manifest(&mut content.lock().unwrap(), name.as_str(), &reference.to_string(), media_type, bytes)
+            put_manifest(
+                &mut content.lock().unwrap(),
+                name.as_str(),
+                &reference.to_string(),
+                media_type,
+                bytes,
+            )
         }
         Path::Manifest { name, reference } => {
             let key = (name.to_string(), reference.to_string());
@@ -205,23 +224,40 @@ async fn answer(content: Arc<Mutex<Content>>, request: Request<Incoming>) -> Rep
         Path::Upload { name, id } => {
             let length = header("content-length").map_or(0, |text| text.parse().unwrap());
             let range = header("content-range").map(str::to_owned);
-            let upload = Step { name: name.to_string(), id, length, range };
-            upload.answer(&content, &head.method, query.get("digest"), body).await
+            let upload = Step {
+                name: name.to_string(),
+                id,
+                length,
+                range,
+            };
+            upload
+                .answer(&content, &head.method, query.get("digest"), body)
+                .await
         }
         _ => refuse(404, "UNSUPPORTED"),
     }
 }
 
-fn put_manifest(content: &mut Content, name: &str, reference: &str, media_type: String, bytes: Bytes) -> Reply {
+fn put_manifest(
+    content: &mut Content,
+    name: &str,
+    reference: &str,
+    media_type: String,
+    bytes: Bytes,
+) -> Reply {
     let parsed = Manifest::parse(&bytes);
     let has_blob = |digest: &Digest| {
-        content.blobs.contains_key(&(name.to_owned(), digest.to_string()))
+        content
+            .blobs
+            .contains_key(&(name.to_owned(), digest.to_string()))
     };
     if !parsed.blobs.iter().all(|blob| has_blob(&blob.digest)) {
         return refuse(400, "MANIFEST_BLOB_UNKNOWN");
     }
     let has = |digest: &Digest| {
-        content.manifests.contains_key(&(name.to_owned(), digest.to_string()))
+        content
+            .manifests
+            .contains_key(&(name.to_owned(), digest.to_string()))
     };
     if !content.mood.takes_sparse && !parsed.manifests.iter().all(|child| has(&child.digest)) {
         return refuse(400, "MANIFEST_UNKNOWN");
@@ -229,7 +265,9 @@ fn put_manifest(content: &mut Content, name: &str, reference: &str, media_type: 
     let digest = Digest::sha256(&bytes).to_string();
     for key in [reference, &digest] {
         let value = (media_type.clone(), bytes.clone());
-        content.manifests.insert((name.to_owned(), key.to_owned()), value);
+        content
+            .manifests
+            .insert((name.to_owned(), key.to_owned()), value);
     }
     let mut headers = vec![("docker-content-digest", digest)];
     if let Some(subject) = parsed.subject.filter(|_| content.mood.lists_referrers) {
@@ -242,13 +280,18 @@ fn start(content: &mut Content, name: &str, query: &HashMap<String, String>) -> 
     if let (Some(digest), Some(from)) = (query.get("mount"), query.get("from")) {
         let found = content.blobs.get(&(from.clone(), digest.clone())).cloned();
         if let Some(bytes) = found {
-            content.blobs.insert((name.to_owned(), digest.clone()), bytes);
+            content
+                .blobs
+                .insert((name.to_owned(), digest.clone()), bytes);
             return reply(201, &[]);
         }
     }
     let id = format!("u{}", content.seen.len());
     content.uploads.insert(id.clone(), Vec::new());
-    let mut headers = vec![("location", format!("/v2/{name}/blobs/uploads/{id}?_state=x"))];
+    let mut headers = vec![(
+        "location",
+        format!("/v2/{name}/blobs/uploads/{id}?_state=x"),
+    )];
     if let Some(least) = content.mood.min_chunk {
         headers.push(("oci-chunk-min-length", least.to_string()));
     }
@@ -277,16 +320,25 @@ impl Step {
         if *method == Method::GET {
             return reply(204, &self.headers(bytes.len()));
         }
-        let starts_at = self.range.as_ref().map(|range| range.split('-').next().unwrap());
+        let starts_at = self
+            .range
+            .as_ref()
+            .map(|range| range.split('-').next().unwrap());
         if starts_at.is_some_and(|at| at != bytes.len().to_string()) {
             return reply(416, &self.headers(bytes.len()));
         }
         let end = {
             let mood = &mut content.lock().unwrap().mood;
-            if mood.largest_body.is_some_and(|largest| self.length > largest) {
+            if mood
+                .largest_body
+                .is_some_and(|largest| self.length > largest)
+            {
                 return refuse(413, "SIZE_INVALID");
             }
-            let breaks = mood.breaks_after.first().is_some_and(|end| *end < self.length);
+            let breaks = mood
+                .breaks_after
+                .first()
+                .is_some_and(|end| *end < self.length);
             breaks.then(|| mood.breaks_after.remove(0))
         };
         let mut came = 0;
@@ -331,7 +383,10 @@ impl Step {
     }
 
     fn headers(&self, received: usize) -> [(&'static str, String); 2] {
-        let location = format!("/v2/{}/blobs/uploads/{}?_state={received}", self.name, self.id);
+        let location = format!(
+            "/v2/{}/blobs/uploads/{}?_state={received}",
+            self.name, self.id
+        );
         [
             ("location", location),
             ("range", format!("0-{}", received.saturating_sub(1))),
