@@ -1,6 +1,9 @@
 use std::task::{Context, Poll};
 
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::{
     super::{ErrorKind, Feed, FeedBroken, Lender, Started, UploadSession},
@@ -51,6 +54,16 @@ fn takes_uploads(seen: &Seen) -> Reply {
     }
 }
 
+async fn finish(
+    client: &RegistryClient,
+    session: &UploadSession,
+    zeros: Lender<Zeros>,
+    bytes: u64,
+) -> Result<(), ClientError> {
+    let (digest, bytes) = (blob(), Some(bytes));
+    client.upload_finish(session, &digest, &zeros, bytes).await
+}
+
 async fn session(client: &RegistryClient) -> UploadSession {
     client.upload_start(&name()).await.unwrap()
 }
@@ -60,8 +73,8 @@ async fn an_upload_is_one_session_and_one_body_of_known_length() {
     let server = FakeServer::start(takes_uploads).await;
     let client = client(remote(server.url())).pushing();
     let session = session(&client).await;
-    let finish = client.upload_finish(&session, &blob(), &zeros(300_000), Some(300_000));
-    finish.await.unwrap();
+    let sent = finish(&client, &session, zeros(300_000), 300_000).await;
+    sent.unwrap();
     let seen = server.seen();
     assert_eq!(seen[0].target, "/v2/library/nginx/blobs/uploads/");
     let put = &seen[1];
@@ -148,11 +161,11 @@ async fn a_token_that_expired_before_an_upload_is_renewed_for_the_next_try() {
     .await;
     let client = client(with_password(remote(server.url()))).pushing();
     let session = session(&client).await;
-    let refused = client.upload_finish(&session, &blob(), &zeros(1000), Some(1000));
-    assert_eq!(refused.await.unwrap_err().status, Some(401));
+    let refused = finish(&client, &session, zeros(1000), 1000).await;
+    assert_eq!(refused.unwrap_err().status, Some(401));
     assert_eq!(server.count("/token"), 2);
-    let taken = client.upload_finish(&session, &blob(), &zeros(999), Some(999));
-    taken.await.unwrap();
+    let taken = finish(&client, &session, zeros(999), 999).await;
+    taken.unwrap();
 }
 
 #[tokio::test]
@@ -164,6 +177,7 @@ async fn a_remote_that_takes_nothing_is_given_up() {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             if kept.is_empty() {
+                stream.read(&mut [0; 1024]).await.unwrap();
                 let answer = b"HTTP/1.1 202 Accepted\r\nlocation: /v2/1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
                 stream.write_all(answer).await.unwrap();
             }
@@ -173,8 +187,8 @@ async fn a_remote_that_takes_nothing_is_given_up() {
     let client = client(remote(url.parse().unwrap())).pushing();
     let session = session(&client).await;
     let bytes = 64 << 20;
-    let finish = client.upload_finish(&session, &blob(), &zeros(bytes), Some(bytes as u64));
-    let error = finish.await.unwrap_err();
+    let sent = finish(&client, &session, zeros(bytes), bytes as u64).await;
+    let error = sent.unwrap_err();
     assert_eq!(error.kind, ErrorKind::TimedOut);
     assert!(error.message.contains("takes no more"), "{error}");
     server.abort();
@@ -189,8 +203,7 @@ async fn a_source_that_fails_is_no_fault_of_the_remote() {
         left: 1000,
         breaks: true,
     });
-    let finish = client.upload_finish(&session, &blob(), &lender, Some(2000));
-    finish.await.unwrap_err();
+    finish(&client, &session, lender, 2000).await.unwrap_err();
     assert!(client.health().iter().all(|url| url.trouble.is_none()));
 }
 
@@ -215,7 +228,8 @@ async fn a_manifest_is_put_with_its_type_and_the_answer_tells_of_referrers() {
     let server = FakeServer::start(|_| Reply::new(201, "").with("oci-subject", "sha256:0")).await;
     let client = client(remote(server.url())).pushing();
     let media_type = "application/vnd.oci.image.manifest.v1+json";
-    let put = client.manifest_put(&name(), &tag(), media_type, Bytes::from_static(b"{}"));
+    let (name, tag) = (name(), tag());
+    let put = client.manifest_put(&name, &tag, media_type, Bytes::from_static(b"{}"));
     assert!(put.await.unwrap().lists_referrers);
     let seen = &server.seen()[0];
     assert_eq!(seen.header("content-type"), media_type);
