@@ -124,7 +124,7 @@ fn run(arguments: Arguments) -> Result<bool> {
     };
     let machine = machine::describe(&bench.tools, &bench.folder)?;
     let sections = arguments.only.unwrap_or_else(|| Section::ALL.to_vec());
-    let figures = Figures::measure(&mut bench, sections)?;
+    let figures = Figures::measure(&mut bench, sections);
     let report = Report {
         bars: bars::judge(&figures),
         is_quick: bench.plan.is_quick,

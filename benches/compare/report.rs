@@ -37,7 +37,8 @@ pub(crate) fn replace_figures(document: &str, figures: &str) -> Option<String> {
 impl Report {
     /// A bar that was not measured does not count.
     pub(crate) fn all_bars_hold(&self) -> bool {
-        self.bars.iter().all(|bar| bar.holds().unwrap_or(true))
+        let mut bars = self.bars.iter();
+        self.figures.failed.is_empty() && bars.all(|bar| bar.holds().unwrap_or(true))
     }
 
     pub(crate) fn text(&self) -> String {

@@ -3,7 +3,6 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::Bench;
 use crate::cold::{self, Cold};
 use crate::crowd::{self, Crowd};
 use crate::hits::{self, Hits};
@@ -13,8 +12,9 @@ use crate::rows::{self, Rows};
 use crate::samples::Samples;
 use crate::slow_readers::{self, SlowReaders};
 use crate::warm_tag;
+use crate::{Bench, progress};
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Section {
     Idle,
     Cold,
@@ -29,6 +29,8 @@ pub(crate) enum Section {
 /// What was measured. Of a section that did not run there are no samples.
 pub(crate) struct Figures {
     pub(crate) sections: Vec<Section>,
+    /// Those that could not be measured to the end.
+    pub(crate) failed: Vec<Section>,
     pub(crate) idle: Samples,
     pub(crate) cold: Vec<Cold>,
     pub(crate) crowds: [Crowd; 3],
@@ -53,8 +55,9 @@ impl Section {
 }
 
 impl Figures {
-    /// Runs these sections, in the order of [`Section::ALL`].
-    pub(crate) fn measure(bench: &mut Bench, sections: Vec<Section>) -> Result<Self> {
+    /// Runs these sections, in the order of [`Section::ALL`]. One that fails is told and noted: the figures of the others
+    /// took minutes.
+    pub(crate) fn measure(bench: &mut Bench, sections: Vec<Section>) -> Self {
         let mut figures = Self {
             idle: Samples::default(),
             cold: cold::to_measure(&bench.plan),
@@ -64,13 +67,17 @@ impl Figures {
             warm_tag: Samples::default(),
             rows: Rows::default(),
             sections,
+            failed: Vec::new(),
         };
         for section in Section::ALL {
-            if figures.has(section) {
-                figures.run(bench, section)?;
+            if figures.has(section)
+                && let Err(error) = figures.run(bench, section)
+            {
+                progress(&format!("{section:?} failed: {error:#}"));
+                figures.failed.push(section);
             }
         }
-        Ok(figures)
+        figures
     }
 
     pub(crate) fn has(&self, section: Section) -> bool {
