@@ -55,7 +55,7 @@ impl Registries {
         let remote = remote(&place.registry, reach())?;
         let client = RegistryClient::new(remote, self.metrics.clone())?;
         let registry = Registry {
-            source: RemoteSource::new(client.clone()),
+            source: RemoteSource::of(client.clone()),
             destination: Destination::new(&client),
             client,
         };

@@ -4,7 +4,6 @@
 use std::{
     path::PathBuf,
     process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -38,7 +37,6 @@ pub(crate) struct RealRegistry {
     /// `127.0.0.1:port`
     pub(crate) host: String,
     _folder: TempDir,
-    log: Arc<Mutex<Vec<String>>>,
     _child: Child,
 }
 
@@ -60,55 +58,31 @@ impl RealRegistry {
             .stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        let log = Arc::<Mutex<Vec<String>>>::default();
         let listens = async {
+            let mut said = Vec::new();
             loop {
                 let line = lines.next_line().await.expect("text");
-                let line = line.unwrap_or_else(|| panic!("{program:?} ended: {log:?}"));
-                let found = line.split("listening on ").nth(1).map(str::to_owned);
-                log.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
-                if let Some(found) = found {
-                    return found;
+                said.push(line.unwrap_or_else(|| panic!("{program:?} ended: {said:?}")));
+                let last = said.last().expect("just pushed");
+                if let Some(address) = last.split("listening on ").nth(1) {
+                    let address = address.split(['"', ',', ' ']).next();
+                    return address.expect("a first part").to_owned();
                 }
             }
         };
-        let found = timeout(START_TIMEOUT, listens)
-            .await
-            .expect("it listens in time");
-        let host = found
-            .split(['"', ',', ' '])
-            .next()
-            .expect("a first part")
-            .to_owned();
-        let record = Arc::clone(&log);
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                record
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
-            }
-        });
+        let host = timeout(START_TIMEOUT, listens).await;
+        let host = host.expect("it listens in time");
+        // Somebody must read what it says, or it stops.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self {
             host,
             _folder: folder,
-            log,
             _child: child,
         }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.host)
-    }
-
-    /// All that it has said.
-    pub(crate) fn log(&self) -> String {
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .join("\n")
     }
 }
 

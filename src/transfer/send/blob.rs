@@ -70,6 +70,6 @@ impl Job<'_> {
             to: &self.order.to,
             digest: &blob.digest,
         };
-        upload.run(reader, session).await
+        Box::pin(upload.run(reader, session)).await
     }
 }

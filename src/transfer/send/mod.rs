@@ -205,7 +205,7 @@ impl Job<'_> {
         let mut root = None;
         if self.order.platforms != Platforms::All {
             let manifest = self.source.manifest(from, &reference).await?;
-            let Some(chosen) = self.choose(manifest).await? else {
+            let Some(chosen) = Box::pin(self.choose(manifest)).await? else {
                 return Ok(sent(Outcome::NoPlatform, found));
             };
             root = Some(chosen);
@@ -219,12 +219,12 @@ impl Job<'_> {
                     Some(root) => root,
                     None => self.source.manifest(from, &reference).await?,
                 };
-                (Outcome::Sent, self.send_root(root, &puts).await?)
+                (Outcome::Sent, Box::pin(self.send_root(root, &puts)).await?)
             }
         };
         let referrers = match self.order.referrers {
             Referrers::No => 0,
-            Referrers::All => self.send_referrers(subjects).await?,
+            Referrers::All => Box::pin(self.send_referrers(subjects)).await?,
         };
         Ok(Sent {
             referrers,

@@ -92,7 +92,8 @@ pub(super) fn is_transient(error: &ClientError) -> bool {
 pub struct RemoteSource(RegistryClient);
 
 impl RemoteSource {
-    pub fn new(client: RegistryClient) -> Arc<dyn Source> {
+    /// As what orders are read from.
+    pub fn of(client: RegistryClient) -> Arc<dyn Source> {
         Arc::new(Self(client))
     }
 

@@ -112,10 +112,10 @@ impl Job<'_> {
 }
 
 /// All of these, so many at once; the first failure ends them.
-fn all<'a>(
-    steps: Vec<BoxFuture<'a, Result<(), SendError>>>,
+fn all(
+    steps: Vec<BoxFuture<'_, Result<(), SendError>>>,
     at_once: usize,
-) -> BoxFuture<'a, Result<(), SendError>> {
+) -> BoxFuture<'_, Result<(), SendError>> {
     async move {
         let mut waiting = steps.into_iter();
         let mut running: FuturesUnordered<_> = waiting.by_ref().take(at_once).collect();

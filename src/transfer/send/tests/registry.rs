@@ -23,6 +23,7 @@ use crate::oci::{Manifest, Path};
 
 /// What the registry does besides what it should.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mood of its own")]
 pub(super) struct Mood {
     /// Larger bodies are refused with 413.
     pub(super) largest_body: Option<usize>,
@@ -156,6 +157,10 @@ impl Registry {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an answer of the service, which may break"
+)]
 fn reply(status: u16, headers: &[(&str, String)]) -> Reply {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
@@ -164,6 +169,10 @@ fn reply(status: u16, headers: &[(&str, String)]) -> Reply {
     Ok(response.body(Full::default()).unwrap())
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an answer of the service, which may break"
+)]
 fn refuse(status: u16, code: &str) -> Reply {
     let body = format!(r#"{{"errors":[{{"code":"{code}","message":"no"}}]}}"#);
     let response = Response::builder().status(status);
@@ -198,8 +207,7 @@ async fn answer(content: Arc<Mutex<Content>>, request: Request<Incoming>) -> Rep
                 &mut content.lock().unwrap(),
                 name.as_str(),
                 &reference.to_string(),
-                media_type,
-                bytes,
+                (media_type, &bytes),
             )
         }
         Path::Manifest { name, reference } => {
@@ -242,10 +250,9 @@ fn put_manifest(
     content: &mut Content,
     name: &str,
     reference: &str,
-    media_type: String,
-    bytes: Bytes,
+    (media_type, bytes): (String, &Bytes),
 ) -> Reply {
-    let parsed = Manifest::parse(&bytes);
+    let parsed = Manifest::parse(bytes);
     let has_blob = |digest: &Digest| {
         content
             .blobs
@@ -262,7 +269,7 @@ fn put_manifest(
     if !content.mood.takes_sparse && !parsed.manifests.iter().all(|child| has(&child.digest)) {
         return refuse(400, "MANIFEST_UNKNOWN");
     }
-    let digest = Digest::sha256(&bytes).to_string();
+    let digest = Digest::sha256(bytes).to_string();
     for key in [reference, &digest] {
         let value = (media_type.clone(), bytes.clone());
         content
