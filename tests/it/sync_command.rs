@@ -323,7 +323,8 @@ async fn what_fails_is_tried_again_listed_and_ends_with_255() {
 async fn a_failure_that_passes_is_none() {
     let fake = FakeRegistry::start().await;
     fake.put_image("app", "1", &image(1));
-    fake.fault(On::tags(), Fault::status(404));
+    // By HTTPS, which is not spoken there, and by HTTP.
+    fake.fault_times(On::tags(), 2, Fault::status(404));
     let registry = RealRegistry::start(Program::Distribution).await;
     let (from, to) = (fake.host(), &registry.host);
     let folder = Folder::new();
