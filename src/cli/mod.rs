@@ -14,10 +14,15 @@ mod copy_text;
 mod healthcheck;
 mod image;
 mod output;
+mod project;
+mod rights;
 mod serve;
+mod session;
 mod sync;
 mod sync_text;
+mod token;
 mod transfer_lines;
+mod user;
 
 use std::{
     ffi::OsString,
@@ -58,6 +63,12 @@ enum Command {
     Copy(copy::Options),
     /// Copy images by a file of rules, as image-syncer does: same flags, files and exit codes
     Sync(sync::Options),
+    /// The projects of a running server
+    Project(project::Options),
+    /// Who may log in at a running server, and what they may
+    User(user::Options),
+    /// What machines log in with at a running server
+    Token(token::Options),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -144,6 +155,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Cache(options) => cache::run(&options),
         Command::Copy(options) => copy::run(&options),
         Command::Sync(options) => sync::run(&options),
+        Command::Project(options) => project::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::User(options) => user::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Token(options) => token::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Config(command) => config::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Healthcheck(options) => healthcheck::run(&options).map(|()| ExitCode::SUCCESS),
     };
