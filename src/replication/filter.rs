@@ -5,14 +5,12 @@
 
 use std::{
     collections::BTreeSet,
-    fmt,
-    str::FromStr,
     time::{Duration, SystemTime},
 };
 
 use crate::{
     config::Pattern,
-    oci::{Descriptor, Digest, ManifestKind, Tag},
+    oci::{Digest, ManifestKind, Platform, PlatformPattern, Tag},
 };
 
 /// The config of a Helm chart.
@@ -41,7 +39,7 @@ pub enum Filter {
     Semver(semver::VersionReq, Decoration),
     Newest(u32),
     MaxAge(Duration),
-    Platform(BTreeSet<Platform>, Decoration),
+    Platform(Vec<PlatformPattern>, Decoration),
 }
 
 /// What kind of thing a tag points to.
@@ -53,14 +51,6 @@ pub enum Resource {
     Chart,
     /// All else.
     Artifact,
-}
-
-/// `os/architecture[/variant]`; without a variant any one is meant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Platform {
-    pub os: String,
-    pub architecture: String,
-    pub variant: Option<String>,
 }
 
 /// All filters of a rule.
@@ -106,59 +96,6 @@ impl Resource {
     pub fn as_str(self) -> &'static str {
         let word = Self::WORDS.iter().find(|(_, resource)| *resource == self);
         word.expect("each has its word").0
-    }
-}
-
-impl Platform {
-    /// The platform of an index's child, if it says one.
-    pub fn of(child: &Descriptor) -> Option<Self> {
-        let platform = child.other.get("platform")?;
-        let text = |key: &str| platform.get(key)?.as_str().map(str::to_owned);
-        Some(Self {
-            os: text("os")?,
-            architecture: text("architecture")?,
-            variant: text("variant"),
-        })
-    }
-
-    /// Does this choice mean that platform?
-    pub fn means(&self, other: &Self) -> bool {
-        self.os == other.os
-            && self.architecture == other.architecture
-            && (self.variant.is_none() || self.variant == other.variant)
-    }
-}
-
-impl FromStr for Platform {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts: Vec<_> = text.split('/').collect();
-        let (os, architecture, variant) = match parts[..] {
-            [os, architecture] => (os, architecture, None),
-            [os, architecture, variant] => (os, architecture, Some(variant)),
-            _ => ("", "", None),
-        };
-        if [Some(os), Some(architecture), variant].contains(&Some("")) {
-            return Err(format!(
-                "`{text}` is no platform: expected one such as `linux/amd64` or `linux/arm/v7`"
-            ));
-        }
-        Ok(Self {
-            os: os.to_owned(),
-            architecture: architecture.to_owned(),
-            variant: variant.map(str::to_owned),
-        })
-    }
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        match &self.variant {
-            Some(variant) => write!(f, "/{variant}"),
-            None => Ok(()),
-        }
     }
 }
 
@@ -272,7 +209,7 @@ impl Filters {
     pub fn take_platform(&self, platform: &Platform) -> bool {
         self.0.iter().all(|filter| match filter {
             Filter::Platform(platforms, decoration) => {
-                decoration.takes(platforms.iter().any(|asked| asked.means(platform)))
+                decoration.takes(platforms.iter().any(|asked| asked.matches(platform)))
             }
             _ => true,
         })

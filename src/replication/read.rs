@@ -6,12 +6,15 @@ use serde_json::{Map, Value};
 
 use super::{
     fields::{FieldProblem, Fields},
-    filter::{Decoration, Filter, Filters, Platform, Resource},
+    filter::{Decoration, Filter, Filters, Resource},
     naming::{Flatten, Naming},
     rule::{EVERY_PROJECT, Fill, Mode, PlatformMode, Rule, Trigger},
     schedule::Schedule,
 };
-use crate::{config::Pattern, oci::Name};
+use crate::{
+    config::Pattern,
+    oci::{Name, PlatformPattern},
+};
 
 const MAX_NAME: usize = 255;
 const MAX_REMOTES: usize = 1000;
@@ -227,7 +230,10 @@ fn of_value(
         }
         FilterKind::Platform => {
             let platforms = texts(value)?;
-            let platforms = platforms.iter().map(|text| text.parse::<Platform>());
+            let platforms = platforms.iter().map(|text| {
+                let platform = text.parse::<PlatformPattern>();
+                platform.map_err(|error| error.to_string())
+            });
             Filter::Platform(platforms.collect::<Result<_, _>>()?, decoration)
         }
     }))

@@ -10,6 +10,7 @@ use super::{
     naming::Flatten,
     rule::{Rule, Trigger},
 };
+use crate::oci::PlatformPattern;
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
@@ -67,7 +68,7 @@ fn filter(filter: &Filter) -> Value {
         Filter::Newest(count) => ("newest", json!(count), None),
         Filter::MaxAge(age) => ("max_age", json!(duration_text(*age)), None),
         Filter::Platform(platforms, decoration) => {
-            let texts: Vec<_> = platforms.iter().map(ToString::to_string).collect();
+            let texts: Vec<_> = platforms.iter().map(platform).collect();
             ("platform", json!(texts), Some(decoration))
         }
     };
@@ -76,6 +77,12 @@ fn filter(filter: &Filter) -> Value {
         Some(Decoration::Matches) | None => "matches",
     };
     json!({"type": kind, "value": value, "decoration": decoration})
+}
+
+fn platform(pattern: &PlatformPattern) -> String {
+    let parts = [&pattern.os, &pattern.architecture, &pattern.variant];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    parts.join("/")
 }
 
 fn trigger(trigger: &Trigger) -> Value {
