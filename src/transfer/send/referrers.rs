@@ -100,10 +100,13 @@ impl Job<'_> {
             let reference = Reference::Tag(tag);
             let digest = match self.source.digest(&self.order.from, &reference).await {
                 Ok(digest) => digest,
-                Err(SourceError::Remote(ClientError {
-                    kind: ErrorKind::NotFound,
-                    ..
-                })) => continue,
+                Err(
+                    SourceError::Missing(_)
+                    | SourceError::Remote(ClientError {
+                        kind: ErrorKind::NotFound,
+                        ..
+                    }),
+                ) => continue,
                 Err(error) => return Err(error.into()),
             };
             if self.there(&reference).await?.as_ref() == Some(&digest) {
