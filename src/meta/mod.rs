@@ -63,6 +63,7 @@ pub mod signing;
 pub mod tag;
 pub mod token;
 pub mod upload;
+pub mod upload_work;
 pub mod uses;
 
 mod changes;
@@ -104,5 +105,6 @@ pub use repository::RepositoryRow;
 pub use retention::PushedTag;
 pub use tag::{ManifestSummary, TagRow};
 pub use token::{SecretHash, TokenRow};
-pub use upload::{UploadHold, UploadHolder, UploadLimits, UploadRow, UploadState};
+pub use upload::{UploadLimits, UploadRow};
+pub use upload_work::{UploadHold, UploadHolder, UploadState};
 pub use uses::Uses;

@@ -11,6 +11,7 @@ mod cache_entries;
 mod chaos;
 mod cluster;
 mod conformance;
+mod crash;
 mod damage;
 mod errors;
 mod eviction;

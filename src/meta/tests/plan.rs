@@ -6,7 +6,7 @@ use super::*;
 use crate::meta::{
     account, announcement, audit, blob, browse, delete, entry, evict, image, lease, list, manifest,
     member, object, orphans, pin, presence, project, pushed, remote, remote_state, repository,
-    retention, revision, signing, tag, token, upload, uses,
+    retention, revision, signing, tag, token, upload, upload_work, uses,
 };
 
 const STATEMENTS: &[&str] = &[
@@ -29,7 +29,7 @@ const STATEMENTS: &[&str] = &[
     blob::SQL_LINKED,
     browse::SQL_TAGS,
     blob::SQL_SIZE,
-    blob::SQL_PROJECTS,
+    blob::SQL_HOLDERS,
     blob::SQL_PUT,
     blob::SQL_LINK,
     delete::SQL_TARGET,
@@ -180,9 +180,11 @@ const STATEMENTS: &[&str] = &[
     upload::SQL_TOUCH,
     upload::SQL_DELETE,
     upload::SQL_FORGET,
-    upload::SQL_HOLD,
-    upload::SQL_LET_GO,
-    upload::SQL_SAVE,
+    upload_work::SQL_HOLD,
+    upload_work::SQL_LET_GO,
+    upload_work::SQL_OBJECT,
+    upload_work::SQL_BEGUN,
+    upload_work::SQL_SAVE,
     uses::SQL_REPOSITORY,
     uses::SQL_IMAGES,
     uses::SQL_TOUCH,
@@ -331,6 +333,7 @@ fn every_statement_is_in_the_list() {
         include_str!("../tag.rs"),
         include_str!("../token.rs"),
         include_str!("../upload.rs"),
+        include_str!("../upload_work.rs"),
         include_str!("../uses.rs"),
     ];
     let constants: usize = sources
