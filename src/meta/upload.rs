@@ -1,7 +1,7 @@
 //! Upload sessions: that they are there, and since when nothing was heard of them. Their bytes are in the store; with
 //! object storage the rows tell how far they have come, so that any replica can go on.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use uuid::Uuid;
 

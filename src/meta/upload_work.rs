@@ -246,14 +246,15 @@ impl Operation for Save {
         let Some(state) = &self.state else {
             return Ok(of.run(SQL_LET_GO).execute(connection).await? > 0);
         };
-        let (object, multipart) = state.object.as_ref().unzip();
-        of.put_aside(connection, object.copied()).await?;
+        let object = state.object.as_ref().map(|(object, _)| *object);
+        let multipart = state.object.as_ref().map(|(_, multipart)| &**multipart);
+        of.put_aside(connection, object).await?;
         let save = of
             .run(SQL_SAVE)
             .bind(column::size(state.received_bytes))
             .bind(state.hash.clone())
-            .bind(object.map(ToString::to_string))
-            .bind(multipart.map(String::as_str))
+            .bind(object.map(|object| object.to_string()))
+            .bind(multipart)
             .bind(state.parts.join("\n"))
             .bind(state.tail.clone());
         Ok(save.execute(connection).await? > 0)

@@ -13,6 +13,34 @@ use crate::{
 
 const DATABASE: &str = "ENTREPOT__DATABASE__URL";
 
+/// A process that tells, when the test fails, what went wrong in it.
+pub(super) struct Running(Option<Process>);
+
+impl Running {
+    pub(super) fn url(&self) -> &str {
+        &self.0.as_ref().expect("it runs").url
+    }
+
+    /// As by `kill -9`; gives its folder back.
+    pub(super) async fn kill(mut self) -> TempDir {
+        self.0.take().expect("it runs").kill().await
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(process) = self.0.as_ref().filter(|_| std::thread::panicking()) else {
+            return;
+        };
+        let log = process.stderr();
+        let serious = ["\"ERROR\"", "\"WARN\""];
+        let lines = log.lines();
+        for line in lines.filter(|line| serious.iter().any(|level| line.contains(level))) {
+            eprintln!("{line}");
+        }
+    }
+}
+
 pub(super) struct Home {
     /// `None` while a process runs there.
     folder: Option<TempDir>,
@@ -25,7 +53,8 @@ pub(super) struct Home {
 impl Home {
     pub(super) fn on_files() -> Self {
         let folder = TempDir::new().expect("a folder");
-        std::fs::write(folder.path().join("entrepot.toml"), text()).expect("a file");
+        let text = format!("{}\n[log]\nformat = \"json\"\n", text());
+        std::fs::write(folder.path().join("entrepot.toml"), text).expect("a file");
         let variable = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         // What is to be kept must not depend on how full the disk of the tests is.
         let environment = [("ENTREPOT__STORAGE__FREE_FLOOR", "0")];
@@ -59,12 +88,12 @@ impl Home {
     }
 
     /// Starts a process, with these variables too.
-    pub(super) async fn start(&mut self, variables: &[(&str, &str)]) -> Process {
+    pub(super) async fn start(&mut self, variables: &[(&str, &str)]) -> Running {
         let folder = self.folder.take().expect("none runs");
         let mut serve = command(folder.path(), &["serve", "--config", "entrepot.toml"]);
         serve.envs(self.environment.iter().map(|(name, value)| (name, value)));
         serve.envs(variables.iter().copied());
-        Process::start(folder, serve).await
+        Running(Some(Process::start(folder, serve).await))
     }
 
     /// The process was killed. With it the power fails; with object storage, the machine is lost.

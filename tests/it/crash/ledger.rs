@@ -181,8 +181,9 @@ impl Ledger {
             let digest = sha256(&bytes);
             let status = pusher.get(&path).await;
             if status.status == 404 {
-                let blob = pusher.head(&format!("/v2/{repository}/blobs/{digest}"));
-                assert_eq!(blob.await.status, 200, "a session is lost: {path}");
+                let blob = format!("/v2/{repository}/blobs/{digest}");
+                let blob = pusher.head(&blob).await;
+                assert_eq!(blob.status, 200, "a session is lost: {path}");
                 continue;
             }
             assert_eq!(status.status, 204, "{path}");

@@ -55,8 +55,9 @@ async fn crash_again_and_again(mut home: Home, times: u64) {
     for time in 0..times {
         let mut random = StdRng::seed_from_u64(seed.wrapping_add(time));
         let process = home.start(&[]).await;
-        let images = ledger.images() + random.random_range(20..100);
-        let pushing = pushing::push_until_it_ends(&process.url, &ledger, &mut random);
+        let images = ledger.images() + random.random_range(10..50);
+        let url = process.url().to_owned();
+        let pushing = pushing::push_until_it_ends(&url, &ledger, &mut random);
         let ending = async {
             ledger.until_images(images).await;
             process.kill().await
@@ -64,14 +65,14 @@ async fn crash_again_and_again(mut home: Home, times: u64) {
         let ((), folder) = tokio::join!(pushing, ending);
         home.ended(folder);
         let process = home.start(&[]).await;
-        ledger.verify(&process.url).await;
+        ledger.verify(process.url()).await;
         home.ended(process.kill().await);
     }
     eprintln!("{} images in {times} crashes", ledger.images());
     rest::nothing_is_left_over(&mut home).await;
     ledger.forget_blobs();
     let process = home.start(&[]).await;
-    ledger.verify(&process.url).await;
+    ledger.verify(process.url()).await;
 }
 
 #[expect(
