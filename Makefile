@@ -75,7 +75,7 @@ test-it: tools ## The tests over HTTP against a scripted registry
 	$(CARGO) test --locked --test it
 
 .PHONY: test-clients
-test-clients: tools ## containerd, Docker, Podman, skopeo, crane, regctl and Helm through the mirror
+test-clients: tools ## Real clients (containerd, Docker, Podman, …) pull through the mirror, log in and push
 	$(CARGO) test --locked --test clients
 
 .PHONY: soak
@@ -86,7 +86,7 @@ soak: ## Chaos and crashes for longer than in `make test` (SOAK_SECONDS=600; SOA
 		$(CARGO) test --locked --test it -- --nocapture --test-threads 1 crash::
 
 .PHONY: bench
-bench: tools ## Side by side with other servers, on this machine (about 11 minutes; BENCH_ARGS=--quick: 3)
+bench: tools ## Side by side with other servers, on this machine (about 14 minutes; BENCH_ARGS=--quick: 3)
 	$(CARGO) bench --locked --bench compare -- $(BENCH_ARGS)
 
 .PHONY: bench-docs

@@ -3,18 +3,21 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::Bench;
 use crate::cold::{self, Cold};
 use crate::crowd::{self, Crowd};
 use crate::hits::{self, Hits};
 use crate::idle;
+use crate::orphans::{self, Orphans};
+use crate::pushes::{self, Pushes};
 use crate::replicas;
 use crate::rows::{self, Rows};
 use crate::samples::Samples;
 use crate::slow_readers::{self, SlowReaders};
+use crate::tags::{self, Tags};
 use crate::warm_tag;
+use crate::{Bench, progress};
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Section {
     Idle,
     Cold,
@@ -24,11 +27,16 @@ pub(crate) enum Section {
     SlowReaders,
     WarmTag,
     Rows,
+    Push,
+    Tags,
+    Orphans,
 }
 
 /// What was measured. Of a section that did not run there are no samples.
 pub(crate) struct Figures {
     pub(crate) sections: Vec<Section>,
+    /// Those that could not be measured to the end.
+    pub(crate) failed: Vec<Section>,
     pub(crate) idle: Samples,
     pub(crate) cold: Vec<Cold>,
     pub(crate) crowds: [Crowd; 3],
@@ -37,10 +45,13 @@ pub(crate) struct Figures {
     /// Requests to the remote.
     pub(crate) warm_tag: Samples,
     pub(crate) rows: Rows,
+    pub(crate) pushes: [Pushes; 2],
+    pub(crate) tags: Tags,
+    pub(crate) orphans: Orphans,
 }
 
 impl Section {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Idle,
         Self::Cold,
         Self::Crowd,
@@ -49,12 +60,16 @@ impl Section {
         Self::SlowReaders,
         Self::WarmTag,
         Self::Rows,
+        Self::Push,
+        Self::Tags,
+        Self::Orphans,
     ];
 }
 
 impl Figures {
-    /// Runs these sections, in the order of [`Section::ALL`].
-    pub(crate) fn measure(bench: &mut Bench, sections: Vec<Section>) -> Result<Self> {
+    /// Runs these sections, in the order of [`Section::ALL`]. One that fails is told and noted: the figures of the others
+    /// took minutes.
+    pub(crate) fn measure(bench: &mut Bench, sections: Vec<Section>) -> Self {
         let mut figures = Self {
             idle: Samples::default(),
             cold: cold::to_measure(&bench.plan),
@@ -63,14 +78,21 @@ impl Figures {
             slow_readers: SlowReaders::default(),
             warm_tag: Samples::default(),
             rows: Rows::default(),
+            pushes: pushes::to_measure(),
+            tags: Tags::default(),
+            orphans: Orphans::default(),
             sections,
+            failed: Vec::new(),
         };
         for section in Section::ALL {
-            if figures.has(section) {
-                figures.run(bench, section)?;
+            if figures.has(section)
+                && let Err(error) = figures.run(bench, section)
+            {
+                progress(&format!("{section:?} failed: {error:#}"));
+                figures.failed.push(section);
             }
         }
-        Ok(figures)
+        figures
     }
 
     pub(crate) fn has(&self, section: Section) -> bool {
@@ -104,6 +126,9 @@ impl Figures {
             Section::SlowReaders => self.slow_readers = slow_readers::measure(bench)?,
             Section::WarmTag => self.warm_tag = warm_tag::measure(bench)?,
             Section::Rows => self.rows = rows::measure(bench)?,
+            Section::Push => pushes::measure(bench, &mut self.pushes)?,
+            Section::Tags => self.tags = tags::measure(bench)?,
+            Section::Orphans => self.orphans = orphans::measure(bench)?,
         }
         Ok(())
     }

@@ -310,16 +310,6 @@ fn relative_paths_start_at_the_folder_of_the_file() {
 }
 
 #[test]
-fn visibility_by_the_remote_is_private_for_now_and_says_so() {
-    let config = loaded("[[project]]\nname = \"quay.io\"\nvisibility = \"remote\"\n");
-    assert_eq!(project(&config, "quay.io").visibility, Visibility::Private);
-    assert_eq!(
-        config.without_effect,
-        ["project[0].visibility = \"remote\" (private is in force)"]
-    );
-}
-
-#[test]
 fn typical_mistakes_name_key_file_and_what_is_allowed() {
     let mistakes = [
         "[server]\nlisten = \"localhost:5000\"\n",
