@@ -111,8 +111,8 @@ impl PieceSender {
             return Ok(None);
         }
         let least = match stage {
-            Stage::Coming => part_bytes(0),
-            Stage::Rest | Stage::End => LEAST_PART_BYTES,
+            Stage::Coming | Stage::End => part_bytes(0),
+            Stage::Rest => LEAST_PART_BYTES,
         };
         let id = ObjectId::new();
         if file.received() - self.sent >= least {
@@ -168,7 +168,9 @@ impl PieceSender {
     pub async fn finish(mut self, file: &UploadFile) -> Result<ObjectId, PieceError> {
         let received = file.received();
         if let Some(id) = self.whole {
-            let bytes = file.read(self.sent..received).await?;
+            let range = self.sent..received;
+            let _memory = self.objects.memory(&range).await;
+            let bytes = file.read(range).await?;
             self.objects.put_bytes(id, bytes).await?;
             return Ok(id);
         }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Method;
+use sqlx::{Connection as _, PgConnection};
 
 use super::Shared;
 use crate::{
@@ -75,9 +76,17 @@ async fn a_request_that_stalls_at_one_replica_is_taken_over_at_another() {
     let stalls = pushers[0].request(Method::PATCH, &session);
     let stalls = stalls.body(reqwest::Body::wrap_stream(begin.chain(stream::pending())));
     let stalls = tokio::spawn(Pusher::send(stalls));
-    // A part of it is on its way.
+    // A part of it is on its way, and if this replica were killed now, others would know of it.
+    let mut rows = PgConnection::connect(&shared.database)
+        .await
+        .expect("the server runs");
+    let known = "SELECT object FROM upload WHERE multipart IS NOT NULL";
     super::until("something is sent", async || {
-        shared.bucket.unfinished() == 1
+        let known: Vec<(String,)> = sqlx::query_as(known)
+            .fetch_all(&mut rows)
+            .await
+            .expect("rows");
+        known.len() == 1 && shared.bucket.unfinished() == 1
     })
     .await;
     // Nothing of a step counts before its end.

@@ -14,40 +14,22 @@ use tempfile::TempDir;
 /// Large enough for all that is pushed; the image has holes.
 const MEBIBYTES: u64 = 2048;
 
-/// Whether what is synced takes earlier changes of other files with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Journal {
-    /// As most servers have it. It is not written by time.
-    Yes,
-    /// Names and sizes are lost, too, unless they were synced themselves.
-    No,
-}
-
 /// Mounted until it is dropped.
 pub(super) struct Device {
     folder: TempDir,
-    journal: Journal,
     /// Counts the lives of the disk.
     image: u32,
 }
 
 impl Device {
-    pub(super) fn new(journal: Journal) -> Self {
+    pub(super) fn new() -> Self {
         let folder = TempDir::new().expect("a folder");
         std::fs::create_dir(folder.path().join("mounted")).expect("a folder");
-        let device = Self {
-            folder,
-            journal,
-            image: 0,
-        };
+        let device = Self { folder, image: 0 };
         let image = std::fs::File::create(device.image()).expect("a file");
         image.set_len(MEBIBYTES << 20).expect("it is writable");
-        let features = match journal {
-            Journal::Yes => "has_journal",
-            Journal::No => "^has_journal",
-        };
         run(Command::new("mkfs.ext4")
-            .args(["-q", "-F", "-O", features])
+            .args(["-q", "-F"])
             .arg(device.image()));
         device.mount();
         device
@@ -77,12 +59,9 @@ impl Device {
     }
 
     fn mount(&self) {
-        let options = match self.journal {
-            Journal::Yes => "loop,commit=300",
-            Journal::No => "loop",
-        };
+        // The journal is not written by time, only by what is synced.
         run(Command::new("mount")
-            .args(["-t", "ext4", "-o", options])
+            .args(["-t", "ext4", "-o", "loop,commit=300"])
             .arg(self.image())
             .arg(self.root()));
     }

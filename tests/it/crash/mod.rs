@@ -18,7 +18,7 @@ mod rest;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use self::{
-    device::{Device, Journal},
+    device::Device,
     home::Home,
     ledger::Ledger,
 };
@@ -38,12 +38,7 @@ async fn kills_in_the_middle_of_pushes_lose_nothing_on_object_storage() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_that_fails_in_the_middle_of_pushes_loses_nothing() {
-    crash_again_and_again(Home::on_device(Device::new(Journal::Yes)), 2).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn power_that_fails_without_a_journal_of_the_file_system_loses_nothing() {
-    crash_again_and_again(Home::on_device(Device::new(Journal::No)), 3).await;
+    crash_again_and_again(Home::on_device(Device::new()), 3).await;
 }
 
 async fn crash_again_and_again(mut home: Home, times: u64) {
@@ -69,7 +64,7 @@ async fn crash_again_and_again(mut home: Home, times: u64) {
         home.ended(process.kill().await);
     }
     eprintln!("{} images in {times} crashes", ledger.images());
-    rest::nothing_is_left_over(&mut home).await;
+    rest::nothing_is_left_over(&mut home, times).await;
     ledger.forget_blobs();
     let process = home.start(&[]).await;
     ledger.verify(process.url()).await;

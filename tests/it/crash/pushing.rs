@@ -52,7 +52,7 @@ impl Client<'_> {
     /// Blobs, then the manifest by a tag. `None`: there is no answer any more.
     async fn push_image(&self, random: &mut StdRng) -> Option<()> {
         let length = if self.number.is_multiple_of(LARGE) {
-            random.random_range(4 * MIB..20 * MIB)
+            random.random_range(14 * MIB..20 * MIB)
         } else {
             random.random_range(500..60 * KIB)
         };

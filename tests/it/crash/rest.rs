@@ -15,7 +15,7 @@ use crate::{harness::sha256, small_disk::until};
 const AGE: Duration = Duration::from_secs(1);
 
 /// Has everything swept that can be, and looks at what there is. Blobs that no manifest names may be gone then.
-pub(super) async fn nothing_is_left_over(home: &mut Home) {
+pub(super) async fn nothing_is_left_over(home: &mut Home, crashes: u64) {
     tokio::time::sleep(AGE).await;
     let sweep = [("ENTREPOT__STORAGE__SPOOL_MAX_AGE", "1s")];
     let process = home.start(&sweep).await;
@@ -27,7 +27,7 @@ pub(super) async fn nothing_is_left_over(home: &mut Home) {
     home.ended(process.kill().await);
     match home.database() {
         None => compare_with_files(home.data()).await,
-        Some(_) => compare_with_bucket(home).await,
+        Some(_) => compare_with_bucket(home, crashes).await,
     }
 }
 
@@ -55,16 +55,23 @@ async fn compare_with_files(data: &Path) {
 }
 
 /// What sessions left there is garbage by now, and goes after the grace. What is there, rows tell of.
-async fn compare_with_bucket(home: &mut Home) {
+async fn compare_with_bucket(home: &mut Home, crashes: u64) {
     tokio::time::sleep(AGE).await;
+    let url = home.database().expect("with the bucket").to_owned();
+    // Begun at the storage just before the kill, and not yet written down (ADR 0008): one here and there.
+    let hidden = {
+        let known = names_of(&url, UPLOADS).await.len();
+        let bucket = home.bucket().expect("with the database");
+        bucket.unfinished().saturating_sub(known)
+    };
+    assert!(hidden as u64 <= crashes, "{hidden} uploads are hidden");
     let collect = [("ENTREPOT__UPKEEP__ORPHAN_GRACE", "1s")];
     let process = home.start(&collect).await;
-    let url = home.database().expect("with the bucket").to_owned();
     until_empty(&url, UPLOADS).await;
     home.ended(process.kill().await);
     let known = names_of(&url, KNOWN).await;
     let bucket = home.bucket().expect("with the database");
-    assert_eq!(bucket.unfinished(), 0, "uploads in the bucket");
+    assert!(bucket.unfinished() <= hidden, "uploads in the bucket");
     for (key, _) in bucket.files() {
         let object = key.rsplit('/').next().expect("a name");
         assert!(known.contains(object), "no row tells of {key}");
