@@ -75,7 +75,7 @@ test-it: tools ## The tests over HTTP against a scripted registry
 	$(CARGO) test --locked --test it
 
 .PHONY: test-clients
-test-clients: tools ## containerd, Docker, Podman, skopeo, crane, regctl and Helm through the mirror
+test-clients: tools ## Real clients (containerd, Docker, Podman, …) pull through the mirror, log in and push
 	$(CARGO) test --locked --test clients
 
 .PHONY: soak
@@ -88,7 +88,7 @@ fuzz: ## Parsers against inputs that are nearly right, each for a while (FUZZ_SE
 	ENTREPOT_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(CARGO) test --locked --lib nearly
 
 .PHONY: bench
-bench: tools ## Side by side with other servers, on this machine (about 11 minutes; BENCH_ARGS=--quick: 3)
+bench: tools ## Side by side with other servers, on this machine (about 14 minutes; BENCH_ARGS=--quick: 3)
 	$(CARGO) bench --locked --bench compare -- $(BENCH_ARGS)
 
 .PHONY: bench-docs

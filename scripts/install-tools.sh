@@ -19,6 +19,7 @@ packages="
     runc            runc
     dockerd         docker.io
     podman          podman
+    buildah         buildah
     skopeo          skopeo
     docker-registry docker-registry
     nginx           nginx-light

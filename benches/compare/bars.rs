@@ -2,10 +2,12 @@
 
 use crate::cold::DIRECT;
 use crate::crowd::Crowd;
-use crate::rows::{CLEANING, EVICTING, FULL, QUIET, QUIET_BEFORE_CLEANING};
+use crate::orphans;
+use crate::rows::{EVICTING, FULL, QUIET};
 use crate::section::Figures;
 use crate::server::Mirror;
 use crate::slow_readers::READERS;
+use crate::tags;
 use crate::warm_tag::PULLS;
 
 pub(crate) struct Bar {
@@ -32,6 +34,10 @@ const MAX_START_SECONDS: f64 = 1.0;
 const MAX_CLEANING: f64 = 2.0;
 /// Of the p99 while images are evicted.
 const MAX_EVICTING: f64 = 2.0;
+/// Of the seconds that a peer takes.
+const MAX_PUSH: f64 = 1.0;
+/// Of the time for a page of few tags.
+const MAX_TAGS: f64 = 2.0;
 
 impl Bar {
     fn at_most(name: &str, limit: f64, unit: &'static str, measured: Option<f64>) -> Self {
@@ -56,6 +62,7 @@ pub(crate) fn judge(figures: &Figures) -> Vec<Bar> {
     bars.extend(judge_cold(figures));
     bars.extend(judge_caches(figures));
     bars.extend(judge_hits(figures));
+    bars.extend(judge_hosting(figures));
     bars
 }
 
@@ -95,7 +102,7 @@ fn judge_cold(figures: &Figures) -> Vec<Bar> {
     ratios.chain(first_bytes).collect()
 }
 
-fn judge_caches(figures: &Figures) -> [Bar; 6] {
+fn judge_caches(figures: &Figures) -> [Bar; 5] {
     let name = Mirror::Entrepot.name();
     let rows = &figures.rows;
     [
@@ -129,12 +136,6 @@ fn judge_caches(figures: &Figures) -> [Bar; 6] {
             "×",
             rows.p99_ms.ratio(EVICTING, QUIET),
         ),
-        Bar::at_most(
-            "p99 of a cached manifest, cleaning up ÷ quiet",
-            MAX_CLEANING,
-            "×",
-            rows.p99_ms.ratio(CLEANING, QUIET_BEFORE_CLEANING),
-        ),
     ]
 }
 
@@ -150,4 +151,25 @@ fn judge_hits(figures: &Figures) -> Vec<Bar> {
         }));
     }
     bars
+}
+
+fn judge_hosting(figures: &Figures) -> Vec<Bar> {
+    let peer = Mirror::Distribution.name();
+    let pushes = figures.pushes.iter().map(|push| {
+        let what = format!("push by {} ÷ {peer}", push.name);
+        let ratio = push.seconds.ratio(Mirror::Entrepot.name(), peer);
+        Bar::at_most(&what, MAX_PUSH, "×", ratio)
+    });
+    let pages = tags::PLACES.into_iter().map(|place| {
+        let what = format!("100 of 100,000 tags, {place} ÷ 100 of 100");
+        let ratio = figures.tags.microseconds.ratio(place, tags::ALL_OF_FEW);
+        Bar::at_most(&what, MAX_TAGS, "×", ratio)
+    });
+    let cleaning = figures
+        .orphans
+        .p99_ms
+        .ratio(orphans::CLEANING, orphans::QUIET);
+    let what = "p99 of a manifest, cleaning up ÷ quiet";
+    let cleaning = Bar::at_most(what, MAX_CLEANING, "×", cleaning);
+    pushes.chain(pages).chain([cleaning]).collect()
 }

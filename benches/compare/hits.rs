@@ -68,7 +68,7 @@ fn prepare(bench: &Bench, remote: &Remote) -> Result<(Vec<Hits>, Server)> {
         .map(|body| remote.push_blob(body))
         .collect::<Result<Vec<_>>>()?;
     let manifest = manifest(&blobs);
-    remote.push_manifest(&manifest, TAG)?;
+    remote.pusher().push_manifest(&manifest, TAG)?;
 
     let by_tag = Content::manifest(&manifest, TAG);
     let by_digest = Content::manifest(&manifest, &by_tag.digest);

@@ -132,6 +132,18 @@ impl<'a> Answer<'a> {
         })
     }
 
+    /// All of a small body.
+    pub(crate) fn body(&mut self) -> Result<Vec<u8>> {
+        let mut body = vec![0; usize::try_from(self.remaining)?];
+        let mut length = 0;
+        while length < body.len() {
+            length += self
+                .receive(&mut body[length..])
+                .context("receive a body")?;
+        }
+        Ok(body)
+    }
+
     /// One receive of the body into `buffer`; 0 at its end.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer

@@ -1,5 +1,5 @@
 //! Entrepot beside other servers, in one run on one machine: cold pulls, a crowd on one cold blob,
-//! cache hits, slow readers, a large store, memory. `make bench` runs it, docs/benchmarks.md explains it and keeps its figures.
+//! cache hits, slow readers, a large store, pushes, many tags, clean-up, memory. `make bench` runs it, docs/benchmarks.md explains it and keeps its figures.
 //!
 //! All of it runs on loopback: a remote (distribution v3 with content of its own), mirrors filled
 //! from it, straight or through a `link` that limits it, and nginx with the same bytes as files.
@@ -26,8 +26,11 @@ mod idle;
 mod link;
 mod machine;
 mod memory;
+mod orphans;
 mod plan;
 mod pull;
+mod pusher;
+mod pushes;
 mod remote;
 mod replicas;
 mod report;
@@ -38,6 +41,7 @@ mod server;
 mod slow_readers;
 mod steady;
 mod store_rows;
+mod tags;
 mod tools;
 mod warm_tag;
 

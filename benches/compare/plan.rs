@@ -1,4 +1,4 @@
-//! How much is measured. The whole run is to stay under 12 minutes.
+//! How much is measured. The whole run is to stay under 15 minutes.
 
 use std::time::Duration;
 
@@ -23,6 +23,15 @@ pub(crate) struct Plan {
     pub(crate) rows: usize,
     pub(crate) rows_evicted: usize,
     pub(crate) rows_starts: usize,
+    /// How often orphans are cleaned up among all the rows.
+    pub(crate) orphan_rounds: usize,
+    pub(crate) push_bytes: usize,
+    pub(crate) push_rounds: usize,
+    /// Of one repository.
+    pub(crate) tags: usize,
+    pub(crate) tags_rounds: usize,
+    /// That are asked for in a round, at each place of the list.
+    pub(crate) tags_pages: usize,
     /// How long the steady load on a large store runs while nothing else goes on.
     pub(crate) rows_window: Duration,
 }
@@ -53,6 +62,12 @@ impl Plan {
             rows: 1_000_000,
             rows_evicted: 10_000,
             rows_starts: 5,
+            orphan_rounds: 3,
+            push_bytes: 256 * MIB,
+            push_rounds: 5,
+            tags: 100_000,
+            tags_rounds: 5,
+            tags_pages: 500,
             rows_window: Duration::from_secs(10),
         }
     }
@@ -75,6 +90,11 @@ impl Plan {
             rows: 100_000,
             rows_evicted: 1_000,
             rows_starts: 1,
+            orphan_rounds: 1,
+            push_bytes: 32 * MIB,
+            push_rounds: 3,
+            tags_rounds: 3,
+            tags_pages: 100,
             rows_window: Duration::from_secs(3),
             ..Self::full()
         }

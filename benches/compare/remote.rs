@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use tempfile::TempDir;
 
 use crate::Bench;
-use crate::content::{Content, MANIFEST_TYPE, REPOSITORY, random_bytes};
+use crate::content::{Content, random_bytes};
 use crate::daemon::Daemon;
-use crate::http::Connection;
+use crate::pusher::{Pusher, Way};
 use crate::server;
 
 pub(crate) struct Remote {
@@ -19,7 +19,7 @@ pub(crate) struct Remote {
 
 impl Remote {
     pub(crate) fn start(bench: &Bench) -> Result<Self> {
-        let config = include_str!("config/remote.yml");
+        let config = include_str!("config/hosting.yml");
         let folder = bench.new_folder()?;
         let (address, daemon) =
             server::start_registry(&bench.tools.distribution, folder.path(), config, None)?;
@@ -45,39 +45,11 @@ impl Remote {
 
     pub(crate) fn push_blob(&self, body: &[u8]) -> Result<Content> {
         let blob = Content::blob(body);
-        let mut connection = Connection::open(self.address)?;
-        let path = format!("/v2/{REPOSITORY}/blobs/uploads/");
-        let begun = connection.send("POST", &path, "", b"")?;
-        ensure!(
-            begun.status() == 202,
-            "the remote refuses an upload: {}",
-            begun.status()
-        );
-        let location = begun
-            .header("location")
-            .context("an upload without a location")?;
-        let target = format!("{location}&digest={}", blob.digest);
-
-        let headers = "Content-Type: application/octet-stream\r\n";
-        let done = connection.send("PUT", &target, headers, body)?;
-        ensure!(
-            done.status() == 201,
-            "the remote refuses a blob: {}",
-            done.status()
-        );
+        self.pusher().push_blob(&blob, body, Way::Put)?;
         Ok(blob)
     }
 
-    pub(crate) fn push_manifest(&self, body: &[u8], tag: &str) -> Result<()> {
-        let mut connection = Connection::open(self.address)?;
-        let path = format!("/v2/{REPOSITORY}/manifests/{tag}");
-        let headers = format!("Content-Type: {MANIFEST_TYPE}\r\n");
-        let done = connection.send("PUT", &path, &headers, body)?;
-        ensure!(
-            done.status() == 201,
-            "the remote refuses a manifest: {}",
-            done.status()
-        );
-        Ok(())
+    pub(crate) fn pusher(&self) -> Pusher {
+        Pusher::anonymous(self.address)
     }
 }

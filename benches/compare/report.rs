@@ -8,6 +8,7 @@ use crate::crowd;
 use crate::hits::{self, Hits};
 use crate::memory::MemoryTable;
 use crate::plan::KIB;
+use crate::pushes;
 use crate::rows;
 use crate::section::{Figures, Section};
 use crate::server::{Mirror, NGINX};
@@ -74,6 +75,17 @@ impl Report {
             ),
             (Some(Section::WarmTag), "A warm tag", self.warm_tag_table()),
             (Some(Section::Rows), "A large store", self.rows_table()),
+            (
+                Some(Section::Push),
+                "Pushes",
+                pushes::report(&self.figures.pushes),
+            ),
+            (Some(Section::Tags), "Many tags", self.figures.tags.report()),
+            (
+                Some(Section::Orphans),
+                "Cleaning up",
+                self.figures.orphans.report(),
+            ),
             (None, "Memory", self.memory_table()),
         ];
         for (section, title, table) in tables {
@@ -214,24 +226,18 @@ impl Report {
                 "evicting them".to_owned(),
                 figure(rows.eviction_seconds, " s"),
             ),
-            line(
-                "p99 of a cached manifest, before cleaning up".to_owned(),
-                figure(rows.p99_ms.median(rows::QUIET_BEFORE_CLEANING), " ms"),
-            ),
-            line(
-                format!("the same while {} orphans are found", rows.orphans),
-                figure(rows.p99_ms.median(rows::CLEANING), " ms"),
-            ),
-            line(
-                "cleaning up".to_owned(),
-                figure(rows.cleaning_seconds, " s"),
-            ),
         ];
         table(&["what", "entrepot"], lines)
     }
 
     fn memory_table(&self) -> String {
-        let phases = [cold::PHASE, crowd::PHASE, hits::PHASE, slow_readers::PHASE];
+        let phases = [
+            cold::PHASE,
+            crowd::PHASE,
+            hits::PHASE,
+            slow_readers::PHASE,
+            pushes::PHASE,
+        ];
         let names = [NGINX].into_iter().chain(Mirror::ALL.map(Mirror::name));
         let rows = names.map(|name| {
             let idle = figure(self.figures.idle.median(name), " MiB");
@@ -247,7 +253,7 @@ impl Report {
 }
 
 /// Without a reference.
-fn peers_header(what: &str) -> Vec<&str> {
+pub(crate) fn peers_header(what: &str) -> Vec<&str> {
     [what]
         .into_iter()
         .chain(Mirror::ALL.map(Mirror::name))
@@ -283,7 +289,8 @@ fn absolute(hits: &Hits, rate: f64) -> String {
     }
 }
 
-fn figure(value: Option<f64>, unit: &str) -> String {
+/// Three figures and the unit, or a dash.
+pub(crate) fn figure(value: Option<f64>, unit: &str) -> String {
     value.map_or_else(missing, |value| format!("{}{unit}", rounded(value)))
 }
 
@@ -311,7 +318,8 @@ fn rounded(value: f64) -> String {
     }
 }
 
-fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+/// In Markdown.
+pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut text = format!(
         "| {} |\n|{}\n",
         header.join(" | "),

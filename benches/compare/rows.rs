@@ -1,5 +1,5 @@
-//! A store with a million rows: how soon Entrepot starts on it, and what eviction and clean-up do to
-//! those who pull meanwhile.
+//! A store with a million rows: how soon Entrepot starts on it, and what eviction does to those who
+//! pull meanwhile.
 //!
 //! The rows are written by SQL into a database that the server itself has made, as whole images.
 //! Only the images that are to go have files: the others are never asked for.
@@ -12,12 +12,11 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::content::Content;
-use crate::http::Connection;
 use crate::pull::{pull, verify};
 use crate::remote::Remote;
 use crate::samples::{Samples, shuffled};
 use crate::server::{Mirror, start_entrepot};
-use crate::steady::p99_ms;
+use crate::steady::{p99_ms, pause};
 use crate::store_rows::{Made, StoreRows};
 use crate::warm_tag::Image;
 use crate::{Bench, progress};
@@ -26,15 +25,10 @@ pub(crate) const EMPTY: &str = "empty";
 pub(crate) const FULL: &str = "full";
 pub(crate) const QUIET: &str = "quiet";
 pub(crate) const EVICTING: &str = "evicting";
-pub(crate) const QUIET_BEFORE_CLEANING: &str = "quiet before cleaning";
-pub(crate) const CLEANING: &str = "cleaning";
 
 /// What the blob that wakes eviction takes, and how much of it is more than the budget allows.
 const LAST_STRAW_BYTES: usize = 64 * 1024;
 const ROOM_BYTES: u64 = 32 * 1024;
-/// `admin` with the password `bench`.
-const LOGIN: &str = "Authorization: Basic YWRtaW46YmVuY2g=\r\n";
-const PASSWORD: &str = "bench";
 /// The first sum over all rows is made behind the start.
 const SETTLE: Duration = Duration::from_secs(5);
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -52,9 +46,6 @@ pub(crate) struct Rows {
     /// Of a cached manifest at a fixed rate of requests: quiet, and while images are evicted.
     pub(crate) p99_ms: Samples,
     pub(crate) eviction_seconds: Option<f64>,
-    /// Blobs that nobody had, and how long it took to find and delete them among all rows.
-    pub(crate) orphans: u64,
-    pub(crate) cleaning_seconds: Option<f64>,
 }
 
 pub(crate) fn measure(bench: &Bench) -> Result<Rows> {
@@ -63,7 +54,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Rows> {
         return Ok(rows);
     }
     let remote = Remote::start(bench)?;
-    let image = Image::push(&remote)?;
+    let image = Image::push(&remote.pusher())?;
     let straw = remote.push_blobs(1, LAST_STRAW_BYTES)?.remove(0);
 
     progress(&format!("{} rows: making them", bench.plan.rows));
@@ -72,6 +63,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Rows> {
     let full = server.stop();
     let store = StoreRows {
         folder: full.path().join("data"),
+        project: "origin",
         rows: bench.plan.rows,
         evicted: bench.plan.rows_evicted,
     };
@@ -94,32 +86,13 @@ pub(crate) fn measure(bench: &Bench) -> Result<Rows> {
     std::thread::sleep(SETTLE);
     rows.evict(bench, server.address, &image.by_tag, &straw, &made)?;
 
-    let full = server.stop();
+    let _full = server.stop();
     // The blob that woke eviction has come meanwhile.
     rows.evicted = (made.rows + 1).saturating_sub(store.count()?);
     ensure!(
         rows.evicted >= bench.plan.rows_evicted as u64,
         "only {} rows were evicted",
         rows.evicted
-    );
-
-    progress(&format!("{} rows: cleaning up", bench.plan.rows));
-    store.add_orphans(bench.plan.rows_evicted)?;
-    let settings = |_| {
-        let password = "ENTREPOT__ACCESS__ADMIN_PASSWORD".to_owned();
-        vec![(password, PASSWORD.to_owned())]
-    };
-    let before = store.count()?;
-    let server = start_entrepot(full, bench, remote.address(), &settings)?;
-    verify(server.address, &image.by_tag)?;
-    std::thread::sleep(SETTLE);
-    rows.clean(bench, server.address, &image.by_tag)?;
-    let _full = server.stop();
-    rows.orphans = before.saturating_sub(store.count()?);
-    ensure!(
-        rows.orphans == bench.plan.rows_evicted as u64,
-        "{} orphans were deleted",
-        rows.orphans
     );
     Ok(rows)
 }
@@ -161,30 +134,6 @@ impl Rows {
         self.p99_ms.add(EVICTING, evicting);
         Ok(())
     }
-}
-
-impl Rows {
-    fn clean(&mut self, bench: &Bench, address: SocketAddr, manifest: &Content) -> Result<()> {
-        p99_ms(address, manifest, || pause(WARM_UP))?;
-        let quiet = p99_ms(address, manifest, || pause(bench.plan.rows_window))?;
-        let cleaning = p99_ms(address, manifest, || {
-            let begin = Instant::now();
-            let mut connection = Connection::open(address)?;
-            let answer = connection.send("POST", "/api/v1/upkeep/orphans", LOGIN, b"")?;
-            ensure!(answer.status() == 200, "status {}", answer.status());
-            self.cleaning_seconds = Some(begin.elapsed().as_secs_f64());
-            Ok(())
-        })?;
-        self.p99_ms.add(QUIET_BEFORE_CLEANING, quiet);
-        self.p99_ms.add(CLEANING, cleaning);
-        Ok(())
-    }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "as what may fail has it")]
-fn pause(time: Duration) -> Result<()> {
-    std::thread::sleep(time);
-    Ok(())
 }
 
 fn wait_until_gone(file: &Path) -> Result<f64> {

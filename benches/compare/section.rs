@@ -7,10 +7,13 @@ use crate::cold::{self, Cold};
 use crate::crowd::{self, Crowd};
 use crate::hits::{self, Hits};
 use crate::idle;
+use crate::orphans::{self, Orphans};
+use crate::pushes::{self, Pushes};
 use crate::replicas;
 use crate::rows::{self, Rows};
 use crate::samples::Samples;
 use crate::slow_readers::{self, SlowReaders};
+use crate::tags::{self, Tags};
 use crate::warm_tag;
 use crate::{Bench, progress};
 
@@ -24,6 +27,9 @@ pub(crate) enum Section {
     SlowReaders,
     WarmTag,
     Rows,
+    Push,
+    Tags,
+    Orphans,
 }
 
 /// What was measured. Of a section that did not run there are no samples.
@@ -39,10 +45,13 @@ pub(crate) struct Figures {
     /// Requests to the remote.
     pub(crate) warm_tag: Samples,
     pub(crate) rows: Rows,
+    pub(crate) pushes: [Pushes; 2],
+    pub(crate) tags: Tags,
+    pub(crate) orphans: Orphans,
 }
 
 impl Section {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Idle,
         Self::Cold,
         Self::Crowd,
@@ -51,6 +60,9 @@ impl Section {
         Self::SlowReaders,
         Self::WarmTag,
         Self::Rows,
+        Self::Push,
+        Self::Tags,
+        Self::Orphans,
     ];
 }
 
@@ -66,6 +78,9 @@ impl Figures {
             slow_readers: SlowReaders::default(),
             warm_tag: Samples::default(),
             rows: Rows::default(),
+            pushes: pushes::to_measure(),
+            tags: Tags::default(),
+            orphans: Orphans::default(),
             sections,
             failed: Vec::new(),
         };
@@ -111,6 +126,9 @@ impl Figures {
             Section::SlowReaders => self.slow_readers = slow_readers::measure(bench)?,
             Section::WarmTag => self.warm_tag = warm_tag::measure(bench)?,
             Section::Rows => self.rows = rows::measure(bench)?,
+            Section::Push => pushes::measure(bench, &mut self.pushes)?,
+            Section::Tags => self.tags = tags::measure(bench)?,
+            Section::Orphans => self.orphans = orphans::measure(bench)?,
         }
         Ok(())
     }

@@ -13,6 +13,8 @@ use crate::tools::{Tools, command};
 
 /// The path that a registry answers with 200 once it is up.
 const BASE_PATH: &str = "/v2/";
+/// The same of Entrepot, which may ask for a login there.
+const READY_PATH: &str = "/readyz";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mirror {
@@ -86,6 +88,25 @@ impl Mirror {
     }
 }
 
+impl Mirror {
+    /// Starts it with an empty store, as a registry of its own.
+    pub(crate) fn start_hosting(self, bench: &Bench) -> Result<Server> {
+        let folder = bench.new_folder()?;
+        if let Self::Entrepot = self {
+            return start_entrepot_hosting(folder, bench);
+        }
+        let program = self.program(&bench.tools);
+        let config = include_str!("config/hosting.yml");
+        let (address, daemon) = start_registry(program, folder.path(), config, None)?;
+        Ok(Server {
+            name: self.name(),
+            address,
+            daemon,
+            folder,
+        })
+    }
+}
+
 impl Bench {
     /// Starts all mirrors of the run, each with an empty store.
     pub(crate) fn start_mirrors(&self, remote: SocketAddr) -> Result<Vec<Server>> {
@@ -124,19 +145,29 @@ pub(crate) fn start_entrepot(
     remote: SocketAddr,
     settings: &dyn Fn(SocketAddr) -> Vec<(String, String)>,
 ) -> Result<Server> {
-    let address = free_address()?;
     let config = include_str!("config/entrepot.toml");
-    let config = write_config(
-        folder.path(),
-        "entrepot.toml",
-        config,
-        address,
-        Some(remote),
-    )?;
+    serve_entrepot(folder, bench, config, Some(remote), settings)
+}
+
+/// Starts Entrepot as a registry of its own, with what is in the folder.
+pub(crate) fn start_entrepot_hosting(folder: TempDir, bench: &Bench) -> Result<Server> {
+    let config = include_str!("config/entrepot-hosting.toml");
+    serve_entrepot(folder, bench, config, None, &|_| Vec::new())
+}
+
+fn serve_entrepot(
+    folder: TempDir,
+    bench: &Bench,
+    config: &str,
+    remote: Option<SocketAddr>,
+    settings: &dyn Fn(SocketAddr) -> Vec<(String, String)>,
+) -> Result<Server> {
+    let address = free_address()?;
+    let config = write_config(folder.path(), "entrepot.toml", config, address, remote)?;
     let mut serve = command(&bench.tools.entrepot, folder.path());
     serve.arg("serve").arg("--config").arg(config);
     serve.envs(settings(address));
-    let daemon = Daemon::start(&mut serve, &folder.path().join("log"), address, BASE_PATH)?;
+    let daemon = Daemon::start(&mut serve, &folder.path().join("log"), address, READY_PATH)?;
     Ok(Server {
         name: Mirror::Entrepot.name(),
         address,

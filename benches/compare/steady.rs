@@ -42,6 +42,13 @@ pub(crate) fn p99_ms(
     Ok(wait.context("no answers")?.as_secs_f64() * 1000.0)
 }
 
+/// A time in which nothing else goes on, for [`p99_ms`].
+#[expect(clippy::unnecessary_wraps, reason = "as what may fail has it")]
+pub(crate) fn pause(time: Duration) -> Result<()> {
+    std::thread::sleep(time);
+    Ok(())
+}
+
 /// One client with a kept-alive connection.
 fn ask(
     address: SocketAddr,

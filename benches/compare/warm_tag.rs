@@ -9,6 +9,7 @@ use crate::content::{Content, manifest, random_bytes};
 use crate::link::{Link, Shape};
 use crate::plan::KIB;
 use crate::pull::verify;
+use crate::pusher::{Pusher, Way};
 use crate::remote::Remote;
 use crate::samples::Samples;
 use crate::{Bench, progress};
@@ -37,7 +38,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Samples> {
     progress("a warm tag");
     let remote = Remote::start(bench)?;
     let link = Link::start(remote.address(), REMOTE)?;
-    let image = Image::push(&remote)?;
+    let image = Image::push(&remote.pusher())?;
 
     let mut requests = Samples::default();
     for mirror in bench.start_mirrors(link.address())? {
@@ -61,14 +62,18 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Samples> {
 
 impl Image {
     /// Makes a small one and pushes it.
-    pub(crate) fn push(remote: &Remote) -> Result<Self> {
+    pub(crate) fn push(pusher: &Pusher) -> Result<Self> {
         let blobs = [CONFIG_BYTES, LAYER_BYTES].map(random_bytes);
         let blobs: Vec<_> = blobs
             .iter()
-            .map(|body| remote.push_blob(body))
+            .map(|body| {
+                let blob = Content::blob(body);
+                pusher.push_blob(&blob, body, Way::Put)?;
+                Ok(blob)
+            })
             .collect::<Result<_>>()?;
         let body = manifest(&blobs);
-        remote.push_manifest(&body, TAG)?;
+        pusher.push_manifest(&body, TAG)?;
         let by_tag = Content::manifest(&body, TAG);
         Ok(Self {
             by_digest: Content::manifest(&body, &by_tag.digest),

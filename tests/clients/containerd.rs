@@ -33,21 +33,27 @@ fn containerd_pulls_for_a_kubelet_through_cri() {
 }
 
 /// A containerd that has never pulled anything.
-struct Containerd {
+pub(crate) struct Containerd {
     _daemon: Daemon,
     client: Client,
 }
 
 impl Containerd {
     fn start(world: &World) -> Self {
-        let client = Client::new();
-        let config = client.write("config.toml", &settings(&client));
+        let containerd = Self::empty();
         for project in &PROJECTS {
-            client.write(
+            containerd.client.write(
                 &format!("certs.d/{}/hosts.toml", project.host),
                 &hosts(world),
             );
         }
+        containerd
+    }
+
+    /// With no hosts of its own.
+    pub(crate) fn empty() -> Self {
+        let client = Client::new();
+        let config = client.write("config.toml", &settings(&client));
         let mut serve = client.command("containerd");
         serve.arg("--config").arg(config);
         let log = client.home().join("containerd.log");
@@ -110,7 +116,17 @@ impl Containerd {
         );
     }
 
-    fn ctr(&self) -> Command {
+    /// What a name stands for here.
+    pub(crate) fn digest(&self, reference: &str) -> String {
+        let list = run(self
+            .ctr()
+            .args(["images", "list", &format!("name=={reference}")]));
+        let line = list.lines().nth(1).expect("the image is listed");
+        let digest = line.split_whitespace().nth(2);
+        digest.expect("a digest").to_owned()
+    }
+
+    pub(crate) fn ctr(&self) -> Command {
         ctr(&self.client)
     }
 }

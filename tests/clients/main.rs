@@ -1,8 +1,9 @@
-//! Real clients pull through the real server from real registries.
+//! Real clients pull through the real server from real registries, and push to it.
 //!
-//! Each test lays out a [`harness::World`] of its own: two registries with content that is built on
+//! Each test of pulls lays out a [`harness::World`] of its own: two registries with content that is built on
 //! the spot, and the `entrepot` binary as their mirror. Then one client, new each time, pulls all of
-//! it cold, hot, and once more with the registries stopped. Nothing outside this machine is dialed.
+//! it cold, hot, and once more with the registries stopped. A test of pushes
+//! has a [`harness::Hosting`]: the server alone. Nothing outside this machine is dialed.
 //!
 //! The programs come from `make tools`. One that is missing fails its test.
 
@@ -11,7 +12,8 @@ mod crane;
 mod docker;
 mod harness;
 mod helm;
-mod logins;
+mod hub_login;
 mod podman;
+mod push;
 mod regctl;
 mod skopeo;

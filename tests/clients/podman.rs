@@ -34,8 +34,8 @@ pub(crate) fn registries(world: &World) -> String {
 pub(crate) const POLICY: &str = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
 
 /// A Podman that has never pulled anything.
-struct Podman {
-    client: Client,
+pub(crate) struct Podman {
+    pub(crate) client: Client,
 }
 
 impl Podman {
@@ -60,7 +60,11 @@ impl Podman {
             reference,
         ]));
         assert!(digests.contains(&image.digest), "{reference}: {digests}");
+        assert_eq!(self.greeting(reference), image.greeting, "{reference}");
+    }
 
+    /// What a container prints.
+    pub(crate) fn greeting(&self, reference: &str) -> String {
         // No limits above this process's own: nobody may raise them in a container.
         let limits = [
             "--ulimit",
@@ -68,15 +72,14 @@ impl Podman {
             "--ulimit",
             "nproc=1024:1024",
         ];
-        let output = run(self
+        run(self
             .podman()
             .args(["run", "--rm", "--network", "none"])
             .args(limits)
-            .arg(reference));
-        assert_eq!(output, image.greeting, "{reference}");
+            .arg(reference))
     }
 
-    fn podman(&self) -> Command {
+    pub(crate) fn podman(&self) -> Command {
         let mut podman = self.client.command("podman");
         podman.env(
             "CONTAINERS_REGISTRIES_CONF",

@@ -11,11 +11,12 @@
 //! `/hello.txt`: a client that keeps unpacked layers then shares none of them and must pull all.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use super::layers;
 use super::process::run;
-use super::tools::{command, find};
+use super::tools::command;
 
 /// A mirror project, and the registry that it is filled from.
 pub(crate) struct Project {
@@ -99,7 +100,7 @@ impl Content {
         };
         let tls = ["registry", "set", "--tls", "disabled"];
         run(builder.regctl().args(tls).arg(remote.to_string()));
-        let base = builder.base_layer();
+        let base = layers::base(folder);
         Self {
             single: builder.image("single", &base, OCI),
             index: builder.index("index", &base),
@@ -167,44 +168,6 @@ impl Builder<'_> {
         }
     }
 
-    fn base_layer(&self) -> PathBuf {
-        let bin = self.folder.join("base/bin");
-        std::fs::create_dir_all(&bin).expect("make a folder");
-        std::fs::copy(find("busybox"), bin.join("busybox")).expect("copy busybox");
-        for applet in ["cat", "sh"] {
-            std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("make a link");
-        }
-        self.tar("base")
-    }
-
-    /// A greeting and a few MiB that do not compress.
-    fn own_layer(&self, name: &str) -> PathBuf {
-        let layer = format!("layer-{}", name.replace('/', "-"));
-        let folder = self.folder.join(&layer);
-        std::fs::create_dir_all(&folder).expect("make a folder");
-        let greeting = self.project.greeting(name);
-        std::fs::write(folder.join("hello.txt"), &greeting).expect("write a file");
-        std::fs::write(folder.join("noise"), noise(&greeting, 3 << 20)).expect("write a file");
-        self.tar(&layer)
-    }
-
-    /// Packs a folder so that the same files always make the same bytes.
-    fn tar(&self, name: &str) -> PathBuf {
-        let archive = self.folder.join(format!("{name}.tar"));
-        run(command("tar", self.folder)
-            .args([
-                "--sort=name",
-                "--mtime=@0",
-                "--owner=0",
-                "--group=0",
-                "--numeric-owner",
-            ])
-            .arg("-cf")
-            .arg(&archive)
-            .args(["-C", name, "."]));
-        archive
-    }
-
     fn image(&self, name: &'static str, base: &Path, format: &[&str]) -> Image {
         self.platform(name, "1", "linux/amd64", base, format);
         self.pushed(name, "1")
@@ -213,7 +176,7 @@ impl Builder<'_> {
     /// Pushes an image for one platform. A container of it prints the greeting.
     fn platform(&self, name: &str, tag: &str, platform: &str, base: &Path, format: &[&str]) {
         let draft = self.reference(name, "draft");
-        let own = self.own_layer(name);
+        let own = layers::own(self.folder, name, &self.project.greeting(name));
         let mut append = self.crane();
         append.arg("append").args(format).args(["-t", &draft]);
         run(append.arg("-f").arg(own).arg("-f").arg(base));
@@ -312,19 +275,4 @@ impl Builder<'_> {
         run(command("helm", self.folder).args(["push", &archive, &registry, "--plain-http"]));
         self.pushed(name, CHART_VERSION)
     }
-}
-
-/// Bytes without order, always the same for the same seed (xorshift).
-fn noise(seed: &str, len: usize) -> Vec<u8> {
-    let seed = seed.bytes().fold(0x9e37_79b9_7f4a_7c15, |seed: u64, byte| {
-        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mut state = seed | 1;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.flatten().take(len).collect()
 }
