@@ -85,6 +85,10 @@ soak: ## Chaos and crashes for longer than in `make test` (SOAK_SECONDS=600; SOA
 	ENTREPOT_CRASHES=20 $(if $(SOAK_SEED),ENTREPOT_CRASH_SEED=$(SOAK_SEED)) \
 		$(CARGO) test --locked --test it -- --nocapture --test-threads 1 crash::
 
+.PHONY: fuzz
+fuzz: ## Parsers against inputs that are nearly right, each for a while (FUZZ_SECONDS=60)
+	ENTREPOT_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(CARGO) test --locked --lib nearly
+
 .PHONY: bench
 bench: tools ## Side by side with other servers, on this machine (about 14 minutes; BENCH_ARGS=--quick: 3)
 	$(CARGO) bench --locked --bench compare -- $(BENCH_ARGS)

@@ -12,6 +12,8 @@ mod body;
 mod cache;
 mod entry;
 mod fills;
+mod labels;
+mod login;
 mod openapi;
 mod page;
 mod problem;
@@ -33,9 +35,12 @@ pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
 pub use audits::AuditEntry;
 pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent};
 pub use fills::Fill;
+pub use login::SessionInfo;
 pub use page::Items;
 pub use problem::{FieldError, ProblemDetails};
-pub use projects::{Freshness, Kind, ManagedBy, Project, ProjectFields, Retention, Visibility};
+pub use projects::{
+    Freshness, Kind, ManagedBy, Project, ProjectFields, ProjectMember, Retention, Visibility,
+};
 pub use providers::{Provider, ProviderAbilities};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};
 pub use remote_test::{Auth, RemoteRights, Tested};
@@ -69,7 +74,7 @@ use self::{
     problem::Problem,
 };
 use crate::{
-    access::{Accounts, Gate, Projects},
+    access::{Accounts, Gate, Projects, Site},
     client::Remotes,
     config,
     meta::Meta,
@@ -87,6 +92,7 @@ pub const PREFIX: &str = "/api/v1";
 /// What the API needs from the rest.
 pub struct Parts {
     pub gate: Arc<Gate>,
+    pub site: Site,
     pub accounts: Accounts,
     pub mirror: Mirror,
     pub pushes: Pushes,
@@ -131,6 +137,7 @@ pub fn router(parts: Parts) -> Router {
     let routes = routes
         .route_layer(from_fn_with_state(Arc::clone(&api), record))
         .route_layer(from_fn_with_state(gate, authenticate))
+        .merge(login::routes())
         .route("/docs", get(async || docs()))
         .route("/openapi.json", get(async move || json(document.clone())))
         .fallback(async || Problem::not_found("the API has nothing of this name"))
@@ -143,7 +150,7 @@ pub fn router(parts: Parts) -> Router {
 fn resources() -> OpenApiRouter<Arc<Api>> {
     let own = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(projects::list))
-        .routes(routes!(projects::show))
+        .routes(routes!(projects::show, projects::replace))
         .routes(routes!(repositories::list, repositories::create))
         .routes(routes!(
             repositories::show,
@@ -151,9 +158,11 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
             repositories::delete
         ))
         .routes(routes!(artifact::show, artifact::delete))
+        .routes(routes!(labels::replace))
         .routes(routes!(search::search))
         .routes(routes!(providers::list));
     let own = own
+        .routes(routes!(login::show, login::delete))
         .routes(routes!(users::change_own))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::delete));
@@ -168,7 +177,7 @@ fn for_admins() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(users::show, users::replace, users::delete))
         .routes(routes!(audits::list))
         .routes(routes!(projects::create))
-        .routes(routes!(projects::replace, projects::delete))
+        .routes(routes!(projects::delete))
         .routes(routes!(remotes::list, remotes::create))
         .routes(routes!(remote_test::tried))
         .routes(routes!(remotes::show, remotes::replace, remotes::delete))

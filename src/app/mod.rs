@@ -41,7 +41,7 @@ use self::{
     upkeep::Upkeep,
 };
 use crate::{
-    access::{Accounts, Gate, ProjectSet, Projects, SecretKey},
+    access::{Accounts, Gate, ProjectSet, Projects, SecretKey, Site},
     api,
     client::Remotes,
     cluster::Cluster,
@@ -243,6 +243,7 @@ impl App {
     fn api_parts(&self) -> api::Parts {
         api::Parts {
             gate: Arc::clone(&self.gate),
+            site: self.site(),
             accounts: self.accounts.clone(),
             mirror: self.mirror.clone(),
             pushes: self.pushes.clone(),
@@ -288,10 +289,15 @@ impl App {
             gate: Arc::clone(&self.gate),
             metrics: self.metrics.clone(),
             own_hosts,
-            site: v2::Site {
-                public_url: public_url.map(|url| url.origin().ascii_serialization()),
-                is_tls: self.certificates.is_some(),
-            },
+            site: self.site(),
+        }
+    }
+
+    fn site(&self) -> Site {
+        let public_url = self.config.server.public_url.as_ref();
+        Site {
+            public_url: public_url.map(|url| url.origin().ascii_serialization()),
+            is_tls: self.certificates.is_some(),
         }
     }
 }

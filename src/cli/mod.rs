@@ -12,7 +12,12 @@ mod connection;
 mod healthcheck;
 mod image;
 mod output;
+mod project;
+mod rights;
 mod serve;
+mod session;
+mod token;
+mod user;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -45,6 +50,12 @@ enum Command {
     Serve(ConfigFile),
     /// Look at what a running server has cached, and refresh, purge, pin or check it
     Cache(cache::Options),
+    /// The projects of a running server
+    Project(project::Options),
+    /// Who may log in at a running server, and what they may
+    User(user::Options),
+    /// What machines log in with at a running server
+    Token(token::Options),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -121,6 +132,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match cli.command {
         Command::Serve(file) => serve::run(&file).map(|()| ExitCode::SUCCESS),
         Command::Cache(options) => cache::run(&options),
+        Command::Project(options) => project::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::User(options) => user::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Token(options) => token::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Config(command) => config::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Healthcheck(options) => healthcheck::run(&options).map(|()| ExitCode::SUCCESS),
     };

@@ -4,6 +4,8 @@
 pub mod descriptor;
 pub mod digest;
 pub mod error_code;
+#[cfg(test)]
+pub(crate) mod fuzz;
 pub mod header;
 pub mod manifest;
 pub mod media_type;

@@ -279,7 +279,10 @@ fn visible(text: String) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::oci::fuzz::{near_text, search};
 
     #[test]
     fn a_content_range_is_two_numbers() {
@@ -297,5 +300,19 @@ mod tests {
         ] {
             assert_eq!(content_range(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_nearly_a_content_range_means_what_its_numbers_say_or_nothing() {
+        search(near_text(&["0-9", "bytes 5-9/100", "10-19"]), |text| {
+            if let Some((first, last)) = content_range(&text) {
+                prop_assert_eq!(
+                    content_range(&format!("{first}-{last}")),
+                    Some((first, last))
+                );
+                prop_assert!(text.is_ascii() || text.contains('/'));
+            }
+            Ok(())
+        });
     }
 }

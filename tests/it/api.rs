@@ -12,13 +12,15 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 43] = [
+const CALLS: [(&str, &str, &str); 46] = [
     ("GET", "/users", ""),
     ("POST", "/users", ""),
     ("GET", "/users/{name}", ""),
     ("PUT", "/users/{name}", ""),
     ("DELETE", "/users/{name}", ""),
     ("PUT", "/users/me/password", ""),
+    ("GET", "/session", ""),
+    ("DELETE", "/session", ""),
     ("GET", "/tokens", ""),
     ("POST", "/tokens", ""),
     ("DELETE", "/tokens/{id}", ""),
@@ -41,6 +43,11 @@ const CALLS: [(&str, &str, &str); 43] = [
     (
         "DELETE",
         "/artifact",
+        "?name=docker.io/library/app&reference=1",
+    ),
+    (
+        "PUT",
+        "/artifact/labels",
         "?name=docker.io/library/app&reference=1",
     ),
     ("GET", "/search", "?q=app"),

@@ -20,11 +20,14 @@ macro_rules! on_both {
     };
 }
 
+mod audit;
 mod cluster;
 mod delete;
 mod entry;
 mod evict;
 mod hot;
+mod images;
+mod label;
 mod manifest;
 mod object;
 mod open;
@@ -38,6 +41,7 @@ mod repository;
 mod retention;
 mod tag;
 mod upload;
+mod usage;
 mod writer;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -4,9 +4,9 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement as _, 
 
 use super::*;
 use crate::meta::{
-    account, announcement, audit, blob, browse, delete, entry, evict, image, lease, list, manifest,
-    member, object, orphans, pin, presence, project, pushed, remote, remote_state, repository,
-    retention, revision, signing, tag, token, upload, upload_work, uses,
+    account, announcement, audit, blob, browse, delete, entry, evict, image, label, lease, list,
+    manifest, member, object, orphans, pin, presence, project, pushed, remote, remote_state,
+    repository, retention, revision, signing, tag, token, upload, upload_work, uses,
 };
 
 const STATEMENTS: &[&str] = &[
@@ -68,6 +68,9 @@ const STATEMENTS: &[&str] = &[
     entry::SQL_HELD,
     entry::SQL_PARTS,
     entry::SQL_KEPT,
+    label::SQL_GET,
+    label::SQL_PUT,
+    label::SQL_DELETE,
     lease::SQL_TAKE,
     lease::SQL_GET,
     lease::SQL_RELEASE,
@@ -314,6 +317,7 @@ fn every_statement_is_in_the_list() {
         include_str!("../entry.rs"),
         include_str!("../evict.rs"),
         include_str!("../image.rs"),
+        include_str!("../label.rs"),
         include_str!("../lease.rs"),
         include_str!("../list.rs"),
         include_str!("../manifest.rs"),

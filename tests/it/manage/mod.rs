@@ -1,6 +1,8 @@
 //! What is changed by the management API while the server runs: projects, remotes, repositories.
 
 mod creation;
+mod labels;
+mod members;
 mod projects;
 mod remotes;
 mod repositories;
