@@ -25,6 +25,7 @@ pub mod meta;
 pub mod mirror;
 pub mod oci;
 pub mod push;
+pub mod replication;
 pub mod settings;
 pub mod store;
 pub mod sync;

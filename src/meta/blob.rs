@@ -3,8 +3,14 @@
 use std::time::SystemTime;
 
 use super::{
-    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
-    repository, statement::Statement,
+    Meta, MetaError,
+    changes::Changes,
+    column,
+    connection::Connection,
+    filled::{self, Place},
+    operation::Operation,
+    repository,
+    statement::Statement,
 };
 use crate::oci::{Digest, Name};
 
@@ -93,12 +99,13 @@ impl Operation for BlobLink {
         for name in &self.repositories {
             changes.link(name, &self.digest);
             let repository_id = repository::with_content(connection, name).await?;
-            Statement::new(SQL_LINK)
+            let link = Statement::new(SQL_LINK)
                 .bind(repository_id)
-                .bind(&self.digest)
-                .bind(now)
-                .execute(connection)
-                .await?;
+                .bind(&self.digest);
+            if link.bind(now).execute(connection).await? > 0 {
+                let id = repository_id;
+                filled::by_blob(connection, Place { id, name }, &self.digest).await?;
+            }
         }
         Ok(())
     }

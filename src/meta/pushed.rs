@@ -8,11 +8,11 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    ManifestCommit, ManifestSummary, Meta, MetaError, TagRow, blob,
+    EventKind, ManifestCommit, ManifestSummary, Meta, MetaError, TagRow, blob,
     changes::Changes,
     column,
     connection::Connection,
-    delete, image, object,
+    delete, event, image, object,
     operation::Operation,
     repository,
     statement::Statement,
@@ -219,7 +219,7 @@ impl Operation for ManifestPush {
         if let Some(tag) = self.held_by_another(connection, repository_id).await? {
             return Ok(ManifestPushed::Fixed(tag));
         }
-        self.commit.execute(connection, changes).await?;
+        self.commit.commit(connection, changes).await?;
         if let Some(object) = self.object {
             object::end_upload(connection, &self.commit.digest, object).await?;
         }
@@ -235,12 +235,23 @@ impl Operation for ManifestPush {
         for tag in &self.tags {
             self.move_tag(connection, changes, repository_id, tag)
                 .await?;
+            self.tell(connection, Some(tag)).await?;
+        }
+        if self.tags.is_empty() {
+            self.tell(connection, None).await?;
         }
         Ok(ManifestPushed::Done)
     }
 }
 
 impl ManifestPush {
+    async fn tell(&self, connection: &mut Connection, tag: Option<&Tag>) -> Result<(), MetaError> {
+        let ManifestCommit {
+            repository, digest, ..
+        } = &self.commit;
+        event::put(connection, EventKind::Pushed, repository, tag, digest).await
+    }
+
     async fn missing(
         &self,
         connection: &mut Connection,
