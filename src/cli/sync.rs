@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::{ArgAction, Args};
 
-use super::{Failure, output::print, sync_text as text};
+use super::{output::print, sync_text as text};
 use crate::{
     oci::PlatformPattern,
     sync::{
@@ -71,17 +71,17 @@ pub(super) struct Options {
     records: Option<PathBuf>,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
+pub(super) fn run(options: &Options) -> ExitCode {
     match synchronize(options) {
-        Ok(finished) if finished.failed.is_empty() => Ok(ExitCode::SUCCESS),
+        Ok(finished) if finished.failed.is_empty() => ExitCode::SUCCESS,
         Ok(_) => {
             print("failed tasks exist\n");
-            Ok(ExitCode::from(EXIT_FAILED))
+            ExitCode::from(EXIT_FAILED)
         }
         // Those who call it look at stdout.
         Err(error) => {
             print(&format!("{error:#}\n"));
-            Ok(ExitCode::from(EXIT_FAILED))
+            ExitCode::from(EXIT_FAILED)
         }
     }
 }
