@@ -1,8 +1,10 @@
 //! Users and their tokens as they are made, changed and listed. Called by the management API, which decides who may; each
 //! change and its row of the audit are one transaction.
 
+mod import;
+mod members;
+
 use std::{
-    collections::HashSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -10,11 +12,11 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    AdminPassword, Caller, GrantError, GrantText, Source,
-    grant::{of_json, read_grants, to_json},
-    htpasswd::Line,
+    AccountError, Actor, AdminPassword, GrantText, NewToken, NewUser, Token, User,
+    account::{check_name, invalid},
+    grant::{read_grants, to_json},
     machine_token,
-    password::{Busy, Hasher},
+    password::Hasher,
     principals::ADMIN,
 };
 use crate::{
@@ -22,11 +24,8 @@ use crate::{
     meta::{AccountChange, AccountRow, AuditEntry, AuditRow, Meta, MetaError, TokenRow},
 };
 
-const IMPORT_PAGE: u32 = 1000;
-const MAX_NAME: usize = 128;
-/// Whom people may call themselves what they are not.
-const RESERVED: [&str; 2] = ["anonymous", "visitor"];
 const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=1024;
+
 /// A token that is to last longer had better not expire.
 const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
@@ -38,79 +37,6 @@ struct Inner {
     meta: Meta,
     hasher: Arc<Hasher>,
     admin: Option<AdminPassword>,
-}
-
-/// Who makes a change, from where.
-#[derive(Debug, Clone)]
-pub struct Actor {
-    pub name: String,
-    pub source: Source,
-}
-
-/// A user as others may see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    pub name: String,
-    pub is_admin: bool,
-    pub rights: Vec<GrantText>,
-    /// The password comes from the htpasswd file.
-    pub is_imported: bool,
-    pub created_at: SystemTime,
-}
-
-/// A user to be.
-#[derive(Debug, Clone)]
-pub struct NewUser {
-    /// Letters, digits, `.`, `_`, `-`, `@`; at most 128.
-    pub name: String,
-    /// At least 8 bytes; `None`: nobody can log in by this name yet.
-    pub password: Option<Secret>,
-    pub is_admin: bool,
-    pub rights: Vec<GrantText>,
-}
-
-/// A machine's token as others may see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    pub id: Uuid,
-    /// The user for whom it acts.
-    pub owner: String,
-    pub name: String,
-    /// Goes with the secret: `owner+name`.
-    pub username: String,
-    /// `None`: everything that the owner may.
-    pub rights: Option<Vec<GrantText>>,
-    pub created_at: SystemTime,
-    pub expires_at: Option<SystemTime>,
-}
-
-/// A token to be.
-#[derive(Debug, Clone)]
-pub struct NewToken {
-    /// As a user's; unique among those of its owner.
-    pub name: String,
-    pub rights: Option<Vec<GrantText>>,
-    /// `None`: never.
-    pub expires_in: Option<Duration>,
-}
-
-/// Why a user or token is not made, changed or deleted.
-#[derive(Debug, thiserror::Error)]
-pub enum AccountError {
-    #[error("`{field}`: {problem}")]
-    Invalid { field: String, problem: String },
-    /// Of this name there is one already.
-    #[error("the name is taken")]
-    Exists,
-    #[error("there is none of this name")]
-    Missing,
-    /// The configuration file, or the htpasswd file, says it.
-    #[error("it is managed by the configuration")]
-    Managed,
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    #[error(transparent)]
-    Meta(#[from] MetaError),
 }
 
 impl Accounts {
@@ -314,73 +240,6 @@ impl Accounts {
         self.0.meta.audits(before, limit).await
     }
 
-    /// Takes over what an htpasswd file says; how many users that changed. One that is no longer in it can no longer log in,
-    /// and keeps what rights it has for when it comes back.
-    pub(super) async fn import(&self, lines: Vec<Line>) -> Result<usize, AccountError> {
-        let actor = Actor {
-            name: "htpasswd".to_owned(),
-            source: Source::UNKNOWN,
-        };
-        let mut changed = 0;
-        let mut listed = HashSet::new();
-        for (name, hash) in lines {
-            changed += usize::from(self.import_one(&actor, &name, hash).await?);
-            listed.insert(name);
-        }
-        let mut after = String::new();
-        loop {
-            let page = self.0.meta.accounts(&after, IMPORT_PAGE).await?;
-            let Some(last) = page.last() else {
-                return Ok(changed);
-            };
-            after.clone_from(&last.name);
-            let gone = |row: &&AccountRow| {
-                row.is_imported && row.password.is_some() && !listed.contains(&row.name)
-            };
-            for row in page.iter().filter(gone) {
-                let audit = actor.entry("user.password", &row.name, None);
-                let change = AccountChange::Imported(None);
-                self.change(&row.name, change, audit).await?;
-                changed += 1;
-            }
-        }
-    }
-
-    async fn import_one(
-        &self,
-        actor: &Actor,
-        name: &str,
-        hash: Secret,
-    ) -> Result<bool, AccountError> {
-        let Some(row) = self.0.meta.account(name).await? else {
-            let row = AccountRow {
-                name: name.to_owned(),
-                password: Some(hash),
-                is_admin: false,
-                rights: to_json(&[]),
-                is_imported: true,
-                created_at: SystemTime::now(),
-            };
-            let audit = actor.entry("user.create", name, None);
-            return Ok(self.0.meta.account_create(row, audit).await?);
-        };
-        if !row.is_imported {
-            tracing::warn!(
-                user = name,
-                "the htpasswd file has a user that was made here; it stays as it is"
-            );
-            return Ok(false);
-        }
-        let kept = row.password.as_ref().map(Secret::expose);
-        if kept == Some(hash.expose()) {
-            return Ok(false);
-        }
-        let audit = actor.entry("user.password", name, None);
-        let change = AccountChange::Imported(Some(hash));
-        self.change(name, change, audit).await?;
-        Ok(true)
-    }
-
     async fn change(
         &self,
         name: &str,
@@ -399,64 +258,6 @@ impl Accounts {
     }
 }
 
-impl Actor {
-    pub fn new(caller: &Caller, source: Source) -> Self {
-        let name = caller.name().to_owned();
-        Self { name, source }
-    }
-
-    /// An entry for the audit: this actor did it.
-    pub fn entry(
-        &self,
-        action: &str,
-        subject: &str,
-        detail: Option<serde_json::Value>,
-    ) -> AuditEntry {
-        AuditEntry {
-            at: SystemTime::now(),
-            principal: self.name.clone(),
-            source: Some(self.source.to_string()),
-            action: action.to_owned(),
-            subject: subject.to_owned(),
-            outcome: "done".to_owned(),
-            detail: detail.map(|detail| detail.to_string()),
-        }
-    }
-}
-
-impl From<AccountRow> for User {
-    fn from(row: AccountRow) -> Self {
-        Self {
-            rights: of_json(&row.rights, &row.name),
-            name: row.name,
-            is_admin: row.is_admin,
-            is_imported: row.is_imported,
-            created_at: row.created_at,
-        }
-    }
-}
-
-impl From<TokenRow> for Token {
-    fn from(row: TokenRow) -> Self {
-        let username = machine_token::token_username(&row);
-        Self {
-            rights: row.rights.as_deref().map(|json| of_json(json, &username)),
-            id: row.id,
-            owner: row.owner,
-            name: row.name,
-            username,
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-        }
-    }
-}
-
-impl From<GrantError> for AccountError {
-    fn from(GrantError { field, problem }: GrantError) -> Self {
-        Self::Invalid { field, problem }
-    }
-}
-
 fn rights_detail(is_admin: bool, rights: &str) -> serde_json::Value {
     let rights: serde_json::Value = serde_json::from_str(rights).unwrap_or_default();
     serde_json::json!({"admin": is_admin, "rights": rights})
@@ -464,24 +265,4 @@ fn rights_detail(is_admin: bool, rights: &str) -> serde_json::Value {
 
 fn found(was_there: bool) -> Result<(), AccountError> {
     was_there.then_some(()).ok_or(AccountError::Missing)
-}
-
-/// A name that fits into a URL, into `Authorization: Basic`, and beside others in a line.
-pub(super) fn check_name(field: &str, name: &str) -> Result<(), AccountError> {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_allowed) {
-        let problem = "1 to 128 letters, digits, `.`, `_`, `-`, `@`";
-        return Err(invalid(field, problem));
-    }
-    if RESERVED.contains(&name) {
-        return Err(invalid(field, "this name means somebody else"));
-    }
-    Ok(())
-}
-
-fn invalid(field: &str, problem: &str) -> AccountError {
-    AccountError::Invalid {
-        field: field.to_owned(),
-        problem: problem.to_owned(),
-    }
 }

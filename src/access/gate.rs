@@ -1,5 +1,11 @@
 //! From the headers of a request to a [`Caller`], whether callers are asked to log in at all, and the tokens that they get.
 
+mod session;
+mod sign_in;
+
+pub use session::{NewSession, Session};
+pub use sign_in::SignedIn;
+
 use std::{
     error::Error as _,
     sync::{
@@ -57,6 +63,7 @@ pub struct Gate {
     logins: Logins,
     tokens: RegistryTokens,
     issuers: Issuers,
+    secret_key: Arc<SecretKey>,
     /// Is there anybody besides the first admin?
     are_more: AtomicBool,
     looked: Cache<(), ()>,
@@ -117,12 +124,13 @@ impl Gate {
             challenge: access.challenge,
             anonymous_pull: access.anonymous_pull,
             projects,
-            tokens: RegistryTokens::open(&meta, secret_key, access.token_ttl).await?,
+            tokens: RegistryTokens::open(&meta, Arc::clone(&secret_key), access.token_ttl).await?,
             issuers: Issuers::new(&access.oidc, issuer_tls)?,
             are_more: AtomicBool::new(principals.are_more().await?),
             logins: Logins::new(Arc::clone(&principals), admin_password, hasher),
             meta,
             principals,
+            secret_key,
             looked: Cache::builder().time_to_live(LOOK_EVERY).build(),
             seen: Cache::builder()
                 .max_capacity(SEEN)
@@ -232,21 +240,7 @@ impl Gate {
                 let visitor = self.tokens.unseal(sealed, claims.scope());
                 return Ok(visitor.map(|visitor| Caller::Visitor(Arc::new(visitor))));
             }
-            Holder::User { name } => self.principals.user(name).await?,
-            Holder::Token { id } => match id.parse() {
-                Ok(id) => self.principals.by_id(id).await?,
-                Err(_) => None,
-            },
-            Holder::Outside {
-                name,
-                admin,
-                grants,
-            } => Some(Principal {
-                name: name.clone(),
-                is_admin: *admin,
-                grants: read_grants(grants).unwrap_or_default().into(),
-                ..Principal::default()
-            }),
+            known => self.principal(known, claims.until()).await?,
         };
         let scope = Some(claims.scope());
         let is_for_catalog = claims.is_for_catalog();
@@ -389,5 +383,4 @@ fn shown(headers: &HeaderMap) -> Result<Shown, IdentifyError> {
 }
 
 #[cfg(test)]
-#[path = "gate_tests.rs"]
 mod tests;

@@ -9,7 +9,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Accounts, accounts::check_name, password::is_known, principals::ADMIN};
+use super::{Accounts, account::check_name, password::is_known, principals::ADMIN};
 use crate::config::Secret;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);

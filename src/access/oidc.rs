@@ -7,6 +7,10 @@
 //! 3. Signature, `iss`, `aud`, `exp` and `nbf` are checked; clocks may differ by a minute.
 //! 4. The claims give rights.
 
+mod sign_in;
+
+pub use sign_in::{SignIn, SignInError};
+
 use std::{
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
@@ -76,7 +80,7 @@ pub enum FetchError {
     #[error("its answer is not what it should be: {0}")]
     Json(#[from] serde_json::Error),
     #[error(
-        "its configuration is of another issuer, or names keys at a place that is not to be trusted"
+        "its configuration is of another issuer, or lacks a place, or names one that is not to be trusted"
     )]
     Foreign,
 }
@@ -85,6 +89,8 @@ pub enum FetchError {
 struct Discovery {
     issuer: String,
     jwks_uri: Url,
+    authorization_endpoint: Option<Url>,
+    token_endpoint: Option<Url>,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +131,12 @@ impl Issuers {
 
 impl Issuer {
     async fn principal(&self, token: &str, http: &reqwest::Client) -> Result<Principal, OidcError> {
+        let claims = self.claims(token, http).await?;
+        Ok(self.of_claims(&claims))
+    }
+
+    /// What a token says that this issuer signed for us.
+    async fn claims(&self, token: &str, http: &reqwest::Client) -> Result<Value, OidcError> {
         let header = decode_header(token)?;
         let key = self.key(header.kid.as_deref(), http).await?;
         let key = DecodingKey::from_jwk(&key)?;
@@ -139,7 +151,7 @@ impl Issuer {
         validation.validate_nbf = true;
         validation.leeway = LEEWAY.as_secs();
         let TokenData { claims, .. } = decode::<Value>(token, &key, &validation)?;
-        Ok(self.of_claims(&claims))
+        Ok(claims)
     }
 
     /// The key with this id; without an id, the only one.
@@ -176,16 +188,27 @@ impl Issuer {
     }
 
     async fn fetch(&self, http: &reqwest::Client) -> Result<JwkSet, FetchError> {
+        let discovery = self.discover(http).await?;
+        fetch(http, discovery.jwks_uri.as_str()).await
+    }
+
+    /// Where what is; each place as safe as the issuer's own.
+    async fn discover(&self, http: &reqwest::Client) -> Result<Discovery, FetchError> {
         let base = self.config.issuer.trim_end_matches('/');
         let url = format!("{base}/.well-known/openid-configuration");
         let discovery: Discovery = fetch(http, &url).await?;
         let is_plain = self.config.issuer.starts_with("http://");
-        let is_safe = discovery.jwks_uri.scheme() == "https"
-            || (is_plain && discovery.jwks_uri.scheme() == "http");
-        if discovery.issuer != self.config.issuer || !is_safe {
+        let is_safe = |url: &Url| url.scheme() == "https" || (is_plain && url.scheme() == "http");
+        let places = [
+            Some(&discovery.jwks_uri),
+            discovery.authorization_endpoint.as_ref(),
+            discovery.token_endpoint.as_ref(),
+        ];
+        let are_safe = places.into_iter().flatten().all(is_safe);
+        if discovery.issuer != self.config.issuer || !are_safe {
             return Err(FetchError::Foreign);
         }
-        fetch(http, discovery.jwks_uri.as_str()).await
+        Ok(discovery)
     }
 
     fn of_claims(&self, claims: &Value) -> Principal {
@@ -271,7 +294,11 @@ fn grant(right: &OidcRight) -> GrantText {
 }
 
 async fn fetch<T: DeserializeOwned>(http: &reqwest::Client, url: &str) -> Result<T, FetchError> {
-    let mut answer = http.get(url).send().await?.error_for_status()?;
+    read(http.get(url).send().await?.error_for_status()?).await
+}
+
+/// Reads JSON, and no more of it than there should be.
+async fn read<T: DeserializeOwned>(mut answer: reqwest::Response) -> Result<T, FetchError> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
         body.extend_from_slice(&chunk);

@@ -3,6 +3,8 @@
 //! A token says who and for what it was asked, never what its holder may: that is looked up each time, so that a right which
 //! is taken away is gone at once.
 
+pub(super) mod session;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -223,6 +225,11 @@ impl Claims {
     /// The repositories that it was issued for.
     pub(super) fn scope(&self) -> Arc<[Scope]> {
         self.access.iter().filter_map(Access::scope).collect()
+    }
+
+    /// When it is over.
+    pub(super) fn until(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(self.exp)
     }
 
     /// Was it issued for listing repositories?

@@ -14,7 +14,7 @@ use super::{Api, problem::Problem, query::Fields, repositories::may_delete, time
 use crate::{
     access::Caller,
     mirror::platform,
-    oci::{Descriptor, Manifest, ManifestKind, Name, Reference},
+    oci::{Descriptor, Digest, Manifest, ManifestKind, Name, Reference},
     push::Repository,
 };
 
@@ -36,6 +36,8 @@ pub struct Artifact {
     pub config: Option<Layer>,
     pub layers: Vec<Layer>,
     pub annotations: BTreeMap<String, String>,
+    /// Set by `PUT /artifact/labels`
+    pub labels: Vec<String>,
     /// The manifest that this one is about
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -80,7 +82,7 @@ pub struct ArtifactReferrer {
 pub(super) struct ArtifactQuery {
     /// The repository, project first
     #[param(value_type = String, example = "team/app")]
-    name: Name,
+    pub(super) name: Name,
     /// A tag or a digest
     #[param(value_type = String, example = "1.0")]
     reference: Reference,
@@ -103,13 +105,7 @@ pub(super) async fn show(
         return Err(query.missing());
     }
     let (meta, mirror) = (&api.parts.meta, &api.parts.mirror);
-    let digest = match reference {
-        Reference::Digest(digest) => digest.clone(),
-        Reference::Tag(tag) => {
-            let row = meta.tag(name, tag).await?;
-            row.ok_or_else(|| query.missing())?.target.digest
-        }
-    };
+    let digest = query.digest(&api).await?;
     let held = meta.manifest_held(name, &digest).await?;
     let held = held.ok_or_else(|| query.missing())?;
     let row = meta.manifest(name, &digest).await?;
@@ -132,6 +128,7 @@ pub(super) async fn show(
         config,
         layers: blobs,
         annotations: manifest.annotations.unwrap_or_default(),
+        labels: meta.labels(name, &digest).await?,
         subject: manifest.subject.map(|subject| subject.digest.to_string()),
         referrers: referrers.into_iter().map(Into::into).collect(),
         created_at: Some(held.created_at.into()),
@@ -188,7 +185,18 @@ async fn platforms(
 }
 
 impl ArtifactQuery {
-    fn missing(&self) -> Problem {
+    /// The manifest that is meant, here or not.
+    pub(super) async fn digest(&self, api: &Api) -> Result<Digest, Problem> {
+        match &self.reference {
+            Reference::Digest(digest) => Ok(digest.clone()),
+            Reference::Tag(tag) => {
+                let row = api.parts.meta.tag(&self.name, tag).await?;
+                Ok(row.ok_or_else(|| self.missing())?.target.digest)
+            }
+        }
+    }
+
+    pub(super) fn missing(&self) -> Problem {
         let Self { name, reference } = self;
         let written = match reference {
             Reference::Tag(tag) => format!("{name}:{tag}"),

@@ -8,10 +8,13 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::problem::Problem;
-use crate::access::{Caller, Gate, Source};
+use super::{
+    login::{CSRF, SESSION, cookie},
+    problem::Problem,
+};
+use crate::access::{Caller, Gate, Session, Source};
 
 /// Sent by browsers, which also send a login that they remember, whoever's page asks them to.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -24,8 +27,11 @@ pub(super) async fn authenticate(
     let source = request.extensions().get().copied();
     let source = source.unwrap_or(Source::UNKNOWN);
     match admit(&gate, request.method(), request.headers(), source).await {
-        Ok(caller) => {
+        Ok((caller, session)) => {
             request.extensions_mut().insert(caller);
+            if let Some(session) = session {
+                request.extensions_mut().insert(session);
+            }
             request.extensions_mut().insert(source);
             next.run(request).await
         }
@@ -38,8 +44,12 @@ async fn admit(
     method: &Method,
     headers: &HeaderMap,
     source: Source,
-) -> Result<Caller, Problem> {
-    let caller = gate.identify(headers, source).await?;
+) -> Result<(Caller, Option<Session>), Problem> {
+    let session = session(gate, headers).await?;
+    let caller = match &session {
+        Some(session) => session.caller.clone(),
+        None => gate.identify(headers, source).await?,
+    };
     // A registry token is for what it was issued for, and a remote's guest is nobody here.
     if !matches!(caller, Caller::Known(_)) || caller.has_scope() {
         return Err(Problem::unauthorized("log in"));
@@ -49,7 +59,27 @@ async fn admit(
             "a page of another site may not change anything here",
         ));
     }
-    Ok(caller)
+    // A browser sends the cookie along whoever asks it to.
+    let shown = headers.get(CSRF).map(HeaderValue::as_bytes);
+    if let Some(session) = &session
+        && !method.is_safe()
+        && shown != Some(session.csrf.as_bytes())
+    {
+        return Err(Problem::forbidden(
+            "what a session changes takes its `csrf_token` as the header `X-CSRF-Token`",
+        ));
+    }
+    Ok((caller, session))
+}
+
+/// A browser's session, if that is all that was sent.
+async fn session(gate: &Gate, headers: &HeaderMap) -> Result<Option<Session>, Problem> {
+    match cookie(headers, SESSION) {
+        Some(token) if !headers.contains_key(header::AUTHORIZATION) => {
+            Ok(gate.session(token).await?)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Lets only admins of the system go on.
@@ -65,7 +95,7 @@ pub(super) async fn admit_admins(
     }
 }
 
-fn is_of_another_site(headers: &HeaderMap) -> bool {
+pub(super) fn is_of_another_site(headers: &HeaderMap) -> bool {
     headers
         .get(SEC_FETCH_SITE)
         .is_some_and(|site| site != "same-origin" && site != "none")

@@ -17,6 +17,9 @@ const JSON: &str = "application/json";
 /// The members of the object that was sent.
 pub(super) struct Body(pub(super) Map<String, Value>);
 
+/// The list of texts that was sent.
+pub(super) struct Texts(pub(super) Vec<String>);
+
 impl Body {
     /// Takes a member out; `None` if it is not there, or null.
     pub(super) fn take(&mut self, member: &str) -> Option<Value> {
@@ -59,31 +62,46 @@ impl<S: Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                format!("expected a body of the type {JSON}"),
-            ));
-        }
-        let bytes = to_bytes(request.into_body(), MAX_BYTES)
-            .await
-            .map_err(|_| {
-                Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "the body is longer than 1 MiB, or broke off",
-                )
-            })?;
-        match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(members)) => Ok(Self(members)),
-            Ok(_) => Err(Problem::bad_request("expected a JSON object")),
-            // Its place only: the text may hold a secret.
-            Err(error) => Err(Problem::bad_request(format!(
-                "not JSON: line {}, column {}",
-                error.line(),
-                error.column()
-            ))),
+        match json(request).await? {
+            Value::Object(members) => Ok(Self(members)),
+            _ => Err(Problem::bad_request("expected a JSON object")),
         }
     }
+}
+
+impl<S: Sync> FromRequest<S> for Texts {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        serde_json::from_value(json(request).await?)
+            .map(Self)
+            .map_err(|_| Problem::bad_request("expected a JSON list of texts"))
+    }
+}
+
+async fn json(request: Request) -> Result<Value, Problem> {
+    if !is_json(request.headers()) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("expected a body of the type {JSON}"),
+        ));
+    }
+    let bytes = to_bytes(request.into_body(), MAX_BYTES)
+        .await
+        .map_err(|_| {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is longer than 1 MiB, or broke off",
+            )
+        })?;
+    // Its place only: the text may hold a secret.
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Problem::bad_request(format!(
+            "not JSON: line {}, column {}",
+            error.line(),
+            error.column()
+        ))
+    })
 }
 
 /// A page of another site cannot send this type without being let to.

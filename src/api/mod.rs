@@ -11,7 +11,11 @@ mod authenticate;
 mod body;
 mod cache;
 mod entry;
+mod execution;
+mod executions;
 mod fills;
+mod labels;
+mod login;
 mod openapi;
 mod page;
 mod problem;
@@ -22,8 +26,11 @@ mod remote_status;
 mod remote_test;
 mod remotes;
 mod repositories;
+mod rule;
+mod rules;
 mod search;
 mod status;
+mod tasks;
 mod timestamp;
 mod tokens;
 mod upkeep;
@@ -32,10 +39,15 @@ mod users;
 pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
 pub use audits::AuditEntry;
 pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent};
+pub use execution::{Execution, ExecutionTasks, Plan, PlanItem, PlanTotals};
+pub use executions::{Begun, ExecutionFields, Retried};
 pub use fills::Fill;
+pub use login::SessionInfo;
 pub use page::Items;
 pub use problem::{FieldError, ProblemDetails};
-pub use projects::{Freshness, Kind, ManagedBy, Project, ProjectFields, Retention, Visibility};
+pub use projects::{
+    Freshness, Kind, ManagedBy, Project, ProjectFields, ProjectMember, Retention, Visibility,
+};
 pub use providers::{Provider, ProviderAbilities};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};
 pub use remote_test::{Auth, RemoteRights, Tested};
@@ -43,8 +55,12 @@ pub use remotes::{Remote, RemoteFields};
 pub use repositories::{
     ListedRepository, Repository, RepositoryFields, RepositoryTag, VisibilityField,
 };
+pub use rule::{
+    Rule, RuleDestination, RuleFields, RuleFilter, RuleSource, RuleSwitch, RuleTrigger,
+};
 pub use search::{Found, FoundProject};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
+pub use tasks::Task;
 pub use timestamp::Timestamp;
 pub use tokens::{CreatedToken, Token, TokenFields};
 pub use upkeep::{Collected, DueTag, Evicted, Retired, Scrubbed};
@@ -69,12 +85,13 @@ use self::{
     problem::Problem,
 };
 use crate::{
-    access::{Accounts, Gate, Projects},
+    access::{Accounts, Gate, Projects, Site},
     client::Remotes,
     config,
     meta::Meta,
     mirror::Mirror,
     push::Pushes,
+    replication::Replication,
     settings::Settings,
     telemetry::Metrics,
     transfer::Fills,
@@ -87,10 +104,12 @@ pub const PREFIX: &str = "/api/v1";
 /// What the API needs from the rest.
 pub struct Parts {
     pub gate: Arc<Gate>,
+    pub site: Site,
     pub accounts: Accounts,
     pub mirror: Mirror,
     pub pushes: Pushes,
     pub settings: Settings,
+    pub replication: Replication,
     pub projects: Projects,
     pub fills: Fills,
     pub remotes: Remotes,
@@ -131,6 +150,7 @@ pub fn router(parts: Parts) -> Router {
     let routes = routes
         .route_layer(from_fn_with_state(Arc::clone(&api), record))
         .route_layer(from_fn_with_state(gate, authenticate))
+        .merge(login::routes())
         .route("/docs", get(async || docs()))
         .route("/openapi.json", get(async move || json(document.clone())))
         .fallback(async || Problem::not_found("the API has nothing of this name"))
@@ -143,7 +163,7 @@ pub fn router(parts: Parts) -> Router {
 fn resources() -> OpenApiRouter<Arc<Api>> {
     let own = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(projects::list))
-        .routes(routes!(projects::show))
+        .routes(routes!(projects::show, projects::replace))
         .routes(routes!(repositories::list, repositories::create))
         .routes(routes!(
             repositories::show,
@@ -151,12 +171,33 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
             repositories::delete
         ))
         .routes(routes!(artifact::show, artifact::delete))
+        .routes(routes!(labels::replace))
         .routes(routes!(search::search))
         .routes(routes!(providers::list));
     let own = own
+        .routes(routes!(login::show, login::delete))
         .routes(routes!(users::change_own))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::delete));
+    let own = own
+        .routes(routes!(rules::list, rules::create))
+        .routes(routes!(
+            rules::show,
+            rules::replace,
+            rules::switch,
+            rules::delete
+        ))
+        .routes(routes!(rules::tasks))
+        .routes(routes!(executions::begin))
+        .routes(routes!(executions::list))
+        .routes(routes!(executions::show))
+        .routes(routes!(executions::plan))
+        .routes(routes!(executions::apply))
+        .routes(routes!(executions::stop))
+        .routes(routes!(executions::retry))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::log));
     own.merge(for_admins().route_layer(from_fn(admit_admins)))
 }
 
@@ -168,7 +209,7 @@ fn for_admins() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(users::show, users::replace, users::delete))
         .routes(routes!(audits::list))
         .routes(routes!(projects::create))
-        .routes(routes!(projects::replace, projects::delete))
+        .routes(routes!(projects::delete))
         .routes(routes!(remotes::list, remotes::create))
         .routes(routes!(remote_test::tried))
         .routes(routes!(remotes::show, remotes::replace, remotes::delete))

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    access::{AccountError, IdentifyError},
+    access::{AccountError, IdentifyError, SignInError},
     meta::MetaError,
     mirror::{MirrorError, ResolveError},
     push::PushError,
+    replication::ReplicationError,
     settings::SettingsError,
 };
 
@@ -188,9 +189,52 @@ impl From<AccountError> for Problem {
         match error {
             AccountError::Invalid { field, problem } => Self::bad_field(&field, problem),
             AccountError::Missing => Self::not_found(detail),
-            AccountError::Exists | AccountError::Managed => Self::conflict(detail),
+            AccountError::Exists | AccountError::Managed | AccountError::Contended => {
+                Self::conflict(detail)
+            }
             AccountError::Busy(_) => Self::unavailable(detail),
             AccountError::Meta(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReplicationError> for Problem {
+    fn from(error: ReplicationError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ReplicationError::Invalid(problems) => {
+                let errors = problems.into_iter().map(|problem| FieldError {
+                    field: problem.field,
+                    message: problem.message,
+                });
+                Self::bad_fields(errors.collect())
+            }
+            ReplicationError::NotFound(detail) => Self::not_found(detail),
+            ReplicationError::Conflict(detail) => Self::conflict(detail),
+            ReplicationError::Meta(error) => error.into(),
+            ReplicationError::Corrupt(_) => {
+                tracing::error!("{detail}");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<SignInError> for Problem {
+    fn from(error: SignInError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SignInError::NoIssuer => Self::not_found(detail),
+            SignInError::NotBegun => Self::bad_request(detail),
+            SignInError::Refused(_) | SignInError::Foreign => Self::forbidden(detail),
+            SignInError::Token(error) => {
+                tracing::info!(%error, "the token of a login is not valid: {error}");
+                Self::forbidden("the issuer's token is not valid here")
+            }
+            SignInError::Unavailable(error) => {
+                tracing::error!(%error, "an issuer cannot be asked for a login: {error}");
+                Self::new(StatusCode::BAD_GATEWAY, "the issuer cannot be asked now")
+            }
         }
     }
 }

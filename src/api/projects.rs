@@ -1,6 +1,13 @@
 //! `/projects`: tenants' spaces, hosted or mirrors.
 
-use std::{sync::Arc, time::Duration};
+mod members;
+mod object;
+
+pub use members::ProjectMember;
+pub(super) use object::duration;
+pub use object::{Freshness, Kind, ManagedBy, Project, ProjectFields, Retention, Visibility};
+
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Extension, Json,
@@ -8,169 +15,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::IntoParams;
 
+use self::object::check;
 use super::{
     Api, PREFIX,
     body::Body,
     page::{Items, Limit, Page, next_page},
     problem::Problem,
     query::Fields,
-    timestamp::Timestamp,
 };
 use crate::{
-    access::Caller,
-    config::{self, FreshnessMode, ProjectKind, StaleIfError},
+    access::{Actor, Caller, Right, Source},
     settings::{self, KnownProject},
 };
-
-/// Where something is declared, and so where it can be changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ManagedBy {
-    /// The configuration file: it cannot be changed here
-    Configuration,
-    /// There without being asked for: a PUT replaces it
-    BuiltIn,
-    Api,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Filled from a remote
-    Mirror,
-    /// Pushed to
-    Hosted,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Visibility {
-    /// Anybody may pull
-    Public,
-    /// A right is needed
-    Private,
-    /// Whom the remote itself lets in
-    Remote,
-}
-
-/// How long tags may be served without asking the remote.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Freshness {
-    /// A pattern on tags
-    pub tags: String,
-    /// `ttl`, `always` or `immutable`
-    pub mode: String,
-    #[schema(example = "1m")]
-    pub ttl: String,
-    pub stale_while_revalidate: String,
-    /// A duration, or `unlimited`
-    pub stale_if_error: String,
-}
-
-/// A tag goes that is neither among the newest nor young enough.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Retention {
-    /// A pattern on tags
-    pub tags: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "90days")]
-    pub max_age: Option<String>,
-}
-
-/// A tenant's space: the first component of repository names. The members are those of `[[project]]` in the configuration
-/// file.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Project {
-    #[schema(example = "team")]
-    pub name: String,
-    pub kind: Kind,
-    pub description: String,
-    pub managed_by: ManagedBy,
-    /// Of a mirror
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remote: Option<String>,
-    /// Of a mirror: values of `?ns=` that mean this project
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hosts: Option<Vec<String>>,
-    /// Completes names that start with no project's name
-    pub default: bool,
-    pub visibility: Visibility,
-    /// Patterns on repository names without the project; none: all
-    pub allow: Vec<String>,
-    pub deny: Vec<String>,
-    /// Put before the remote's repository name
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<String>,
-    /// Budget of a mirror's cache; not there: unlimited
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_bytes: Option<u64>,
-    /// Of a mirror
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keep_deleted: Option<bool>,
-    /// Of a mirror
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub offline: Option<bool>,
-    /// Of a mirror
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub negative_ttl: Option<String>,
-    /// Of a mirror; first match wins
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub freshness: Option<Vec<Freshness>>,
-    /// Of a hosted project: how much it may have; not there: unlimited
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quota: Option<u64>,
-    /// Of a hosted project: patterns of tags that stay where they were first pushed
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub immutable_tags: Option<Vec<String>>,
-    /// Of a hosted project: an index may name what is not here
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sparse_index: Option<bool>,
-    /// Of a hosted project: an image may name blobs that are not here
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sparse_image: Option<bool>,
-    /// Of a hosted project: which tags go by themselves; first match wins
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retention: Option<Vec<Retention>>,
-    /// Of a hosted project
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auto_create_repositories: Option<bool>,
-    /// Of a hosted project
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hide_default: Option<bool>,
-    pub created_at: Option<Timestamp>,
-    pub changed_at: Option<Timestamp>,
-}
-
-/// What a project is to be. What is left out is as by default; members that mean nothing for its kind are refused.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[schema(as = ProjectFields)]
-pub struct ProjectFields {
-    /// One component of a repository name
-    #[serde(default)]
-    #[schema(
-        example = "team",
-        pattern = "^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*$",
-        max_length = 200
-    )]
-    pub name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Kind>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remote: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub visibility: Option<Visibility>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hide_default: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub auto_create_repositories: Option<bool>,
-}
 
 /// Which page of the list.
 #[derive(IntoParams)]
@@ -211,7 +70,7 @@ pub(super) async fn list(
     let limit = query.limit;
     let is_last = known.len() <= limit.get() as usize;
     known.truncate(limit.get() as usize);
-    let items: Vec<Project> = known.into_iter().map(Into::into).collect();
+    let items = shown(&api, &caller, known).await?;
     let next = items.last().filter(|_| !is_last).map(|last| {
         let parameters = [
             ("q", query.q.as_deref()),
@@ -236,11 +95,10 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<Project>, Problem> {
     let is_visible = api.parts.projects.now().visible(&caller).contains(&name);
-    let missing = || Problem::not_found(format!("there is no project `{name}`"));
     if !is_visible {
-        return Err(missing());
+        return Err(missing(&name));
     }
-    find(&api, &name).await?.map(Json).ok_or_else(missing)
+    found(&api, &caller, &name).await.map(Json)
 }
 
 #[utoipa::path(
@@ -254,12 +112,21 @@ pub(super) async fn show(
 )]
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Extension(source): Extension<Source>,
     mut body: Body,
 ) -> Result<Response, Problem> {
     let name: String = body.required("name")?;
     check(&mut body)?;
-    api.parts.settings.project_create(&name, &body.0).await?;
-    let project = find(&api, &name).await?.ok_or_else(Problem::internal)?;
+    let members = members::take(&mut body)?.unwrap_or_default();
+    let (settings, accounts) = (&api.parts.settings, &api.parts.accounts);
+    accounts.check_members(&name, &members).await?;
+    settings.project_create(&name, &body.0).await?;
+    if !members.is_empty() {
+        let actor = Actor::new(&caller, source);
+        accounts.set_members(&actor, &name, &members).await?;
+    }
+    let project = found(&api, &caller, &name).await?;
     Ok(created("/projects", &name, project))
 }
 
@@ -267,16 +134,19 @@ pub(super) async fn create(
     put, path = "/projects/{name}", tag = "projects", operation_id = "replaceProject",
     params(("name" = String, Path)), request_body = ProjectFields,
     responses(
-        (status = 200, description = "The project is as it says", body = Project),
-        (status = 404, description = "There is none of this name"),
-        (status = 409, description = "It is managed by the configuration file"),
+        (status = 200, description = "The project is as it says. An admin of the project alone changes no bounds of it", body = Project),
+        (status = 404, description = "There is none of this name that the caller may see"),
+        (status = 409, description = "It is managed by the configuration file, but for its members"),
     )
 )]
 pub(super) async fn replace(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Extension(source): Extension<Source>,
     Path(name): Path<String>,
     mut body: Body,
 ) -> Result<Json<Project>, Problem> {
+    members::admit(&api, &caller, &name)?;
     if body
         .optional::<String>("name")?
         .is_some_and(|other| other != name)
@@ -284,43 +154,87 @@ pub(super) async fn replace(
         return Err(Problem::bad_field("name", "a project keeps its name"));
     }
     check(&mut body)?;
-    api.parts.settings.project_replace(&name, &body.0).await?;
-    let project = find(&api, &name).await?.ok_or_else(Problem::internal)?;
-    Ok(Json(project))
+    let members = members::take(&mut body)?;
+    let (settings, accounts) = (&api.parts.settings, &api.parts.accounts);
+    if let Some(members) = &members {
+        accounts.check_members(&name, members).await?;
+    }
+    let known = known(&api, &name).await?.ok_or_else(|| missing(&name))?;
+    // Of what the file declares the members are kept here all the same.
+    let is_declared = known.managed_by == settings::ManagedBy::Configuration;
+    if !(is_declared && members.is_some() && body.0.is_empty()) {
+        if !caller.is_admin() {
+            members::keep_bounds(&known, &mut body)?;
+        }
+        settings.project_replace(&name, &body.0).await?;
+    }
+    if let Some(members) = &members {
+        let actor = Actor::new(&caller, source);
+        accounts.set_members(&actor, &name, members).await?;
+    }
+    found(&api, &caller, &name).await.map(Json)
 }
 
 #[utoipa::path(
     delete, path = "/projects/{name}", tag = "projects", operation_id = "deleteProject",
     params(("name" = String, Path)),
     responses(
-        (status = 204, description = "It is gone. A built-in one that it replaced is back"),
+        (status = 204, description = "It is gone, and so are its members. A built-in one that it replaced is back"),
         (status = 404, description = "There was none of this name"),
         (status = 409, description = "It is managed by the configuration file, built in, or has repositories"),
     )
 )]
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Extension(source): Extension<Source>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     api.parts.settings.project_delete(&name).await?;
+    // Who makes another one of this name says anew who may what there.
+    let actor = Actor::new(&caller, source);
+    let accounts = &api.parts.accounts;
+    accounts.set_members(&actor, &name, &[]).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn find(api: &Api, name: &str) -> Result<Option<Project>, Problem> {
+async fn known(api: &Api, name: &str) -> Result<Option<KnownProject>, Problem> {
     let known = api.parts.settings.projects().await?;
-    let found = known.into_iter().find(|known| known.project.name == name);
-    Ok(found.map(Into::into))
+    Ok(known.into_iter().find(|known| known.project.name == name))
 }
 
-/// What an answer has and a change need not have is left out, so that what was got can be put.
-fn check(body: &mut Body) -> Result<(), Problem> {
-    for told in ["managed_by", "created_at", "changed_at"] {
-        body.0.remove(told);
+async fn found(api: &Api, caller: &Caller, name: &str) -> Result<Project, Problem> {
+    let known = known(api, name).await?.ok_or_else(|| missing(name))?;
+    let mut shown = shown(api, caller, vec![known]).await?;
+    shown.pop().ok_or_else(Problem::internal)
+}
+
+/// As this caller may see them: with the members where the caller decides who they are.
+async fn shown(
+    api: &Api,
+    caller: &Caller,
+    known: Vec<KnownProject>,
+) -> Result<Vec<Project>, Problem> {
+    let mut projects: Vec<Project> = known.into_iter().map(Into::into).collect();
+    let names = projects.iter().map(|project| project.name.as_str());
+    let own: HashSet<&str> = names
+        .filter(|name| caller.may_on_project(Right::Admin, name))
+        .collect();
+    if own.is_empty() {
+        return Ok(projects);
     }
-    match body.0.get("description") {
-        None | Some(serde_json::Value::Null | serde_json::Value::String(_)) => Ok(()),
-        Some(_) => Err(Problem::bad_field("description", "expected a text")),
+    let mut members = api.parts.accounts.members(&own).await?;
+    for project in &mut projects {
+        if caller.may_on_project(Right::Admin, &project.name) {
+            let of_project = members.remove(&project.name).unwrap_or_default();
+            project.members = Some(of_project.into_iter().map(Into::into).collect());
+        }
     }
+    Ok(projects)
+}
+
+fn missing(name: &str) -> Problem {
+    Problem::not_found(format!("there is no project `{name}`"))
 }
 
 /// 201 with the object and where it is.
@@ -331,101 +245,6 @@ pub(super) fn created(path: &str, name: &str, object: impl Serialize) -> Respons
     let place = place.expect("an encoded name is visible ASCII");
     response.headers_mut().insert(header::LOCATION, place);
     response
-}
-
-/// As the configuration says it.
-pub(super) fn duration(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
-}
-
-impl From<settings::ManagedBy> for ManagedBy {
-    fn from(managed_by: settings::ManagedBy) -> Self {
-        match managed_by {
-            settings::ManagedBy::Configuration => Self::Configuration,
-            settings::ManagedBy::BuiltIn => Self::BuiltIn,
-            settings::ManagedBy::Api => Self::Api,
-        }
-    }
-}
-
-impl From<config::Visibility> for Visibility {
-    fn from(visibility: config::Visibility) -> Self {
-        match visibility {
-            config::Visibility::Public => Self::Public,
-            config::Visibility::Private => Self::Private,
-            config::Visibility::Remote => Self::Remote,
-        }
-    }
-}
-
-impl From<&config::Freshness> for Freshness {
-    fn from(rule: &config::Freshness) -> Self {
-        let mode = match rule.mode {
-            FreshnessMode::Ttl => "ttl",
-            FreshnessMode::Always => "always",
-            FreshnessMode::Immutable => "immutable",
-        };
-        Self {
-            tags: rule.tags.to_string(),
-            mode: mode.to_owned(),
-            ttl: duration(rule.ttl),
-            stale_while_revalidate: duration(rule.stale_while_revalidate),
-            stale_if_error: match rule.stale_if_error {
-                StaleIfError::Unlimited => "unlimited".to_owned(),
-                StaleIfError::For(time) => duration(time),
-            },
-        }
-    }
-}
-
-impl From<&config::Retention> for Retention {
-    fn from(rule: &config::Retention) -> Self {
-        Self {
-            tags: rule.tags.to_string(),
-            newest: rule.newest,
-            max_age: rule.max_age.map(duration),
-        }
-    }
-}
-
-impl From<KnownProject> for Project {
-    fn from(known: KnownProject) -> Self {
-        let project = &known.project;
-        let texts =
-            |patterns: &[config::Pattern]| patterns.iter().map(ToString::to_string).collect();
-        let (kind, remote) = match &project.kind {
-            ProjectKind::Hosted => (Kind::Hosted, None),
-            ProjectKind::Mirror { remote } => (Kind::Mirror, Some(remote.clone())),
-        };
-        let (mirror, hosted) = (project.is_mirror(), !project.is_mirror());
-        Self {
-            name: project.name.clone(),
-            kind,
-            description: known.description,
-            managed_by: known.managed_by.into(),
-            remote,
-            hosts: mirror.then(|| project.hosts.clone()),
-            default: project.default,
-            visibility: project.visibility.into(),
-            allow: texts(&project.allow),
-            deny: texts(&project.deny),
-            prefix: project.prefix.as_ref().map(ToString::to_string),
-            max_bytes: project.max_bytes,
-            keep_deleted: mirror.then_some(project.keep_deleted),
-            offline: mirror.then_some(project.offline),
-            negative_ttl: mirror.then(|| duration(project.negative_ttl)),
-            freshness: mirror.then(|| project.freshness.iter().map(Into::into).collect()),
-            quota: project.quota,
-            immutable_tags: hosted.then(|| texts(&project.immutable_tags)),
-            sparse_index: hosted.then_some(project.sparse_index),
-            sparse_image: hosted.then_some(project.sparse_image),
-            retention: hosted.then(|| project.retention.iter().map(Into::into).collect()),
-            auto_create_repositories: hosted.then_some(project.auto_create_repositories),
-            hide_default: hosted.then_some(project.hide_default),
-            created_at: known.created_at.map(Into::into),
-            changed_at: known.changed_at.map(Into::into),
-        }
-    }
 }
 
 impl<S: Sync> FromRequestParts<S> for ProjectsQuery {

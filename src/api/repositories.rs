@@ -1,6 +1,13 @@
 //! `/repositories`, `/repository`: names that have content, or were made to have some. Names hold slashes, so they travel
 //! as query parameters.
 
+mod names;
+mod object;
+
+pub(super) use names::Names;
+pub(super) use object::listed;
+pub use object::{ListedRepository, Repository, RepositoryFields, RepositoryTag, VisibilityField};
+
 use std::sync::Arc;
 
 use axum::{
@@ -9,67 +16,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
+use self::object::{found, visibility};
 use super::{
-    Api, PREFIX, Visibility,
+    Api, PREFIX,
     body::Body,
     page::{Items, Limit, Page, next_page},
     problem::Problem,
     query::Fields,
-    timestamp::Timestamp,
 };
 use crate::{
-    access::{Caller, ProjectSet, Right},
-    config,
-    meta::Browsed,
+    access::{Caller, Right},
     oci::{Name, Tag},
 };
-
-/// Names that are read at a time.
-const NAMES: u32 = 1000;
-
-/// A repository in a list.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct ListedRepository {
-    /// The whole name, project first
-    #[schema(example = "team/app")]
-    pub name: String,
-    pub project: String,
-    /// Its own, or its project's
-    pub visibility: Visibility,
-}
-
-/// A repository with a page of its tags.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Repository {
-    pub name: String,
-    pub project: String,
-    pub visibility: Visibility,
-    /// It has no visibility of its own
-    pub inherits_visibility: bool,
-    /// Null: it was made by what came into it
-    pub created_at: Option<Timestamp>,
-    /// By name, a page at a time
-    pub tags: Vec<RepositoryTag>,
-}
-
-/// A tag and the manifest that it points to.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct RepositoryTag {
-    pub tag: String,
-    pub digest: String,
-    pub media_type: String,
-    /// Of the manifest and all that it names
-    pub size_bytes: u64,
-    /// Such as `linux/arm64`, where an index says so
-    pub platforms: Vec<String>,
-    /// When a client last pulled it
-    pub used_at: Option<Timestamp>,
-    /// When the manifest came
-    pub created_at: Option<Timestamp>,
-}
 
 /// Which page of which list.
 #[derive(IntoParams)]
@@ -111,23 +71,6 @@ pub(super) struct NameQuery {
     /// The repository, project first
     #[param(value_type = String, example = "team/app")]
     pub(super) name: Name,
-}
-
-/// A repository that is to be made.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct RepositoryFields {
-    /// The whole name; its first component is a hosted project
-    #[schema(example = "team/app")]
-    pub name: String,
-    #[serde(flatten)]
-    pub visibility: VisibilityField,
-}
-
-/// Who may pull from a repository.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-pub struct VisibilityField {
-    /// `public` or `private`; null or not there: as its project says
-    pub visibility: Option<Visibility>,
 }
 
 #[utoipa::path(
@@ -326,92 +269,6 @@ pub(super) fn may_delete(api: &Api, caller: &Caller, name: &Name) -> Result<(), 
     Ok(())
 }
 
-/// Names of repositories, read a piece at a time.
-pub(super) struct Names<'a> {
-    api: &'a Api,
-    containing: &'a str,
-    piece: std::vec::IntoIter<Name>,
-    last: String,
-    has_ended: bool,
-}
-
-impl<'a> Names<'a> {
-    /// All that have the text in them.
-    pub(super) fn new(api: &'a Api, containing: &'a str) -> Self {
-        Self {
-            api,
-            containing,
-            piece: Vec::new().into_iter(),
-            last: String::new(),
-            has_ended: false,
-        }
-    }
-
-    pub(super) async fn next(&mut self) -> Result<Option<Name>, Problem> {
-        if self.piece.len() == 0 && !self.has_ended {
-            let meta = &self.api.parts.meta;
-            let piece = meta.repositories_containing(self.containing, &self.last, NAMES);
-            let piece = piece.await?;
-            self.has_ended = piece.len() < NAMES as usize;
-            if let Some(last) = piece.last() {
-                self.last = last.to_string();
-            }
-            self.piece = piece.into_iter();
-        }
-        Ok(self.piece.next())
-    }
-}
-
-/// `None`: its project is gone.
-pub(super) fn listed(projects: &ProjectSet, name: &Name) -> Option<ListedRepository> {
-    let project = projects.get(name.first())?;
-    Some(ListedRepository {
-        name: name.to_string(),
-        project: project.name.clone(),
-        visibility: projects.visibility_of(project, name).into(),
-    })
-}
-
-async fn found(
-    api: &Api,
-    name: &Name,
-    after: Option<&Tag>,
-    limit: u32,
-) -> Result<Option<Repository>, Problem> {
-    let projects = api.parts.projects.now();
-    let (Some(row), Some(listed)) = (
-        api.parts.meta.repository(name).await?,
-        listed(&projects, name),
-    ) else {
-        return Ok(None);
-    };
-    let mut tags = Vec::new();
-    for browsed in api.parts.meta.tags_browsed(name, after, limit).await? {
-        tags.push(tag(api, name, browsed).await?);
-    }
-    Ok(Some(Repository {
-        name: listed.name,
-        project: listed.project,
-        visibility: listed.visibility,
-        inherits_visibility: row.visibility.is_none(),
-        created_at: row.created_at.map(Into::into),
-        tags,
-    }))
-}
-
-async fn tag(api: &Api, name: &Name, browsed: Browsed) -> Result<RepositoryTag, Problem> {
-    let image = api.parts.mirror.outline(name, &browsed.digest).await?;
-    Ok(RepositoryTag {
-        tag: browsed.tag.to_string(),
-        digest: browsed.digest.to_string(),
-        media_type: browsed.media_type,
-        size_bytes: image.size_bytes,
-        platforms: image.platforms,
-        used_at: browsed.used_at.map(Into::into),
-        created_at: browsed.created_at.map(Into::into),
-    })
-}
-
 /// Lets those in who administer the repository; tells others no more than they may know.
 pub(super) fn admit(api: &Api, caller: &Caller, name: &Name) -> Result<(), Problem> {
     let projects = api.parts.projects.now();
@@ -427,21 +284,6 @@ pub(super) fn admit(api: &Api, caller: &Caller, name: &Name) -> Result<(), Probl
         )))
     } else {
         Err(missing(name))
-    }
-}
-
-fn visibility(mut body: Body) -> Result<Option<config::Visibility>, Problem> {
-    let visibility: Option<Option<Visibility>> = body.optional("visibility")?;
-    let visibility = visibility.flatten();
-    body.finish()?;
-    match visibility {
-        None => Ok(None),
-        Some(Visibility::Public) => Ok(Some(config::Visibility::Public)),
-        Some(Visibility::Private) => Ok(Some(config::Visibility::Private)),
-        Some(Visibility::Remote) => Err(Problem::bad_field(
-            "visibility",
-            "expected \"public\" or \"private\": the remote decides for whole projects",
-        )),
     }
 }
 

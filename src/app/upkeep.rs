@@ -11,8 +11,8 @@ use crate::{
     store::Store,
     transfer::{Fills, Limits},
     upkeep::{
-        Collector, Evictor, Leftovers, LocalTier, Orphans, Retainer, Uploader, evict, orphans,
-        retain, uses,
+        Collector, Evictor, History, Leftovers, LocalTier, Orphans, Retainer, Uploader, evict,
+        orphans, retain, uses,
     },
 };
 
@@ -23,6 +23,7 @@ pub(super) struct Upkeep {
     orphans: Orphans,
     retainer: Retainer,
     leftovers: Leftovers,
+    history: History,
     meta: Meta,
 }
 
@@ -71,6 +72,10 @@ impl Upkeep {
                 grace: config.upkeep.orphan_grace,
                 longest_push: config.storage.spool_max_age,
             }),
+            history: History {
+                meta: meta.clone(),
+                keep: config.upkeep.keep,
+            },
             tier,
             leftovers,
             meta: meta.clone(),
@@ -95,6 +100,7 @@ impl Upkeep {
         tasks.spawn(self.evictor.run(shutdown.clone()));
         tasks.spawn(self.orphans.run(shutdown.clone()));
         tasks.spawn(self.retainer.run(shutdown.clone()));
+        tasks.spawn(self.history.run(shutdown.clone()));
         tasks.spawn(uses::run(self.meta, shutdown.clone()));
         if let Some(tier) = self.tier {
             tasks.spawn(tier.uploader.run(shutdown.clone()));

@@ -2,24 +2,23 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::{
     Failure, cache_text as text,
-    connection::{ANSWER_TIMEOUT, Answer, Call, CallError, Connection, ServerOptions},
+    connection::{ANSWER_TIMEOUT, Answer, Call, CallError},
     image::Image,
     output::{Format, print, print_json},
+    session::{Session, SessionOptions},
 };
-use crate::api::{CacheEntry, Items, MAX_MISSING, Scrubbed, Status};
+use crate::api::{CacheEntry, MAX_MISSING, Scrubbed, Status};
 
 /// For what the server asks a remote.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Reading everything at a bounded rate takes its time.
 const SCRUB_TIMEOUT: Duration = Duration::from_hours(7 * 24);
-const PAGE_ITEMS: &str = "1000";
 
 const EXIT_CODES: &str = "\
 An image is written docker.io/library/nginx:1.27 or docker.io/library/nginx@sha256:…; without a tag, latest is meant.
@@ -32,11 +31,8 @@ Exit codes: 0 done; 1 not done, or (of `missing`) something is missing; 64 wrong
 pub(super) struct Options {
     #[command(subcommand)]
     command: Command,
-    /// How to show the result
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    output: Format,
     #[command(flatten)]
-    connection: ServerOptions,
+    session: SessionOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,31 +84,24 @@ pub(super) struct Presence {
     pub(super) entry: Option<CacheEntry>,
 }
 
-struct Session {
-    server: Connection,
-    output: Format,
+struct Cache {
+    session: Session,
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let session = Session {
-        server: options.connection.connect()?,
-        output: options.output,
-    };
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?
-        .block_on(session.run(&options.command))
+    options
+        .session
+        .run(async |session| Cache { session }.run(&options.command).await)
 }
 
-impl Session {
+impl Cache {
     async fn run(&self, command: &Command) -> Result<ExitCode, Failure> {
         match command {
             Command::Stats => self.stats().await?,
             Command::List { project } => self.list(project.as_deref()).await?,
             Command::Show { image } => {
                 let answer = self.about(Method::GET, "/cache/entry", image).await?;
-                self.show(&answer.body, text::entry)?;
+                self.session.show(&answer.body, text::entry)?;
             }
             Command::Missing { images, platform } => {
                 return Ok(self.missing(images, platform.as_deref()).await?);
@@ -143,44 +132,15 @@ impl Session {
     }
 
     async fn stats(&self) -> Result<(), CallError> {
-        let call = Call {
-            method: Method::GET,
-            path: "/status",
-            query: &[],
-        };
-        let answer = self.server.call(call, ANSWER_TIMEOUT).await?;
-        self.show::<Status>(&answer.body, text::status)
+        let status = self.session.get("/status").await?;
+        self.session.show::<Status>(&status, text::status)
     }
 
     async fn list(&self, project: Option<&str>) -> Result<(), CallError> {
-        let mut query = vec![("limit", PAGE_ITEMS)];
-        query.extend(project.map(|project| ("project", project)));
-        let call = Call {
-            method: Method::GET,
-            path: "/cache",
-            query: &query,
-        };
-        let mut page = self.server.call(call, ANSWER_TIMEOUT).await?;
-        let mut items = Vec::new();
-        loop {
-            let next = page.next.take();
-            match self.output {
-                Format::Text => {
-                    let entries: Items<CacheEntry> = self.server.read(&page.body)?;
-                    print(&text::entries(&entries.items));
-                }
-                Format::Json => {
-                    let mut page: Items<Value> = self.server.read(&page.body)?;
-                    items.append(&mut page.items);
-                }
-            }
-            let Some(next) = next else { break };
-            page = self.server.page("/cache", &next).await?;
-        }
-        if self.output == Format::Json {
-            print_json(&json!({ "items": items }));
-        }
-        Ok(())
+        let project = project.map(|project| ("project", project));
+        let query: Vec<_> = project.into_iter().collect();
+        let entries = |entries: &[CacheEntry]| text::entries(entries);
+        self.session.list("/cache", &query, entries).await
     }
 
     async fn missing(
@@ -191,14 +151,14 @@ impl Session {
         let mut all = Vec::new();
         for image in images {
             let entry = match self.about(Method::GET, "/cache/entry", image).await {
-                Ok(answer) => Some(self.server.read(&answer.body)?),
+                Ok(answer) => Some(self.session.server.read(&answer.body)?),
                 Err(CallError::NotFound(_)) => None,
                 Err(error) => return Err(error),
             };
             let image = image.clone();
             all.push(Presence { image, entry }.on(platform));
         }
-        match self.output {
+        match self.session.output {
             Format::Text => all
                 .iter()
                 .for_each(|presence| print(&text::presence(presence))),
@@ -221,7 +181,7 @@ impl Session {
         let mut all_done = true;
         for image in &images.images {
             match self.about(method.clone(), path, image).await {
-                Ok(answer) => match self.output {
+                Ok(answer) => match self.session.output {
                     Format::Text => print(&format!("{image}: {done}\n")),
                     Format::Json if answer.body.is_null() => {}
                     Format::Json => print_json(&answer.body),
@@ -237,13 +197,10 @@ impl Session {
     }
 
     async fn scrub(&self) -> Result<ExitCode, CallError> {
-        let call = Call {
-            method: Method::POST,
-            path: "/upkeep/scrub",
-            query: &[],
-        };
-        let answer = self.server.call(call, SCRUB_TIMEOUT).await?;
-        self.show::<Scrubbed>(&answer.body, text::scrubbed)?;
+        let call = Call::new(Method::POST, "/upkeep/scrub");
+        let answer = self.session.server.call(call, SCRUB_TIMEOUT).await?;
+        self.session
+            .show::<Scrubbed>(&answer.body, text::scrubbed)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -256,23 +213,10 @@ impl Session {
             CHANGE_TIMEOUT
         };
         let call = Call {
-            method,
-            path,
             query: &[("name", image.name.as_str()), ("reference", &reference)],
+            ..Call::new(method, path)
         };
-        self.server.call(call, patience).await
-    }
-
-    fn show<T: serde::de::DeserializeOwned>(
-        &self,
-        body: &Value,
-        text: impl FnOnce(&T) -> String,
-    ) -> Result<(), CallError> {
-        match self.output {
-            Format::Text => print(&text(&self.server.read(body)?)),
-            Format::Json => print_json(body),
-        }
-        Ok(())
+        self.session.server.call(call, patience).await
     }
 }
 

@@ -109,6 +109,19 @@ pub(super) struct Call<'c> {
     pub(super) method: Method,
     pub(super) path: &'c str,
     pub(super) query: &'c [(&'c str, &'c str)],
+    pub(super) body: Option<&'c Value>,
+}
+
+impl<'c> Call<'c> {
+    /// Without query and body.
+    pub(super) fn new(method: Method, path: &'c str) -> Self {
+        Self {
+            method,
+            path,
+            query: &[],
+            body: None,
+        }
+    }
 }
 
 /// An answer of the API.
@@ -178,14 +191,14 @@ impl Connection {
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(call.query);
         }
-        self.send(call.method, url, patience).await
+        self.send(call.method, url, call.body, patience).await
     }
 
     /// The page of a list that the page before has named.
     pub(super) async fn page(&self, path: &str, query: &str) -> Result<Answer, CallError> {
         let mut url = self.url(path);
         url.set_query(Some(query));
-        self.send(Method::GET, url, ANSWER_TIMEOUT).await
+        self.send(Method::GET, url, None, ANSWER_TIMEOUT).await
     }
 
     fn url(&self, path: &str) -> Url {
@@ -202,6 +215,7 @@ impl Connection {
         &self,
         method: Method,
         url: Url,
+        body: Option<&Value>,
         patience: Duration,
     ) -> Result<Answer, CallError> {
         let unreachable = |source: reqwest::Error| CallError::Unreachable {
@@ -209,6 +223,10 @@ impl Connection {
             source: source.without_url(),
         };
         let request = self.http.request(method, url).timeout(patience);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
         let request = match &self.login {
             None => request,
             Some(Login::Token(token)) => request.bearer_auth(token.expose()),

@@ -106,7 +106,11 @@ fn build(scheme: &str, params: impl IntoIterator<Item = (String, String)>) -> Op
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
+    use crate::oci::fuzz::{near, search};
 
     fn chosen(values: &[&str]) -> Option<Challenge> {
         let values = values.iter().map(|v| v.parse().unwrap());
@@ -171,5 +175,27 @@ mod tests {
             chosen(&[&format!("Basic realm=\"{}\"", "x".repeat(5000))]),
             None
         );
+    }
+
+    #[test]
+    fn what_is_nearly_a_challenge_has_a_realm_that_was_sent_or_is_none() {
+        let values = near(&[
+            r#"Bearer realm="https://auth.r.io/token",service="r.io",scope="repository:a/b:pull""#,
+            r#"Basic realm="r", Bearer realm="https://r.io/t""#,
+            "Bearer realm=https://r.io/token?x=1, service=r.io,scope=repository:a:pull,push",
+            "Negotiate",
+        ]);
+        search(vec(values, 1..3), |values| {
+            let values = values
+                .iter()
+                .filter_map(|value| HeaderValue::from_bytes(value).ok());
+            let headers: HeaderMap = values
+                .map(|value| (header::WWW_AUTHENTICATE, value))
+                .collect();
+            if let Some(Challenge::Bearer { realm, .. }) = choose(&headers) {
+                prop_assert!(!realm.is_empty() && realm.len() <= MAX_LENGTH);
+            }
+            Ok(())
+        });
     }
 }

@@ -49,7 +49,11 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::oci::fuzz::{near, search};
 
     /// (first and last byte, total)
     type Read = (Option<(u64, u64)>, Option<u64>);
@@ -74,5 +78,24 @@ mod tests {
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_nearly_a_content_range_is_sound_or_nothing() {
+        let values = near(&["bytes 0-9/10", "bytes */10", "bytes 5-9/*"]);
+        search(values, |value| {
+            let Ok(value) = HeaderValue::from_bytes(&value) else {
+                return Ok(());
+            };
+            let headers = HeaderMap::from_iter([(header::CONTENT_RANGE, value)]);
+            let Some(range) = ContentRange::read(&headers) else {
+                return Ok(());
+            };
+            if let Some((first, last)) = range.bytes {
+                prop_assert!(first <= last && last.checked_add(1).is_some());
+                prop_assert!(range.total.is_none_or(|total| last < total));
+            }
+            Ok(())
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! `[[access.oidc]]`: issuers whose tokens are taken for passwords, and what rights their claims give.
 
 use super::{
-    ConfigError, Pattern,
+    ConfigError, Pattern, Secret,
     error::Problem,
     section::Section,
     tree::Node,
@@ -15,6 +15,8 @@ pub struct Oidc {
     pub issuer: String,
     /// What its tokens for this server say in `aud`.
     pub client_id: String,
+    /// Ours, for browsers' logins; without one the proof of RFC 7636 has to do.
+    pub client_secret: Option<Secret>,
     /// All that match count together.
     pub rights: Vec<OidcRight>,
 }
@@ -49,12 +51,12 @@ pub(super) fn read_all(access: &mut Section<'_>) -> Result<Vec<Oidc>, ConfigErro
         let oidc = Oidc {
             issuer: required(&mut section, "issuer", issuer)?,
             client_id: required(&mut section, "client_id", text)?,
+            client_secret: section.secret("client_secret")?,
             rights: read_rights(&mut section)?,
         };
         if issuers.iter().any(|known| known.issuer == oidc.issuer) {
             return Err(section.error("issuer", Problem::new("is there twice")));
         }
-        section.set_aside_secret("client_secret")?;
         section.finish()?;
         issuers.push(oidc);
     }

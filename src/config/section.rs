@@ -162,18 +162,6 @@ impl<'c> Section<'c> {
         Ok(value)
     }
 
-    /// Checks a secret that this version does not act on yet.
-    pub(super) fn set_aside_secret(
-        &mut self,
-        key: &'static str,
-    ) -> Result<Option<Secret>, ConfigError> {
-        let secret = self.secret(key)?;
-        if secret.is_some() {
-            self.note_without_effect(self.full_name(key));
-        }
-        Ok(secret)
-    }
-
     pub(super) fn note_without_effect(&self, key: String) {
         self.context.without_effect.borrow_mut().push(key);
     }

@@ -13,6 +13,12 @@ use super::{
 pub struct Upkeep {
     /// How long a blob that no manifest names stays, although room is wanted.
     pub orphan_grace: Duration,
+    /// How long the audit is kept.
+    pub keep: Duration,
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_hours(24) * days
 }
 
 impl Upkeep {
@@ -21,8 +27,10 @@ impl Upkeep {
             orphan_grace: section
                 .take("orphan_grace", duration)?
                 .unwrap_or(Duration::from_hours(1)),
+            keep: section
+                .take("keep_days", count)?
+                .map_or(Duration::from_hours(30 * 24), days),
         };
-        section.set_aside("keep_days", count)?;
         section.finish()?;
         Ok(upkeep)
     }

@@ -53,6 +53,15 @@ pub enum AccountChange {
     Imported(Option<Secret>),
 }
 
+/// What becomes of the rights of one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RightsChange {
+    pub name: String,
+    /// What they are, to the byte.
+    pub before: String,
+    pub after: String,
+}
+
 /// name, password, admin, rights, imported, `created_at`
 type Columns = (String, Option<String>, bool, String, bool, i64);
 
@@ -77,6 +86,12 @@ struct Create {
 struct Change {
     name: String,
     to: AccountChange,
+    audit: AuditEntry,
+}
+
+/// [`Meta::account_rights`]
+struct ChangeRights {
+    changes: Vec<RightsChange>,
     audit: AuditEntry,
 }
 
@@ -134,6 +149,15 @@ impl Meta {
             audit,
         })
         .await
+    }
+
+    /// Changes the rights of several users; false, and nothing is done, if those of one are not what they were.
+    pub async fn account_rights(
+        &self,
+        changes: Vec<RightsChange>,
+        audit: AuditEntry,
+    ) -> Result<bool, MetaError> {
+        self.write(ChangeRights { changes, audit }).await
     }
 
     /// Deletes a user and all tokens that act for it; false if there is none of this name.
@@ -197,6 +221,37 @@ impl Operation for Change {
             audit::put(connection, &self.audit).await?;
         }
         Ok(was_there)
+    }
+}
+
+impl Operation for ChangeRights {
+    type Output = bool;
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<bool, MetaError> {
+        let mut admins = Vec::with_capacity(self.changes.len());
+        for change in &self.changes {
+            let get = Statement::new(SQL_GET).bind(change.name.as_str());
+            let columns: Option<Columns> = get.fetch_optional(connection).await?;
+            let row = columns.map(row).filter(|row| row.rights == change.before);
+            let Some(row) = row else {
+                return Ok(false);
+            };
+            admins.push(row.is_admin);
+        }
+        for (change, is_admin) in self.changes.iter().zip(admins) {
+            changes.account(&change.name);
+            let update = Statement::new(SQL_SET_RIGHTS)
+                .bind(change.name.as_str())
+                .bind(is_admin)
+                .bind(change.after.as_str());
+            update.execute(connection).await?;
+        }
+        audit::put(connection, &self.audit).await?;
+        Ok(true)
     }
 }
 

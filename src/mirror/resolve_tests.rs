@@ -1,5 +1,10 @@
+use proptest::{option, prelude::*};
+
 use super::*;
-use crate::config::{Pattern, ProjectKind, Visibility};
+use crate::{
+    config::{Pattern, ProjectKind, Visibility},
+    oci::fuzz::{near_text, search},
+};
 
 fn mirror(name: &str, hosts: &[&str]) -> Project {
     let kind = ProjectKind::Mirror {
@@ -127,4 +132,42 @@ fn a_project_alone_names_no_repository() {
 fn a_name_that_grows_too_long_is_refused() {
     let long = "a".repeat(250);
     assert!(resolve(&long, None, &Caller::Anonymous).is_err());
+}
+
+#[test]
+fn what_is_nearly_a_name_or_ns_leads_to_nothing_but_what_its_project_lets_through() {
+    let names = near_text(&[
+        "nginx",
+        "library/nginx",
+        "docker.io/library/nginx",
+        "ghcr.io/org/app",
+        "team/secret/app",
+        "quay.io/app",
+    ]);
+    let ns = option::of(near_text(&[
+        "docker.io",
+        "Registry-1.docker.io",
+        "ghcr.io",
+        "team",
+    ]));
+    let projects = projects();
+    search((names, ns), |(name, ns)| {
+        let Ok(name) = name.parse::<Name>() else {
+            return Ok(());
+        };
+        let located = locate(&projects, &name, ns.as_deref());
+        let resolved = super::resolve(&projects, &name, ns.as_deref(), &Caller::Anonymous);
+        let Ok(found) = resolved else {
+            return Ok(());
+        };
+        prop_assert_eq!(found.project.visibility, Visibility::Public);
+        prop_assert_eq!(found.name.first(), found.project.name.as_str());
+        prop_assert_eq!(found.name.rest(), Some(found.remote_name));
+        prop_assert_eq!(located.map(|located| located.name), Some(found.name));
+        if let Some(ns) = &ns {
+            let claims = |host: &String| host.eq_ignore_ascii_case(ns);
+            prop_assert!(found.project.hosts.iter().any(claims));
+        }
+        Ok(())
+    });
 }

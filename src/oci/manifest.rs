@@ -106,11 +106,9 @@ impl Manifest {
     }
 
     /// As `parse`, of a document whose kind is known.
-    fn parse_as(bytes: &[u8], kind: ManifestKind) -> Self {
-        match serde_json::from_slice::<Document<'_>>(bytes) {
-            Ok(document) => document.read(kind, text(document.media_type)),
-            Err(_) => Self::other(None),
-        }
+    fn parse_as(json: &str, kind: ManifestKind) -> Result<Self, serde_json::Error> {
+        let document: Document<'_> = serde_json::from_str(json)?;
+        Ok(document.read(kind, text(document.media_type)))
     }
 
     fn other(media_type: Option<String>) -> Self {

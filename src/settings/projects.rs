@@ -27,6 +27,8 @@ pub struct KnownProject {
     pub project: Arc<Project>,
     pub managed_by: ManagedBy,
     pub description: String,
+    /// The members that were given, of a row.
+    pub given: Map<String, Value>,
     /// `None`: it is no row.
     pub created_at: Option<SystemTime>,
     pub changed_at: Option<SystemTime>,
@@ -52,15 +54,13 @@ impl Settings {
             let row = rows.iter().find(|row| row.name == project.name);
             let managed_by = inner.managed_by(&project.name, row.is_some());
             let row = row.filter(|_| managed_by == ManagedBy::Api);
-            let description = row.map(|row| members(&row.members));
-            let description = description.and_then(|members| {
-                let text = members.get(DESCRIPTION)?.as_str()?;
-                Some(text.to_owned())
-            });
+            let given = row.map(|row| members(&row.members)).unwrap_or_default();
+            let description = given.get(DESCRIPTION).and_then(Value::as_str);
             KnownProject {
                 project: Arc::clone(project),
                 managed_by,
-                description: description.unwrap_or_default(),
+                description: description.unwrap_or_default().to_owned(),
+                given,
                 created_at: row.map(|row| row.created_at),
                 changed_at: row.map(|row| row.changed_at),
             }

@@ -3,46 +3,46 @@
 //! Woken by fills (`transfer/space.rs`), and every minute. It works in small steps, one image each, and rests as long as
 //! each step took, so that pulls do not notice it. What is pinned, seeded, or waits for a running fill stays.
 
+mod room;
+
 use std::{
-    collections::HashSet,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use futures_util::future::join;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     LocalTier,
-    demand::{Demand, Evicted, Scope},
+    demand::{Evicted, Scope},
     leftovers::{Leftovers, delete_gone},
     rest::rest,
 };
 use crate::{
     access::Projects,
     cluster::Claim,
-    meta::{Counted, Meta, Removal, Removed, Root},
-    oci::Digest,
+    meta::{Counted, Meta},
     transfer::{Fills, ReconcileError, Space, Standing},
 };
 
 const EVERY: Duration = Duration::from_mins(1);
+
 /// Between two runs, however much room is wanted.
 const REST: Duration = Duration::from_millis(100);
+
 /// Between two sums of all rows.
 const SUM_EVERY: Duration = Duration::from_mins(10);
+
 /// After a run that found nothing more to evict, although room is wanted, at least: what waits for a fill may go soon.
 const REST_IN_VAIN: Duration = Duration::from_secs(1);
+
 /// So many times as long as such a run took, at most [`EVERY`]: with very many images that must stay it reads for long.
 const REST_IN_VAIN_TIMES: u32 = 20;
 
 /// Blobs whose sizes are summed at a time.
 const SUM_PAGE: u32 = 1000;
-/// Candidates that are looked up at a time.
-const PAGE: u32 = 64;
-/// Images whose files are deleted together.
-const IMAGES_PER_DELETION: usize = 16;
+
 /// A budget is exceeded when it is full, and kept when so much of it is free again.
 const HEADROOM: u64 = 20;
 
@@ -289,130 +289,7 @@ impl Inner {
         Ok(bytes)
     }
 
-    async fn make_room(&self, scope: Scope<'_>, bytes: u64) -> Result<Evicted, ReconcileError> {
-        if let Err(error) = self.meta.complete_uses().await {
-            tracing::warn!(%error, "cannot complete what was used: {error}");
-        }
-        self.flush_uses().await;
-        let mut demand = Demand::new(scope, bytes);
-        self.evict_loose_links(&mut demand).await?;
-        self.evict_images(&mut demand).await?;
-        demand.evicted.in_vain = demand.bytes > 0;
-        Ok(demand.evicted)
-    }
-
-    /// Blobs that no manifest of their repository names go before any image.
-    async fn evict_loose_links(&self, demand: &mut Demand<'_>) -> Result<(), ReconcileError> {
-        let Some(before) = SystemTime::now().checked_sub(self.orphan_grace) else {
-            return Ok(());
-        };
-        while demand.bytes > 0 {
-            let links = self
-                .meta
-                .loose_links(demand.project(), before, PAGE)
-                .await?;
-            let mut links = links
-                .into_iter()
-                .filter(|link| !self.is_hosted(&link.project))
-                .peekable();
-            if links.peek().is_none() {
-                return Ok(());
-            }
-            for link in links {
-                let started = Instant::now();
-                let removed = self.meta.loose_link_delete(&link, before).await?;
-                self.note(demand, &link.project, &removed);
-                rest(started).await;
-                self.delete_files(demand, 1).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn evict_images(&self, demand: &mut Demand<'_>) -> Result<(), ReconcileError> {
-        let mut last: Option<Root> = None;
-        while demand.bytes > 0 {
-            let roots = self
-                .meta
-                .eviction_candidates(demand.project(), last.as_ref(), PAGE)
-                .await?;
-            if roots.is_empty() {
-                return Ok(());
-            }
-            for root in &roots {
-                if demand.bytes == 0 {
-                    break;
-                }
-                if !self.is_hosted(&root.project) {
-                    self.evict_image(demand, root).await?;
-                }
-            }
-            last = roots.into_iter().next_back();
-        }
-        Ok(())
-    }
-
-    async fn evict_image(
-        &self,
-        demand: &mut Demand<'_>,
-        root: &Root,
-    ) -> Result<(), ReconcileError> {
-        let started = Instant::now();
-        let filling: HashSet<Digest> = self.fills.digests().into_iter().collect();
-        let removal = Removal::Evict {
-            used_at: root.used_at,
-            filling: Arc::new(filling),
-        };
-        let delete = self
-            .meta
-            .image_delete(&root.repository, &root.digest, removal);
-        // Who got it just now is not to find it gone: the transaction looks at its last use once more. Both are written
-        // in this order, and synced once.
-        let ((), removed) = join(self.flush_uses(), delete).await;
-        let removed = removed?;
-        let Some(removed) = removed else {
-            return Ok(());
-        };
-        tracing::debug!(repository = %root.repository, digest = %root.digest, bytes = removed.bytes, "evicted an image");
-        demand.evicted.images += 1;
-        self.note(demand, &root.project, &removed);
-        rest(started).await;
-        self.delete_files(demand, IMAGES_PER_DELETION).await
-    }
-
-    async fn flush_uses(&self) {
-        if let Err(error) = self.meta.flush_uses().await {
-            // The order is then that of a moment ago.
-            tracing::warn!(%error, "cannot write down what was used: {error}");
-        }
-    }
-
     fn space(&self) -> &Space {
         self.fills.space()
-    }
-
-    fn is_hosted(&self, project: &str) -> bool {
-        self.projects.now().hosted().any(|hosted| hosted == project)
-    }
-
-    /// Counts what went.
-    fn note(&self, demand: &mut Demand<'_>, project: &str, removed: &Removed) {
-        self.space().freed(None, removed.bytes);
-        self.space().freed(Some(project), removed.project_bytes);
-        demand.note(removed);
-    }
-
-    /// Deletes files once so many images have gone.
-    async fn delete_files(
-        &self,
-        demand: &mut Demand<'_>,
-        images: usize,
-    ) -> Result<(), ReconcileError> {
-        if demand.undeleted < images {
-            return Ok(());
-        }
-        demand.undeleted = 0;
-        delete_gone(&self.fills, &self.meta).await?;
-        Ok(())
     }
 }

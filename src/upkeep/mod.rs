@@ -5,6 +5,7 @@
 pub mod demand;
 pub mod evict;
 pub mod garbage;
+pub mod history;
 pub mod leftovers;
 pub mod local;
 pub mod orphans;
@@ -17,6 +18,7 @@ pub mod uses;
 pub use demand::Evicted;
 pub use evict::Evictor;
 pub use garbage::Collector;
+pub use history::History;
 pub use leftovers::Leftovers;
 pub use local::LocalTier;
 pub use orphans::{Collected, Orphans};

@@ -26,7 +26,6 @@ mod token;
 mod uploads;
 mod writes;
 
-pub use challenge::Site;
 pub use dispatch::{Served, router};
 pub use error::{busy, internal_error, too_many_requests};
 pub use peer::{PeerParts, peer_router};
@@ -34,7 +33,7 @@ pub use peer::{PeerParts, peer_router};
 use std::sync::Arc;
 
 use crate::{
-    access::{Gate, Projects},
+    access::{Gate, Projects, Site},
     meta::Meta,
     mirror::Mirror,
     push::Pushes,

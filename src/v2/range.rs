@@ -109,6 +109,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::oci::fuzz::{near_text, search};
 
     #[test]
     fn one_range_of_each_form_is_selected() {
@@ -213,5 +214,24 @@ mod tests {
                 other => { prop_assert_eq!(other, Selection::Unsatisfiable); prop_assert!(bytes.is_empty()); }
             }
         }
+    }
+
+    #[test]
+    fn of_what_is_nearly_a_range_only_bytes_that_are_there_are_selected() {
+        let headers = near_text(&["bytes=0-499", "bytes=-5", "bytes=9-", "bytes=0-0,5-6, 8-9"]);
+        search((headers, 0u64..20), |(header, len)| {
+            let ranges = match select(&header, len) {
+                Selection::One(range) => vec![range],
+                Selection::Many(ranges) => ranges,
+                Selection::Whole | Selection::Unsatisfiable => return Ok(()),
+            };
+            prop_assert!(ranges.len() <= MAX_RANGES && !overlap(&ranges));
+            prop_assert!(
+                ranges
+                    .iter()
+                    .all(|range| range.start < range.end && range.end <= len)
+            );
+            Ok(())
+        });
     }
 }

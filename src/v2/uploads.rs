@@ -18,7 +18,7 @@ use crate::{
     oci::{
         Algorithm, Digest, Manifest, Name, Path, Reference, Tag,
         error_code::ErrorCode,
-        header::{DOCKER_UPLOAD_UUID, OCI_SUBJECT, OCI_TAG},
+        header::{DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, OCI_SUBJECT, OCI_TAG},
         manifest::ManifestError,
     },
     push::{Chunk, ManifestUpload, PushError, Repository},
@@ -103,7 +103,12 @@ impl Edge {
         let algorithm = new.algorithm.or(known.map(Digest::algorithm));
         let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
         let id = pushes.start(repository, algorithm).await.map_err(refused)?;
-        Ok(session(StatusCode::ACCEPTED, name, id, 0))
+        let mut started = session(StatusCode::ACCEPTED, name, id, 0);
+        if let Some(bytes) = pushes.good_chunk_bytes() {
+            let headers = started.headers_mut();
+            headers.insert(OCI_CHUNK_MIN_LENGTH, HeaderValue::from(bytes));
+        }
+        Ok(started)
     }
 
     /// The refusal of a step of a session. One that came out of order is told where to go on.
@@ -274,7 +279,10 @@ fn visible(text: String) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::oci::fuzz::{near_text, search};
 
     #[test]
     fn a_content_range_is_two_numbers() {
@@ -292,5 +300,19 @@ mod tests {
         ] {
             assert_eq!(content_range(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_nearly_a_content_range_means_what_its_numbers_say_or_nothing() {
+        search(near_text(&["0-9", "bytes 5-9/100", "10-19"]), |text| {
+            if let Some((first, last)) = content_range(&text) {
+                prop_assert_eq!(
+                    content_range(&format!("{first}-{last}")),
+                    Some((first, last))
+                );
+                prop_assert!(text.is_ascii() || text.contains('/'));
+            }
+            Ok(())
+        });
     }
 }

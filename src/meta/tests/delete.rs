@@ -1,7 +1,7 @@
 //! Deletes of clients: what goes, what stays, and what is told.
 
 use super::{
-    evict::{end, image, index, referrer, tagged},
+    images::{end, image, index, referrer, tagged},
     *,
 };
 use crate::{

@@ -2,8 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::*;
-use crate::meta::{Counted, Removal, Removed, Root};
+use super::{
+    images::{end, image, index, referrer, tagged},
+    *,
+};
+use crate::meta::{Removal, Removed, Root};
 
 on_both! {
     an_image_goes_with_what_is_below_it_its_referrers_and_its_tags,
@@ -14,80 +17,10 @@ on_both! {
     manifests_of_an_earlier_version_count_as_used_when_they_came,
     links_that_nothing_names_are_loose_once_nobody_wanted_them_for_a_while,
     content_whose_file_is_lost_is_linked_nowhere_and_a_manifest_keeps_its_rows,
-    usage_counts_each_blob_once_wherever_it_is,
-    what_is_never_evicted_counts_with_all_that_it_names,
     uses_are_written_when_they_are_flushed,
 }
 
-/// A manifest with these blobs.
-pub(super) fn image(repository: &str, content: &str, blobs: &[&str]) -> ManifestCommit {
-    let mut image = commit(repository, content);
-    image.manifest.blobs = blobs
-        .iter()
-        .map(|blob| descriptor(blob, Some(10)))
-        .collect();
-    image
-}
-
-pub(super) fn index(repository: &str, content: &str, children: &[&str]) -> ManifestCommit {
-    let mut index = commit(repository, content);
-    index.manifest.manifests = children
-        .iter()
-        .map(|child| descriptor(child, Some(123)))
-        .collect();
-    index
-}
-
-pub(super) fn referrer(
-    repository: &str,
-    content: &str,
-    subject: &str,
-    blobs: &[&str],
-) -> ManifestCommit {
-    let mut referrer = image(repository, content, blobs);
-    referrer.manifest.subject = Some(descriptor(subject, None));
-    referrer
-}
-
-pub(super) fn tagged(commit: ManifestCommit, name: &str) -> ManifestCommit {
-    ManifestCommit {
-        tag: Some((tag(name), at(1))),
-        ..commit
-    }
-}
-
 impl Database {
-    pub(super) async fn commit(&self, commits: impl IntoIterator<Item = ManifestCommit>) {
-        for commit in commits {
-            self.meta.manifest_commit(commit).await.unwrap();
-        }
-    }
-
-    pub(super) async fn link(&self, repository: &str, blobs: &[&str]) {
-        for blob in blobs {
-            let repositories = [name(repository)];
-            self.meta
-                .blob_link(&repositories, &digest(blob), 10)
-                .await
-                .unwrap();
-        }
-    }
-
-    pub(super) async fn has_manifest(&self, repository: &str, content: &str) -> bool {
-        let row = self
-            .meta
-            .manifest(&name(repository), &digest(content))
-            .await;
-        row.unwrap().is_some()
-    }
-
-    pub(super) async fn has_blob(&self, repository: &str, content: &str) -> bool {
-        self.meta
-            .blob_linked(&name(repository), &digest(content))
-            .await
-            .unwrap()
-    }
-
     async fn purge(&self, repository: &str, content: &str) -> Option<Removed> {
         let (repository, digest) = (name(repository), digest(content));
         let deleted = self.meta.image_delete(&repository, &digest, Removal::Purge);
@@ -133,16 +66,6 @@ impl Database {
         let uses = [(name(repository), digest(content))];
         self.meta.touch(&uses, at(seconds)).await.unwrap();
     }
-
-    /// Rows that an earlier version, or a use long ago, would have left.
-    pub(super) async fn run(&self, sql: &'static str) {
-        run(&mut *self.outside().await, sql).await;
-    }
-}
-
-/// Later than every use in these tests.
-pub(super) fn end() -> SystemTime {
-    at(40_000_000_000)
 }
 
 fn digests<'a>(contents: impl IntoIterator<Item = &'a str>) -> HashSet<Digest> {
@@ -412,80 +335,6 @@ async fn content_whose_file_is_lost_is_linked_nowhere_and_a_manifest_keeps_its_r
     assert!(database.has_manifest("p/r", "image").await);
     // Nothing was deleted on purpose: there are no files to look for.
     assert_eq!(database.meta.gone(10).await.unwrap(), []);
-}
-
-async fn usage_counts_each_blob_once_wherever_it_is(database: Database) {
-    let meta = &database.meta;
-    let sum = async |counted: Counted<'_>, limit: u32| {
-        let (mut bytes, mut pages) = (0, 0);
-        let mut after = None;
-        while let Some(page) = meta
-            .usage_page(counted, after.as_ref(), limit)
-            .await
-            .unwrap()
-        {
-            bytes += page.bytes;
-            pages += 1;
-            after = Some(page.last);
-        }
-        (bytes, pages)
-    };
-    assert_eq!(sum(Counted::Without(&[]), 10).await, (0, 0));
-    database
-        .commit([
-            image("p/r", "image", &["layer"]),
-            image("p/s", "image", &[]),
-        ])
-        .await;
-    database.link("p/r", &["layer"]).await;
-    database.link("q/r", &["layer", "other"]).await;
-    database.link("pq", &["third"]).await;
-    for (counted, bytes) in [
-        (Counted::Without(&[]), 123 + 30),
-        (Counted::Of(&["p"]), 133),
-        (Counted::Of(&["q", "pq"]), 30),
-        (Counted::Without(&["q"]), 123 + 10),
-        (Counted::Of(&["r"]), 0),
-    ] {
-        for (limit, pages) in [(1, 4), (3, 2), (4, 1), (10, 1)] {
-            assert_eq!(sum(counted, limit).await, (bytes, pages), "{counted:?}");
-        }
-    }
-}
-
-async fn what_is_never_evicted_counts_with_all_that_it_names(database: Database) {
-    let meta = &database.meta;
-    database
-        .commit([
-            image("p/r", "seeded", &["layer", "base"]),
-            tagged(index("p/r", "index", &["child"]), "v1"),
-            image("p/r", "child", &["base", "of child"]),
-            image("p/r", "cached", &["cached layer"]),
-            image("q/r", "elsewhere", &["layer", "pinned layer"]),
-        ])
-        .await;
-    let blobs = ["layer", "base", "of child", "cached layer"];
-    database.link("p/r", &blobs).await;
-    database.link("q/r", &["layer", "pinned layer"]).await;
-    assert_eq!(meta.usage_kept(&["p", "q"]).await.unwrap(), 0);
-    Statement::new("UPDATE manifest SET seeded = TRUE WHERE digest = $1")
-        .bind(&digest("seeded"))
-        .execute(&mut *database.outside().await)
-        .await
-        .unwrap();
-    assert_eq!(meta.usage_kept(&["p"]).await.unwrap(), 123 + 20);
-    let pin = async |repository: &str, reference: &str| {
-        let reference = reference.parse().unwrap();
-        meta.pin_put(&name(repository), &reference).await.unwrap();
-    };
-    pin("p/r", "v1").await;
-    pin("q/r", &digest("elsewhere").to_string()).await;
-    pin("q/r", "not-here").await;
-    assert_eq!(meta.usage_kept(&["p"]).await.unwrap(), 3 * 123 + 30);
-    assert_eq!(meta.usage_kept(&["q"]).await.unwrap(), 123 + 20);
-    // The layer that both have is on the disk once.
-    assert_eq!(meta.usage_kept(&["p", "q"]).await.unwrap(), 4 * 123 + 40);
-    assert_eq!(meta.usage_kept(&["r"]).await.unwrap(), 0);
 }
 
 async fn uses_are_written_when_they_are_flushed(database: Database) {

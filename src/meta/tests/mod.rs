@@ -20,11 +20,15 @@ macro_rules! on_both {
     };
 }
 
+mod audit;
 mod cluster;
 mod delete;
 mod entry;
+mod event;
 mod evict;
 mod hot;
+mod images;
+mod label;
 mod manifest;
 mod object;
 mod open;
@@ -36,8 +40,10 @@ mod postgres;
 mod postgres_server;
 mod repository;
 mod retention;
+mod rule;
 mod tag;
 mod upload;
+mod usage;
 mod writer;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

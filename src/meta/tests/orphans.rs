@@ -1,7 +1,7 @@
 //! What nothing references: what is found, when it goes, what renews its grace.
 
 use super::{
-    evict::{end, image},
+    images::{end, image},
     *,
 };
 use crate::meta::{Grace, Removed};

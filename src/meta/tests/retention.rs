@@ -1,7 +1,7 @@
 //! Tags that go by themselves: what goes with them, and what keeps them.
 
 use super::{
-    evict::{image, index, referrer, tagged},
+    images::{image, index, referrer, tagged},
     *,
 };
 use crate::meta::PushedTag;

@@ -78,12 +78,15 @@ impl Manifest {
         if bytes.len() > Self::MAX_LENGTH {
             return Err(ManifestError::TooLarge);
         }
-        let document: Document<'_> = serde_json::from_slice(bytes)
-            .map_err(|error| ManifestError::Json(error.to_string()))?;
+        // RFC 8259, 8.1; the reader of JSON does not look at what it skips.
+        let json = str::from_utf8(bytes).map_err(|error| ManifestError::Json(error.to_string()))?;
+        let no_json = |error: serde_json::Error| ManifestError::Json(error.to_string());
+        let document: Document<'_> = serde_json::from_str(json).map_err(no_json)?;
         let media_type = document.agreed_type(content_type)?;
         let kind = document.kind(&media_type);
         document.check(kind, &media_type)?;
-        Ok((Self::parse_as(bytes, kind), media_type))
+        let manifest = Self::parse_as(json, kind).map_err(no_json)?;
+        Ok((manifest, media_type))
     }
 }
 
@@ -262,6 +265,27 @@ mod tests {
             Err(ManifestError::OtherMediaType { .. })
         ));
         assert_eq!(check(&json!({}), None), Err(ManifestError::NoMediaType));
+    }
+
+    #[test]
+    fn what_a_reader_would_take_for_a_manifest_that_names_nothing_is_refused() {
+        let with = |more: &[u8]| {
+            let document = image().to_string();
+            let bytes = [b"{", more, &document.as_bytes()[1..]].concat();
+            Manifest::check(&bytes, None).map(|(manifest, _)| manifest.blobs.len())
+        };
+        assert_eq!(with(b"\"annotations\":{},"), Ok(1));
+        for more in [
+            &b"\"artifactType\":\"\x80\","[..],
+            b"\"anything\":\"\x80\",",
+            b"\"annotations\":{},\"annotations\":{},",
+        ] {
+            let refused = with(more);
+            assert!(
+                matches!(refused, Err(ManifestError::Json(_))),
+                "{refused:?}"
+            );
+        }
     }
 
     #[test]

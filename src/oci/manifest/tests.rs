@@ -1,7 +1,13 @@
+use std::collections::HashSet;
+
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::oci::Algorithm;
+use crate::oci::{
+    Algorithm,
+    fuzz::{DIGEST, near, search},
+};
 
 fn digest(content: &str) -> Digest {
     Digest::sha256(content.as_bytes())
@@ -165,4 +171,42 @@ fn a_document_beyond_the_limit_is_not_read() {
         Manifest::parse(document.as_bytes()).kind,
         ManifestKind::Other
     );
+}
+
+/// One document of each shape.
+fn documents() -> Vec<String> {
+    let named = json!({"mediaType": "application/example", "digest": DIGEST, "size": 0});
+    let other = referenced("other");
+    let documents = [
+        json!({
+            "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "artifactType": "application/sbom",
+            "config": named, "layers": [other, named], "subject": other, "annotations": {"a": "b"},
+        }),
+        json!({"schemaVersion": 2, "mediaType": media_type::DOCKER_LIST, "manifests": [named, other]}),
+        json!({"schemaVersion": 2, "manifests": [], "subject": named}),
+        json!({"mediaType": media_type::OCI_ARTIFACT, "blobs": [other]}),
+        json!({"schemaVersion": 1, "fsLayers": [{"blobSum": DIGEST}]}),
+    ];
+    documents.iter().map(Value::to_string).collect()
+}
+
+#[test]
+fn what_is_nearly_a_manifest_is_read_alike_by_who_mirrors_and_who_is_pushed_to() {
+    let documents = documents();
+    let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+    search(near(&documents), |bytes| {
+        let lenient = Manifest::parse(&bytes);
+        for list in [&lenient.manifests, &lenient.blobs] {
+            let digests: HashSet<_> = list.iter().map(|descriptor| &descriptor.digest).collect();
+            prop_assert_eq!(digests.len(), list.len());
+        }
+        prop_assert!(lenient.manifests.is_empty() || lenient.blobs.is_empty());
+        if let Ok((strict, media_type)) = Manifest::check(&bytes, None) {
+            prop_assert_eq!(lenient.media_type.as_deref(), Some(media_type.as_str()));
+            if ManifestKind::of(&media_type) != ManifestKind::Other {
+                prop_assert_eq!(strict, lenient);
+            }
+        }
+        Ok(())
+    });
 }

@@ -3,9 +3,10 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::oci::Algorithm;
-
-const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+use crate::oci::{
+    Algorithm,
+    fuzz::{DIGEST, PATHS, near_text, search},
+};
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -254,4 +255,16 @@ proptest! {
     fn parsing_never_panics(text in "\\PC*") {
         let _ = Path::parse(&text);
     }
+}
+
+#[test]
+fn what_is_nearly_a_path_has_one_meaning_or_none() {
+    search(near_text(PATHS), |text| {
+        if let Ok(path) = Path::parse(&text) {
+            let built = path.to_string();
+            prop_assert!(built.is_ascii() && built.len() <= text.len() + 1);
+            prop_assert_eq!(Path::parse(&built), Ok(path));
+        }
+        Ok(())
+    });
 }

@@ -2,6 +2,7 @@
 
 mod foreign_logins;
 mod oidc;
+mod sign_in;
 mod tokens;
 mod visitors;
 

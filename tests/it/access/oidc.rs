@@ -32,10 +32,10 @@ struct Issuer {
 }
 
 /// A key that signs.
-struct Key {
+pub(super) struct Key {
     id: String,
     algorithm: Algorithm,
-    secret: EncodingKey,
+    key: EncodingKey,
 }
 
 impl Issuer {
@@ -105,13 +105,13 @@ impl Issuer {
 }
 
 impl Key {
-    fn new(id: &str) -> Self {
+    pub(super) fn new(id: &str) -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
         let document = pair.to_pkcs8v1().expect("a document");
         Self {
             id: id.to_owned(),
             algorithm: Algorithm::ES256,
-            secret: EncodingKey::from_ec_der(document.as_ref()),
+            key: EncodingKey::from_ec_der(document.as_ref()),
         }
     }
 
@@ -122,22 +122,22 @@ impl Key {
         Self {
             id: id.to_owned(),
             algorithm: Algorithm::RS256,
-            secret: EncodingKey::from_rsa_der(&document.as_ref()[PKCS8_HEADER..]),
+            key: EncodingKey::from_rsa_der(&document.as_ref()[PKCS8_HEADER..]),
         }
     }
 
-    fn public(&self) -> Jwk {
-        let mut key = Jwk::from_encoding_key(&self.secret, self.algorithm).expect("a public key");
+    pub(super) fn public(&self) -> Jwk {
+        let mut key = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a public key");
         key.common.key_id = Some(self.id.clone());
         key
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    pub(super) fn sign(&self, claims: &Value) -> String {
         let header = Header {
             kid: Some(self.id.clone()),
             ..Header::new(self.algorithm)
         };
-        encode(&header, claims, &self.secret).expect("a token")
+        encode(&header, claims, &self.key).expect("a token")
     }
 }
 
