@@ -4,8 +4,8 @@
 //! 6  cli (and main)              parse, choose, exit code
 //! 5  app                         composition root: builds everything, layers the routers, drains
 //! 4  v2     api                  HTTP edges: the Distribution API · management
-//! 3  mirror push upkeep          what the product does; knows no HTTP server
-//! 2  transfer                    moving content: remote → store
+//! 3  mirror push sync upkeep     what the product does; knows no HTTP server
+//! 2  transfer                    moving content: remote → store, source → remote
 //! 1  store  meta  client  access  cluster
 //!                                one outside thing each: bytes · rows · other registries · who may · fellow replicas
 //! 0  oci    config  telemetry    plain types; no I/O
@@ -25,8 +25,10 @@ pub mod meta;
 pub mod mirror;
 pub mod oci;
 pub mod push;
+pub mod replication;
 pub mod settings;
 pub mod store;
+pub mod sync;
 pub mod telemetry;
 pub mod transfer;
 pub mod upkeep;

@@ -11,6 +11,8 @@ mod authenticate;
 mod body;
 mod cache;
 mod entry;
+mod execution;
+mod executions;
 mod fills;
 mod labels;
 mod login;
@@ -24,8 +26,11 @@ mod remote_status;
 mod remote_test;
 mod remotes;
 mod repositories;
+mod rule;
+mod rules;
 mod search;
 mod status;
+mod tasks;
 mod timestamp;
 mod tokens;
 mod upkeep;
@@ -34,6 +39,8 @@ mod users;
 pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
 pub use audits::AuditEntry;
 pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent};
+pub use execution::{Execution, ExecutionTasks, Plan, PlanItem, PlanTotals};
+pub use executions::{Begun, ExecutionFields, Retried};
 pub use fills::Fill;
 pub use login::SessionInfo;
 pub use page::Items;
@@ -48,8 +55,12 @@ pub use remotes::{Remote, RemoteFields};
 pub use repositories::{
     ListedRepository, Repository, RepositoryFields, RepositoryTag, VisibilityField,
 };
+pub use rule::{
+    Rule, RuleDestination, RuleFields, RuleFilter, RuleSource, RuleSwitch, RuleTrigger,
+};
 pub use search::{Found, FoundProject};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
+pub use tasks::Task;
 pub use timestamp::Timestamp;
 pub use tokens::{CreatedToken, Token, TokenFields};
 pub use upkeep::{Collected, DueTag, Evicted, Retired, Scrubbed};
@@ -80,6 +91,7 @@ use crate::{
     meta::Meta,
     mirror::Mirror,
     push::Pushes,
+    replication::Replication,
     settings::Settings,
     telemetry::Metrics,
     transfer::Fills,
@@ -97,6 +109,7 @@ pub struct Parts {
     pub mirror: Mirror,
     pub pushes: Pushes,
     pub settings: Settings,
+    pub replication: Replication,
     pub projects: Projects,
     pub fills: Fills,
     pub remotes: Remotes,
@@ -166,6 +179,25 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(users::change_own))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::delete));
+    let own = own
+        .routes(routes!(rules::list, rules::create))
+        .routes(routes!(
+            rules::show,
+            rules::replace,
+            rules::switch,
+            rules::delete
+        ))
+        .routes(routes!(rules::tasks))
+        .routes(routes!(executions::begin))
+        .routes(routes!(executions::list))
+        .routes(routes!(executions::show))
+        .routes(routes!(executions::plan))
+        .routes(routes!(executions::apply))
+        .routes(routes!(executions::stop))
+        .routes(routes!(executions::retry))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::log));
     own.merge(for_admins().route_layer(from_fn(admit_admins)))
 }
 

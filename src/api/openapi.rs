@@ -53,6 +53,7 @@ pub(super) fn complete(paths: &mut Paths) {
             &mut item.put,
             &mut item.post,
             &mut item.delete,
+            &mut item.patch,
         ];
         for operation in operations.into_iter().flatten() {
             complete_operation(operation);

@@ -14,6 +14,7 @@ use crate::{
     meta::MetaError,
     mirror::{MirrorError, ResolveError},
     push::PushError,
+    replication::ReplicationError,
     settings::SettingsError,
 };
 
@@ -193,6 +194,28 @@ impl From<AccountError> for Problem {
             }
             AccountError::Busy(_) => Self::unavailable(detail),
             AccountError::Meta(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReplicationError> for Problem {
+    fn from(error: ReplicationError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ReplicationError::Invalid(problems) => {
+                let errors = problems.into_iter().map(|problem| FieldError {
+                    field: problem.field,
+                    message: problem.message,
+                });
+                Self::bad_fields(errors.collect())
+            }
+            ReplicationError::NotFound(detail) => Self::not_found(detail),
+            ReplicationError::Conflict(detail) => Self::conflict(detail),
+            ReplicationError::Meta(error) => error.into(),
+            ReplicationError::Corrupt(_) => {
+                tracing::error!("{detail}");
+                Self::internal()
+            }
         }
     }
 }

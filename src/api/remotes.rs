@@ -5,7 +5,7 @@ mod object;
 pub(super) use object::split;
 pub use object::{Remote, RemoteFields};
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Json,
@@ -24,7 +24,7 @@ use super::{
     projects::created,
     query::Fields,
 };
-use crate::settings::Settings;
+use crate::{replication::Mode, settings::Settings};
 
 /// Which page of which list.
 #[derive(IntoParams)]
@@ -70,13 +70,15 @@ pub(super) async fn list(
         .into_iter()
         .map(|known| shown(settings, &known))
         .collect();
+    let rules = api.parts.replication.rules().await?.into_iter();
+    let pushes = rules.filter(|known| known.rule.mode == Mode::Push);
+    let destinations: HashSet<String> = pushes.flat_map(|known| known.rule.remotes).collect();
     let wanted = query.q.as_deref().unwrap_or_default().to_lowercase();
     remotes.retain(|remote| remote.name.to_lowercase().contains(&wanted));
     remotes.retain(|remote| match query.used_as {
         None => true,
         Some(UsedAs::Mirror) => !remote.used_by.is_empty(),
-        // There are no rules yet.
-        Some(UsedAs::Destination) => false,
+        Some(UsedAs::Destination) => destinations.contains(&remote.name),
     });
     if let Some(region) = &query.region {
         remotes.retain(|remote| remote.region.as_ref() == Some(region));
@@ -182,6 +184,13 @@ pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    let rules = api.parts.replication.users_of_remote(&name).await?;
+    if !rules.is_empty() {
+        let rules = rules.join(", ");
+        return Err(Problem::conflict(format!(
+            "remote `{name}` is used by the rules {rules}"
+        )));
+    }
     api.parts.settings.remote_delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -49,6 +49,7 @@ use crate::{
     meta::Meta,
     mirror::{self, Mirror},
     push::{self, Pushes},
+    replication::{self, Replication},
     settings::{self, Settings},
     store::{Objects, Store},
     telemetry::Metrics,
@@ -62,6 +63,7 @@ pub struct App {
     config: Config,
     projects: Projects,
     settings: Settings,
+    replication: Replication,
     gate: Arc<Gate>,
     accounts: Accounts,
     mirror: Mirror,
@@ -169,6 +171,17 @@ impl App {
             max_bytes: config.storage.max_bytes,
             tasks: tasks.clone(),
         });
+        let replication = Replication::new(replication::Parts {
+            meta: meta.clone(),
+            projects: projects.clone(),
+            remotes: remotes.clone(),
+            reconcile: config.replication.reconcile,
+        });
+        tasks.spawn(
+            replication
+                .clone()
+                .run(config.replication.event_delay, shutdown.clone()),
+        );
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
@@ -188,6 +201,7 @@ impl App {
             config,
             projects,
             settings,
+            replication,
             mirror,
             pushes,
             fills,
@@ -248,6 +262,7 @@ impl App {
             mirror: self.mirror.clone(),
             pushes: self.pushes.clone(),
             settings: self.settings.clone(),
+            replication: self.replication.clone(),
             projects: self.projects.clone(),
             fills: self.fills.clone(),
             remotes: self.remotes.clone(),

@@ -9,6 +9,8 @@ mod cache_text;
 mod client_lines;
 mod config;
 mod connection;
+mod copy;
+mod copy_text;
 mod healthcheck;
 mod image;
 mod output;
@@ -16,10 +18,17 @@ mod project;
 mod rights;
 mod serve;
 mod session;
+mod sync;
+mod sync_text;
 mod token;
+mod transfer_lines;
 mod user;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -50,6 +59,10 @@ enum Command {
     Serve(ConfigFile),
     /// Look at what a running server has cached, and refresh, purge, pin or check it
     Cache(cache::Options),
+    /// Copy images from any registry to any, without a server
+    Copy(copy::Options),
+    /// Copy images by a file of rules, as image-syncer does: same flags, files and exit codes
+    Sync(sync::Options),
     /// The projects of a running server
     Project(project::Options),
     /// Who may log in at a running server, and what they may
@@ -123,8 +136,16 @@ impl Failure {
     }
 }
 
+/// Under this name the binary is `entrepot sync`.
+const IMAGE_SYNCER: &str = "image-syncer";
+
 /// Parses and runs one command.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let name = arguments.first().map(Path::new).and_then(Path::file_name);
+    if name.is_some_and(|name| name == IMAGE_SYNCER) {
+        arguments.insert(1, "sync".into());
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(message) => return told(&message),
@@ -132,6 +153,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match cli.command {
         Command::Serve(file) => serve::run(&file).map(|()| ExitCode::SUCCESS),
         Command::Cache(options) => cache::run(&options),
+        Command::Copy(options) => copy::run(&options),
+        Command::Sync(options) => sync::run(&options),
         Command::Project(options) => project::run(&options).map(|()| ExitCode::SUCCESS),
         Command::User(options) => user::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Token(options) => token::run(&options).map(|()| ExitCode::SUCCESS),

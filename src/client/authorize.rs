@@ -230,9 +230,10 @@ impl Authorizer {
     }
 }
 
-/// The repository in a scope such as `repository:library/nginx:pull`; empty if it is about something else.
+/// The (first) repository in a scope such as `repository:library/nginx:pull`; empty if it is about something else.
 fn repository(scope: &str) -> &str {
-    let name = scope.strip_prefix("repository:");
+    let first = scope.split_whitespace().next();
+    let name = first.and_then(|scope| scope.strip_prefix("repository:"));
     let name = name.and_then(|name| name.rsplit_once(':'));
     name.map_or("", |(name, _)| name)
 }
@@ -300,6 +301,7 @@ mod tests {
     fn a_scope_tells_its_repository() {
         assert_eq!(repository("repository:library/nginx:pull"), "library/nginx");
         assert_eq!(repository("repository:a:pull,push"), "a");
+        assert_eq!(repository("repository:a:pull,push repository:b:pull"), "a");
         assert_eq!(repository("registry:catalog:*"), "");
         assert_eq!(repository(""), "");
     }

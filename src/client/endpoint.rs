@@ -64,8 +64,29 @@ pub(super) struct Outgoing<'a> {
     pub(super) url: Url,
     pub(super) headers: &'a HeaderMap,
     pub(super) authorization: Option<&'a HeaderValue>,
-    /// Goes to the origin that is asked and to no other.
-    pub(super) body: Option<Bytes>,
+    pub(super) body: Payload,
+}
+
+/// What a request brings; it goes to the origin that is asked and to no other.
+pub(super) enum Payload {
+    Nothing,
+    Whole(Bytes),
+    /// Can be sent once; gone then.
+    Once(Option<reqwest::Body>),
+}
+
+impl Payload {
+    /// What to send now.
+    fn next(&mut self, remote: &Arc<str>) -> Result<Option<reqwest::Body>, ClientError> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Whole(bytes) => Ok(Some(bytes.clone().into())),
+            Self::Once(body) => match body.take() {
+                Some(body) => Ok(Some(body)),
+                None => Err(ClientError::invalid(remote, "redirects an upload")),
+            },
+        }
+    }
 }
 
 /// An answer, after all redirects.
@@ -125,13 +146,13 @@ impl Endpoint {
     pub(super) async fn exchange(
         &self,
         wire: &Wire,
-        outgoing: Outgoing<'_>,
+        mut outgoing: Outgoing<'_>,
     ) -> Result<Incoming, Failure> {
         let mut trail = Trail::new(&self.guard, outgoing.url.clone());
         loop {
             let authorization = outgoing.authorization.filter(|_| !trail.left_origin());
             let response = self
-                .send(wire, &outgoing, trail.url(), authorization)
+                .send(wire, &mut outgoing, trail.url(), authorization)
                 .await?;
             let followed = trail
                 .follow(response.status(), response.headers())
@@ -140,7 +161,7 @@ impl Endpoint {
                 let foreign = trail.left_origin();
                 return Ok(Incoming { response, foreign });
             }
-            if outgoing.body.is_some() && trail.left_origin() {
+            if !matches!(outgoing.body, Payload::Nothing) && trail.left_origin() {
                 let message = "redirects a request that is for it alone to another server";
                 return Err(ClientError::invalid(&wire.remote, message).into());
             }
@@ -185,7 +206,7 @@ impl Endpoint {
             url,
             headers: &HeaderMap::new(),
             authorization: None,
-            body: None,
+            body: Payload::Nothing,
         };
         let longest = wire.header_timeout.min(PROBE_TIMEOUT);
         match timeout(longest, self.exchange(wire, outgoing)).await {
@@ -197,16 +218,14 @@ impl Endpoint {
     async fn send(
         &self,
         wire: &Wire,
-        outgoing: &Outgoing<'_>,
+        outgoing: &mut Outgoing<'_>,
         url: &Url,
         authorization: Option<&HeaderValue>,
     ) -> Result<reqwest::Response, Failure> {
         let Outgoing { kind, method, .. } = outgoing;
         let mut request = reqwest::Request::new((*method).clone(), url.clone());
         request.headers_mut().clone_from(outgoing.headers);
-        if let Some(body) = &outgoing.body {
-            *request.body_mut() = Some(body.clone().into());
-        }
+        *request.body_mut() = outgoing.body.next(&wire.remote)?;
         if let Some(value) = authorization {
             request
                 .headers_mut()
@@ -245,6 +264,9 @@ pub(super) fn static_name(method: &Method) -> &'static str {
     match *method {
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
         _ => "GET",
     }
 }

@@ -109,6 +109,7 @@ impl Transport {
         let read = |answer: Answer| {
             let read = async move {
                 Ok(Document {
+                    status: answer.status,
                     bytes: answer.body.read_whole(limit, deadline.whole).await?,
                     headers: answer.headers,
                     endpoint: answer.endpoint,
@@ -261,7 +262,7 @@ impl Transport {
 
     /// Layer 4. That our own downloads take all places says nothing about the remote: who has nothing else to serve
     /// waits in the queue, and the time for an answer begins after it.
-    async fn slot(&self, deadline: &mut Deadline) -> Result<Option<Slot>, Failure> {
+    pub(super) async fn slot(&self, deadline: &mut Deadline) -> Result<Option<Slot>, Failure> {
         let (began, longest) = (Instant::now(), deadline.queue());
         let slot = timeout(longest, self.limits.slot(deadline.priority)).await;
         deadline.queued(began.elapsed());

@@ -193,8 +193,8 @@ impl Queues {
     }
 }
 
-/// Bytes per second over all bodies of a remote.
-pub(super) struct Bandwidth {
+/// Bytes per second over all bodies that share it.
+pub struct Bandwidth {
     limiter: DefaultDirectRateLimiter,
     clock: DefaultClock,
     burst: NonZeroU32,
@@ -206,7 +206,7 @@ pub(super) struct Bandwidth {
 }
 
 impl Bandwidth {
-    fn new(bytes_per_second: u64) -> Self {
+    pub fn new(bytes_per_second: u64) -> Self {
         let rate = u32::try_from(bytes_per_second).unwrap_or(u32::MAX);
         let rate = NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
         // A tenth of a second at once: smooth, and few wake-ups.
@@ -224,7 +224,7 @@ impl Bandwidth {
 
     /// How many of `wanted` bytes may pass now, or how long to wait before asking again. The background has what the
     /// foreground leaves: nothing while somebody of the foreground waits.
-    pub(super) fn take(&self, wanted: usize, priority: Priority) -> Result<usize, Duration> {
+    pub fn take(&self, wanted: usize, priority: Priority) -> Result<usize, Duration> {
         if priority == Priority::Background {
             self.stand_back()?;
         }

@@ -9,10 +9,8 @@ use http::{HeaderValue, Method, header};
 use tokio::time::Instant;
 
 use super::{
-    ClientError, ErrorKind, Patience, RegistryClient, listing,
-    registry::{MAX_MANIFEST_BYTES, call},
-    retry::Deadline,
-    transport::Call,
+    ClientError, ErrorKind, Patience, RegistryClient, listing, registry::MAX_MANIFEST_BYTES,
+    retry::Deadline, transport::Call,
 };
 use crate::oci::{
     Descriptor, Digest, Manifest, ManifestKind, Name, Path, Reference, Tag, media_type,
@@ -26,7 +24,7 @@ impl RegistryClient {
     /// All tags, every page (bounded), sorted as bytes, without repeats.
     pub async fn tag_list(&self, name: &Name, patience: Patience) -> Result<Vec<Tag>, ClientError> {
         let path = format!("{}?n={TAGS_PER_PAGE}", Path::Tags { name: name.clone() });
-        let mut call = list_call("tags", &path, name, "application/json");
+        let mut call = self.list_call("tags", &path, name, "application/json");
         let deadline = self.deadline(patience);
         let mut tags = BTreeSet::new();
         self.each_page(&mut call, deadline, listing::MAX_BYTES, &mut |bytes| {
@@ -66,7 +64,7 @@ impl RegistryClient {
             name: name.clone(),
             digest: digest.clone(),
         };
-        let mut call = list_call("referrers", &path.to_string(), name, media_type::OCI_INDEX);
+        let mut call = self.list_call("referrers", &path.to_string(), name, media_type::OCI_INDEX);
         let (mut referrers, mut seen) = (Vec::new(), HashSet::new());
         self.each_page(&mut call, deadline, MAX_MANIFEST_BYTES, &mut |bytes| {
             let index = Manifest::parse(bytes);
@@ -87,8 +85,8 @@ impl RegistryClient {
         digest: &Digest,
         deadline: Deadline,
     ) -> Result<Vec<Descriptor>, ClientError> {
-        let tag = referrers_tag(digest).map_err(|error| self.invalid(error.to_string()))?;
-        match self.manifest(name, &Reference::Tag(tag), deadline).await {
+        let tag = Reference::Tag(referrers_tag(digest));
+        match self.manifest(name, &tag, deadline).await {
             Ok(manifest) => Ok(Manifest::parse(&manifest.bytes).manifests),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -121,6 +119,13 @@ impl RegistryClient {
         }
     }
 
+    fn list_call(&self, kind: &'static str, path: &str, name: &Name, accept: &'static str) -> Call {
+        let mut call = self.call(kind, Method::GET, path, name);
+        call.headers
+            .insert(header::ACCEPT, HeaderValue::from_static(accept));
+        call
+    }
+
     fn bounded(&self, entries: usize) -> Result<(), ClientError> {
         if entries > listing::MAX_ENTRIES {
             return Err(self.invalid("its list is too long"));
@@ -142,15 +147,11 @@ fn has_no_referrers_api(error: &ClientError) -> bool {
     matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) || error.status == Some(501)
 }
 
+/// The tag under which registries without the referrers API have the list of a manifest's referrers.
 // spec: Referrers Tag Schema — the hexadecimal part is cut to 64 characters.
-fn referrers_tag(digest: &Digest) -> Result<Tag, crate::oci::tag::TagError> {
+pub fn referrers_tag(digest: &Digest) -> Tag {
     let hex = &digest.hex()[..64];
-    format!("{}-{hex}", digest.algorithm().as_str()).parse()
-}
-
-fn list_call(kind: &'static str, path: &str, name: &Name, accept: &'static str) -> Call {
-    let mut call = call(kind, Method::GET, path, name);
-    call.headers
-        .insert(header::ACCEPT, HeaderValue::from_static(accept));
-    call
+    let tag = format!("{}-{hex}", digest.algorithm().as_str());
+    tag.parse()
+        .expect("an algorithm and hexadecimal digits are a tag")
 }

@@ -36,6 +36,7 @@ impl RegistryClient {
             path: "v2/".to_owned(),
             scope: String::new(),
             headers: HeaderMap::new(),
+            body: None,
             takes_parts: false,
             first_url: 0,
             page: None,

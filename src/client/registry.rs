@@ -46,6 +46,23 @@ pub struct RegistryClient {
     remote: Arc<config::Remote>,
     pub(super) transport: Arc<Transport>,
     priority: Priority,
+    purpose: Purpose,
+}
+
+/// What tokens are asked for: one token for all requests of one purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Pull,
+    Push,
+}
+
+impl Purpose {
+    fn actions(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "pull,push",
+        }
+    }
 }
 
 /// A manifest with what the remote said of it. The digest is computed from the bytes (by the algorithm asked for, else
@@ -85,7 +102,16 @@ impl RegistryClient {
             remote: Arc::new(remote),
             transport: Arc::new(transport),
             priority: Priority::Foreground,
+            purpose: Purpose::Pull,
         })
+    }
+
+    /// The same remote, for those who push there: what they ask, they ask with the rights to push.
+    pub fn pushing(&self) -> Self {
+        Self {
+            purpose: Purpose::Push,
+            ..self.clone()
+        }
     }
 
     /// The same remote, with the same limits, for what nobody waits for.
@@ -126,7 +152,7 @@ impl RegistryClient {
         reference: &Reference,
         deadline: Deadline,
     ) -> Result<RemoteManifest, ClientError> {
-        let call = manifest_call(Method::GET, name, reference);
+        let call = self.manifest_call(Method::GET, name, reference);
         let Document { headers, bytes, .. } = self
             .transport
             .load(&call, MAX_MANIFEST_BYTES, deadline)
@@ -146,7 +172,7 @@ impl RegistryClient {
         reference: &Reference,
         patience: Patience,
     ) -> Result<ManifestHead, ClientError> {
-        let call = manifest_call(Method::HEAD, name, reference);
+        let call = self.manifest_call(Method::HEAD, name, reference);
         let answer = self.transport.open(&call, self.deadline(patience)).await?;
         Ok(ManifestHead {
             digest: document::announced_digest(&answer.headers),
@@ -165,7 +191,7 @@ impl RegistryClient {
         offset: u64,
         first_url: usize,
     ) -> Result<BlobStream, ClientError> {
-        let mut call = blob_call(Method::GET, name, digest);
+        let mut call = self.blob_call(Method::GET, name, digest);
         call.first_url = first_url;
         if offset > 0 {
             let range = HeaderValue::try_from(format!("bytes={offset}-")).expect("visible ASCII");
@@ -215,7 +241,7 @@ impl RegistryClient {
         patience: Patience,
     ) -> Result<Option<u64>, ClientError> {
         let deadline = self.deadline(patience);
-        let call = blob_call(Method::HEAD, name, digest);
+        let call = self.blob_call(Method::HEAD, name, digest);
         match self.transport.open(&call, deadline).await {
             Ok(answer) => {
                 // 0 may be what a server says that does not know.
@@ -237,7 +263,7 @@ impl RegistryClient {
         digest: &Digest,
         deadline: Deadline,
     ) -> Result<Option<u64>, ClientError> {
-        let mut call = blob_call(Method::GET, name, digest);
+        let mut call = self.blob_call(Method::GET, name, digest);
         call.headers
             .insert(header::RANGE, HeaderValue::from_static("bytes=0-0"));
         match self.transport.open(&call, deadline).await {
@@ -256,7 +282,7 @@ impl RegistryClient {
         Self {
             remote: Arc::clone(&self.remote),
             transport: Arc::new(self.transport.with_login(username, password)),
-            priority: self.priority,
+            ..self.clone()
         }
     }
 
@@ -277,42 +303,43 @@ impl RegistryClient {
     pub(super) fn invalid(&self, message: impl Into<String>) -> ClientError {
         ClientError::invalid(self.transport.remote(), message)
     }
-}
 
-fn manifest_call(method: Method, name: &Name, reference: &Reference) -> Call {
-    let path = Path::Manifest {
-        name: name.clone(),
-        reference: reference.clone(),
-    };
-    let mut call = call("manifest", method, &path.to_string(), name);
-    let accept = HeaderValue::from_static(media_type::ACCEPT_MANIFEST);
-    call.headers.insert(header::ACCEPT, accept);
-    call
-}
+    pub(super) fn manifest_call(&self, method: Method, name: &Name, reference: &Reference) -> Call {
+        let path = Path::Manifest {
+            name: name.clone(),
+            reference: reference.clone(),
+        };
+        let mut call = self.call("manifest", method, &path.to_string(), name);
+        let accept = HeaderValue::from_static(media_type::ACCEPT_MANIFEST);
+        call.headers.insert(header::ACCEPT, accept);
+        call
+    }
 
-fn blob_call(method: Method, name: &Name, digest: &Digest) -> Call {
-    let path = Path::Blob {
-        name: name.clone(),
-        digest: digest.clone(),
-    };
-    let mut call = call("blob", method, &path.to_string(), name);
-    call.takes_parts = true;
-    call
-}
+    pub(super) fn blob_call(&self, method: Method, name: &Name, digest: &Digest) -> Call {
+        let path = Path::Blob {
+            name: name.clone(),
+            digest: digest.clone(),
+        };
+        let mut call = self.call("blob", method, &path.to_string(), name);
+        call.takes_parts = true;
+        call
+    }
 
-pub(super) fn call(kind: &'static str, method: Method, path: &str, name: &Name) -> Call {
-    let identity: (HeaderName, _) = (
-        header::ACCEPT_ENCODING,
-        HeaderValue::from_static("identity"),
-    );
-    Call {
-        kind,
-        method,
-        path: path.trim_start_matches('/').to_owned(),
-        scope: format!("repository:{name}:pull"),
-        headers: HeaderMap::from_iter([identity]),
-        takes_parts: false,
-        first_url: 0,
-        page: None,
+    pub(super) fn call(&self, kind: &'static str, method: Method, path: &str, name: &Name) -> Call {
+        let identity: (HeaderName, _) = (
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
+        Call {
+            kind,
+            method,
+            path: path.trim_start_matches('/').to_owned(),
+            scope: format!("repository:{name}:{}", self.purpose.actions()),
+            headers: HeaderMap::from_iter([identity]),
+            body: None,
+            takes_parts: false,
+            first_url: 0,
+            page: None,
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::{
     ClientError, ErrorKind,
     body::read_bounded,
     credentials::Login,
-    endpoint::{Endpoint, Incoming, Outgoing, Wire},
+    endpoint::{Endpoint, Incoming, Outgoing, Payload, Wire},
     error::Failure,
     transport::refusal,
 };
@@ -158,7 +158,7 @@ fn question<'a>(key: &TokenKey, authorization: Option<&'a HeaderValue>) -> Outgo
         url,
         headers: &ACCEPT_JSON,
         authorization,
-        body: None,
+        body: Payload::Nothing,
     }
 }
 
@@ -178,7 +178,7 @@ fn exchange(key: &TokenKey, token: &str) -> Outgoing<'static> {
         url: key.realm.clone(),
         headers: &FORM,
         authorization: None,
-        body: Some(form.finish().into()),
+        body: Payload::Whole(form.finish().into()),
     }
 }
 

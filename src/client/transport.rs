@@ -27,7 +27,7 @@ use super::{
     body::{BodyContext, read_bounded},
     budget::Cost,
     document,
-    endpoint::{Endpoint, Incoming, Outgoing, Wire},
+    endpoint::{Endpoint, Incoming, Outgoing, Payload, Wire},
     error::{Failure, clean},
     limit::{Limits, Slot},
     range::content_length,
@@ -48,11 +48,12 @@ pub(super) struct Call {
     /// What a token must allow.
     pub(super) scope: String,
     pub(super) headers: HeaderMap,
+    pub(super) body: Option<Bytes>,
     /// 206 is an answer too.
     pub(super) takes_parts: bool,
     /// Which URL is asked first, by its place in the list.
     pub(super) first_url: usize,
-    /// A later page, at the URL (by its place in the list) that gave the page before.
+    /// A later page or a step of an upload session, at the URL (by its place in the list) that gave the one before.
     pub(super) page: Option<(usize, Url)>,
 }
 
@@ -60,6 +61,11 @@ impl Call {
     /// Its content is judged by its digest and by nothing else.
     fn is_download(&self) -> bool {
         self.kind == "blob" && self.method == Method::GET
+    }
+
+    /// It is there to be read.
+    fn is_question(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
     }
 
     /// What it takes of a rate limit.
@@ -84,6 +90,7 @@ pub(super) struct Answer {
 
 /// A good answer with its whole body.
 pub(super) struct Document {
+    pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) bytes: Bytes,
     pub(super) endpoint: usize,
@@ -94,7 +101,7 @@ pub(super) struct Document {
 pub(super) struct Transport {
     pub(super) wire: Wire,
     pub(super) endpoints: Vec<Arc<Endpoint>>,
-    authorizer: Authorizer,
+    pub(super) authorizer: Authorizer,
     pub(super) limits: Limits,
     body: BodyContext,
     /// Ends what watches the URLs.
@@ -181,7 +188,8 @@ impl Transport {
                 false => endpoint.note_limit(call.cost(), failure),
             });
         }
-        if document::is_web_page(incoming.response.headers()) && !call.is_download() {
+        let pages = call.is_question() && !call.is_download();
+        if pages && document::is_web_page(incoming.response.headers()) {
             let message = "answers with a web page";
             return Err(ClientError::invalid(&self.wire.remote, message).into());
         }
@@ -245,15 +253,18 @@ impl Transport {
             url: url.clone(),
             headers: &call.headers,
             authorization: carried.header(),
-            body: None,
+            body: call.body.clone().map_or(Payload::Nothing, Payload::Whole),
         };
         endpoint.exchange(&self.wire, outgoing).await
     }
 }
 
-/// The whole of what was asked for, or a part when that may be. Other successes (202, 204) answer no question of ours.
+/// The whole of what was asked for, or a part when that may be. Other successes (202, 204) answer no question of ours, but
+/// are how changes are confirmed, and the state of an upload session.
 fn is_answer(call: &Call, status: StatusCode) -> bool {
     match status.as_u16() {
+        200..=299 if !call.is_question() => true,
+        204 => call.kind == "upload",
         200 | 203 => true,
         206 => call.takes_parts,
         _ => false,

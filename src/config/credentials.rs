@@ -131,7 +131,9 @@ pub(super) fn read(
         (None, Some(token)) => Credentials::Token(token),
         _ => match keys.helper {
             Some(program) => Credentials::Helper(program),
-            None if keys.docker_config => Credentials::DockerConfig(DockerConfig::find(section)?),
+            None if keys.docker_config => {
+                Credentials::DockerConfig(DockerConfig::required(section)?)
+            }
             None if keys.environment || needs_login() => Credentials::Cloud(cloud(None)),
             None => Credentials::None,
         },
@@ -150,7 +152,7 @@ pub(super) fn read(
 
 impl Keys {
     fn take(section: &mut Section<'_>) -> Result<Self, ConfigError> {
-        let folders = programs(section);
+        let folders = programs(section.environment());
         Ok(Self {
             username: section.take("username", text)?,
             password: section.secret("password")?,
@@ -208,10 +210,10 @@ impl Keys {
 }
 
 impl DockerConfig {
-    /// Named files first, then where podman and Docker keep theirs.
-    fn find(section: &Section<'_>) -> Result<Self, ConfigError> {
+    /// Named files first, then where podman and Docker keep theirs. `None`: the environment names no place to look.
+    pub fn find(environment: &BTreeMap<String, String>) -> Option<Self> {
         let variable = |name: &str| {
-            let value = section.environment().get(name);
+            let value = environment.get(name);
             value.filter(|value| !value.is_empty()).map(PathBuf::from)
         };
         let docker =
@@ -222,20 +224,23 @@ impl DockerConfig {
             docker.map(|folder| folder.join("config.json")),
         ];
         let files: Vec<PathBuf> = candidates.into_iter().flatten().collect();
-        if files.is_empty() {
-            let text = "there is no place to look; expected HOME, DOCKER_CONFIG, XDG_RUNTIME_DIR or REGISTRY_AUTH_FILE in the environment";
-            return Err(section.error("docker_config", Problem::new(text)));
-        }
-        Ok(Self {
+        (!files.is_empty()).then(|| Self {
             files,
-            programs: programs(section),
+            programs: programs(environment),
+        })
+    }
+
+    fn required(section: &Section<'_>) -> Result<Self, ConfigError> {
+        Self::find(section.environment()).ok_or_else(|| {
+            let text = "there is no place to look; expected HOME, DOCKER_CONFIG, XDG_RUNTIME_DIR or REGISTRY_AUTH_FILE in the environment";
+            section.error("docker_config", Problem::new(text))
         })
     }
 }
 
 /// The folders of `PATH`.
-fn programs(section: &Section<'_>) -> Vec<PathBuf> {
-    let path = section.environment().get("PATH");
+fn programs(environment: &BTreeMap<String, String>) -> Vec<PathBuf> {
+    let path = environment.get("PATH");
     path.map(|path| std::env::split_paths(path).collect())
         .unwrap_or_default()
 }

@@ -3,10 +3,9 @@
 use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use super::{
-    Access, Cluster, Config, ConfigError, Database, Declared, Log, Secrets, Server, Storage,
-    Traces, Upkeep, Visibility,
+    Access, Cluster, Config, ConfigError, Database, Declared, Log, Replication, Secrets, Server,
+    Storage, Traces, Upkeep, Visibility,
     declared::{self, Rows},
-    later,
     section::{Context, Section},
     tree::{self, Table},
     value::boolean,
@@ -57,7 +56,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<(Config, Visibility)
     let cluster = Cluster::read(root.table("cluster")?, &storage, &database, &access)?;
     let registries = declared::read(&mut root, default_visibility, &Rows::default())?;
     let offline = read_mirror(root.table("mirror")?)?;
-    later::replication(root.table("replication")?)?;
+    let replication = Replication::read(root.table("replication")?)?;
     let upkeep = Upkeep::read(root.table("upkeep")?)?;
     let log = Log::read(root.table("log")?)?;
     root.finish()?;
@@ -74,6 +73,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<(Config, Visibility)
         declared: Declared::default(),
         offline,
         access,
+        replication,
         upkeep,
         log,
         traces,

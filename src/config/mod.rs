@@ -9,7 +9,6 @@ pub mod credentials;
 pub mod database;
 pub mod declared;
 pub mod error;
-mod later;
 pub mod load;
 pub mod log;
 pub mod object_storage;
@@ -17,6 +16,7 @@ pub mod oidc;
 pub mod pattern;
 pub mod project;
 pub mod remote;
+pub mod replication;
 pub mod secret;
 pub mod secrets;
 mod section;
@@ -42,6 +42,7 @@ pub use project::{
     Freshness, FreshnessMode, Project, ProjectKind, Retention, StaleIfError, Visibility,
 };
 pub use remote::{Provider, Remote};
+pub use replication::Replication;
 pub use secret::Secret;
 pub use secrets::Secrets;
 pub use server::{Server, TlsFiles};
@@ -65,6 +66,7 @@ pub struct Config {
     /// `mirror.offline`: never dial a remote.
     pub offline: bool,
     pub access: Access,
+    pub replication: Replication,
     pub upkeep: Upkeep,
     pub log: Log,
     /// Where traces go, by OpenTelemetry's standard variables; `None`: nowhere.

@@ -23,6 +23,7 @@ enum Matcher {
 impl Pattern {
     const MAX_LENGTH: usize = 256;
     const MAX_BRACE_GROUPS: usize = 8;
+    const MAX_LITERALS: usize = 1000;
     const EXPRESSION_MAX_BYTES: usize = 1 << 20;
 
     /// Refuses what doublestar calls a bad pattern, and regular expressions over 1 MiB compiled.
@@ -78,6 +79,44 @@ impl Pattern {
         &self.text
     }
 
+    /// The only texts that match, when the pattern names them: without `*`, `?`, `[…]` and `\`, and with no more than
+    /// one level of `{…}`. At most 1,000.
+    pub fn literal_texts(&self) -> Option<Vec<String>> {
+        if matches!(self.matcher, Matcher::Expression(_))
+            || self.text.contains(['*', '?', '[', ']', '\\', '^'])
+        {
+            return None;
+        }
+        let mut texts = vec![String::new()];
+        let mut rest = self.text.as_str();
+        while let Some((before, group)) = rest.split_once('{') {
+            let (group, after) = group.split_once('}')?;
+            if group.contains('{') {
+                return None;
+            }
+            let extended = |text: &String| {
+                let text = format!("{text}{before}");
+                let choices = group.split(',');
+                choices
+                    .map(move |choice| format!("{text}{choice}"))
+                    .collect::<Vec<_>>()
+            };
+            texts = texts.iter().flat_map(extended).collect();
+            if texts.len() > Self::MAX_LITERALS {
+                return None;
+            }
+            rest = after;
+        }
+        texts.iter_mut().for_each(|text| text.push_str(rest));
+        Some(texts)
+    }
+
+    /// Has it a `**` that is no whole component, and so does what one `*` does?
+    pub fn has_partial_double_star(&self) -> bool {
+        matches!(&self.matcher, Matcher::Glob(glob)
+            if self.text.matches("**").count() > glob.matches("**").count())
+    }
+
     /// Does the whole text match the glob, or any part of it the regular expression?
     pub fn matches(&self, text: &str) -> bool {
         match &self.matcher {
@@ -101,6 +140,8 @@ struct Translation<'t> {
     glob: String,
     open_braces: usize,
     brace_groups: usize,
+    /// Where what is read now begins, in bytes.
+    at: usize,
 }
 
 impl<'t> Translation<'t> {
@@ -111,6 +152,7 @@ impl<'t> Translation<'t> {
             glob: String::with_capacity(text.len()),
             open_braces: 0,
             brace_groups: 0,
+            at: 0,
         };
         while let Some((at, character)) = translation.rest.next() {
             translation.take(at, character)?;
@@ -122,6 +164,7 @@ impl<'t> Translation<'t> {
     }
 
     fn take(&mut self, at: usize, character: char) -> Result<(), String> {
+        self.at = at;
         match character {
             '*' => self.stars(at),
             '\\' => self.escaped()?,
@@ -232,8 +275,10 @@ impl<'t> Translation<'t> {
 
     fn bad_class(&self) -> String {
         format!(
-            "`{}` has a bad `[…]`: write `[abc]`, `[a-z]` or `[^a-z]`, and `\\-`, `\\]` for the signs themselves",
-            self.text
+            "`{}` has a bad `[…]` at character {}: write `[abc]`, `[a-z]` or `[^a-z]`, and `\\-`, `\\]` for the signs \
+             themselves",
+            self.text,
+            self.text[..self.at].chars().count() + 1
         )
     }
 }

@@ -169,7 +169,7 @@ impl Remotes {
         let provider = provider.unwrap_or(Provider::DockerRegistry);
         let place = Place::read(&mut section, provider)?;
         let urls = read_urls(&mut section, provider, registry, &place)?;
-        let mut remote = Remote::with_defaults(name, provider, urls);
+        let mut remote = Remote::new(name, provider, urls);
         remote.credentials = credentials::read(&mut section, provider, place, &remote.urls)?;
         remote.read_tls(&mut section)?;
         remote.read_limits(&mut section)?;
@@ -184,14 +184,15 @@ impl Remotes {
 
 impl Remote {
     fn built_in(registry: &BuiltIn) -> Self {
-        Self::with_defaults(
+        Self::new(
             registry.name.to_owned(),
             registry.provider,
             vec![registry.parsed_url()],
         )
     }
 
-    fn with_defaults(name: String, provider: Provider, urls: Vec<Url>) -> Self {
+    /// One that was told nothing but its name and where it is; at least one URL, whose path ends with `/`.
+    pub fn new(name: String, provider: Provider, urls: Vec<Url>) -> Self {
         Self {
             name,
             provider,

@@ -12,8 +12,8 @@
 use std::{collections::BTreeSet, time::SystemTime};
 
 use super::{
-    Meta, MetaError, Removed, changes::Changes, column, connection::Connection, image,
-    operation::Operation, statement::Statement, uses::SQL_REPOSITORY,
+    EventKind, Meta, MetaError, Removed, changes::Changes, column, connection::Connection, event,
+    image, operation::Operation, statement::Statement, uses::SQL_REPOSITORY,
 };
 use crate::{
     config::Pattern,
@@ -210,6 +210,7 @@ impl Operation for DeleteTag {
         }
         changes.tag(&self.repository, &self.tag);
         run(SQL_DELETE_TAG).execute(connection).await?;
+        tell(connection, &self.repository, &self.tag, &digest).await?;
         Ok(Deletion::Done(Deleted {
             tags: vec![self.tag.clone()],
             ..Deleted::default()
@@ -309,9 +310,7 @@ impl Operation for DeleteSome {
         };
         let tags = some(connection, SQL_SOME_TAGS).await?;
         for (tag,) in &tags {
-            changes.tag(repository, &column::parsed(tag)?);
-            let delete = Statement::new(SQL_DELETE_TAG).bind(repository_id);
-            delete.bind(tag.as_str()).execute(connection).await?;
+            tag_of(connection, changes, repository_id, repository, tag).await?;
         }
         if !tags.is_empty() {
             return Ok(Some(Removed::default()));
@@ -372,6 +371,42 @@ async fn referrers(
     digests.collect()
 }
 
+/// One tag, if it is there.
+pub(super) async fn tag_of(
+    connection: &mut Connection,
+    changes: &mut Changes,
+    repository_id: i64,
+    repository: &Name,
+    tag: &str,
+) -> Result<(), MetaError> {
+    let run = |sql| Statement::new(sql).bind(repository_id).bind(tag);
+    let target: Option<(String,)> = run(SQL_TARGET).fetch_optional(connection).await?;
+    let Some((digest,)) = target else {
+        return Ok(());
+    };
+    let tag = column::parsed(tag)?;
+    changes.tag(repository, &tag);
+    run(SQL_DELETE_TAG).execute(connection).await?;
+    tell(connection, repository, &tag, &digest).await
+}
+
+async fn tell(
+    connection: &mut Connection,
+    repository: &Name,
+    tag: &Tag,
+    digest: &str,
+) -> Result<(), MetaError> {
+    let digest = column::parsed(digest)?;
+    event::put(
+        connection,
+        EventKind::Deleted,
+        repository,
+        Some(tag),
+        &digest,
+    )
+    .await
+}
+
 /// One manifest and its tags. What only it named is loose from now on.
 pub(super) async fn manifest(
     connection: &mut Connection,
@@ -384,7 +419,9 @@ pub(super) async fn manifest(
     let run = |sql| Statement::new(sql).bind(repository_id).bind(digest);
     let tags: Vec<(String,)> = run(image::SQL_DELETE_TAGS).fetch_all(connection).await?;
     for (tag,) in &tags {
-        changes.tag(repository, &column::parsed(tag)?);
+        let tag = column::parsed(tag)?;
+        changes.tag(repository, &tag);
+        tell(connection, repository, &tag, digest).await?;
     }
     let loosen = run(SQL_LOOSEN).bind(column::milliseconds(SystemTime::now()));
     loosen.execute(connection).await?;

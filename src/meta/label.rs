@@ -1,8 +1,9 @@
 //! Labels: what people call manifests, whatever their tags.
 
 use super::{
-    Meta, MetaError, changes::Changes, connection::Connection, image::SQL_HERE,
-    operation::Operation, statement::Statement, uses::SQL_REPOSITORY,
+    EventKind, Meta, MetaError, changes::Changes, column, connection::Connection, event,
+    filled::SQL_TAGS, image::SQL_HERE, operation::Operation, statement::Statement,
+    uses::SQL_REPOSITORY,
 };
 use crate::oci::{Digest, Name};
 
@@ -79,6 +80,19 @@ impl Operation for Set {
         for label in &self.labels {
             let put = run(SQL_PUT).bind(label.as_str());
             put.execute(connection).await?;
+        }
+        let tags: Vec<(String,)> = run(SQL_TAGS).fetch_all(connection).await?;
+        for (tag,) in &tags {
+            let tag = column::parsed(tag)?;
+            let labelled = EventKind::Labelled;
+            event::put(
+                connection,
+                labelled,
+                &self.repository,
+                Some(&tag),
+                &self.digest,
+            )
+            .await?;
         }
         Ok(true)
     }

@@ -3,8 +3,16 @@
 use std::time::SystemTime;
 
 use super::{
-    ManifestSummary, Meta, MetaError, TagRow, blob, changes::Changes, column,
-    connection::Connection, operation::Operation, repository, statement::Statement, tag,
+    ManifestSummary, Meta, MetaError, TagRow, blob,
+    changes::Changes,
+    column,
+    connection::Connection,
+    filled::{self, Place},
+    image,
+    operation::Operation,
+    repository,
+    statement::Statement,
+    tag,
 };
 use crate::oci::{Descriptor, Digest, Manifest, Name, Tag};
 
@@ -221,6 +229,46 @@ impl Operation for ManifestCommit {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> Result<(), MetaError> {
+        let name = &self.repository;
+        let id = repository::with_content(connection, name).await?;
+        let here = Statement::new(image::SQL_HERE).bind(id).bind(&self.digest);
+        let was_here = here.fetch_optional::<(i64,)>(connection).await?.is_some();
+        self.commit(connection, changes).await?;
+        let place = Place { id, name };
+        if let Some((tag, checked_at)) = &self.tag {
+            let target = ManifestSummary {
+                digest: self.digest.clone(),
+                media_type: self.media_type.clone(),
+                size_bytes: self.size_bytes,
+            };
+            let row = TagRow {
+                target,
+                told: None,
+                checked_at: *checked_at,
+            };
+            if was_here {
+                return tag::moved(connection, changes, place, tag, &row).await;
+            }
+            tag::put(connection, changes, name, tag, &row).await?;
+            if !self.manifest.manifests.is_empty() {
+                return filled::by_tag(connection, place, tag, &self.digest).await;
+            }
+        }
+        if was_here {
+            Ok(())
+        } else {
+            filled::by_manifest(connection, place, &self.digest).await
+        }
+    }
+}
+
+impl ManifestCommit {
+    /// Writes all but the tag; no event tells of it.
+    pub(super) async fn commit(
+        &self,
+        connection: &mut Connection,
+        changes: &mut Changes,
+    ) -> Result<(), MetaError> {
         changes.manifest(&self.repository, &self.digest);
         let repository_id = repository::with_content(connection, &self.repository).await?;
         blob::put(connection, &self.digest, self.size_bytes).await?;
@@ -233,21 +281,7 @@ impl Operation for ManifestCommit {
             repository_id,
             &self.digest,
         )
-        .await?;
-        let Some((name, checked_at)) = &self.tag else {
-            return Ok(());
-        };
-        let target = ManifestSummary {
-            digest: self.digest.clone(),
-            media_type: self.media_type.clone(),
-            size_bytes: self.size_bytes,
-        };
-        let row = TagRow {
-            target,
-            told: None,
-            checked_at: *checked_at,
-        };
-        tag::put(connection, changes, &self.repository, name, &row).await
+        .await
     }
 }
 

@@ -8,11 +8,11 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    ManifestCommit, ManifestSummary, Meta, MetaError, TagRow, blob,
+    EventKind, ManifestCommit, ManifestSummary, Meta, MetaError, TagRow, blob,
     changes::Changes,
     column,
     connection::Connection,
-    delete, image, object,
+    delete, event, image, object,
     operation::Operation,
     repository,
     statement::Statement,
@@ -56,6 +56,9 @@ pub struct ManifestPush {
     pub blobs: Vec<Digest>,
     /// Manifests that must be.
     pub manifests: Vec<Digest>,
+    /// The object that was begun for it ([`Meta::upload_begin`]) and is in place; the manifest's from now on, unless it has
+    /// one.
+    pub object: Option<Uuid>,
     /// Pushed into a mirror.
     pub seeded: bool,
     pub pushed_by: Option<String>,
@@ -216,7 +219,10 @@ impl Operation for ManifestPush {
         if let Some(tag) = self.held_by_another(connection, repository_id).await? {
             return Ok(ManifestPushed::Fixed(tag));
         }
-        self.commit.execute(connection, changes).await?;
+        self.commit.commit(connection, changes).await?;
+        if let Some(object) = self.object {
+            object::end_upload(connection, &self.commit.digest, object).await?;
+        }
         for blob in &self.commit.manifest.blobs {
             changes.link(name, &blob.digest);
             let named = Statement::new(SQL_NAMED).bind(repository_id);
@@ -229,12 +235,23 @@ impl Operation for ManifestPush {
         for tag in &self.tags {
             self.move_tag(connection, changes, repository_id, tag)
                 .await?;
+            self.tell(connection, Some(tag)).await?;
+        }
+        if self.tags.is_empty() {
+            self.tell(connection, None).await?;
         }
         Ok(ManifestPushed::Done)
     }
 }
 
 impl ManifestPush {
+    async fn tell(&self, connection: &mut Connection, tag: Option<&Tag>) -> Result<(), MetaError> {
+        let ManifestCommit {
+            repository, digest, ..
+        } = &self.commit;
+        event::put(connection, EventKind::Pushed, repository, tag, digest).await
+    }
+
     async fn missing(
         &self,
         connection: &mut Connection,

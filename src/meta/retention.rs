@@ -11,7 +11,7 @@ use super::{
     changes::Changes,
     column,
     connection::Connection,
-    delete::{self, SQL_DELETE_TAG, SQL_TARGET},
+    delete::{self, SQL_TARGET},
     image::{SQL_BELOW, SQL_HERE},
     operation::Operation,
     statement::Statement,
@@ -112,7 +112,7 @@ impl Operation for Retire {
         if !self.is_due(connection, repository_id).await? {
             return Ok(None);
         }
-        delete_tag(
+        delete::tag_of(
             connection,
             changes,
             repository_id,
@@ -184,23 +184,10 @@ impl Retire {
             let target = Statement::new(SQL_TARGET).bind(repository_id).bind(&**tag);
             let target: Option<(String,)> = target.fetch_optional(connection).await?;
             targets.extend(target.map(|(digest,)| digest));
-            delete_tag(connection, changes, repository_id, &self.repository, tag).await?;
+            delete::tag_of(connection, changes, repository_id, &self.repository, tag).await?;
         }
         Ok(targets)
     }
-}
-
-async fn delete_tag(
-    connection: &mut Connection,
-    changes: &mut Changes,
-    repository_id: i64,
-    repository: &Name,
-    tag: &str,
-) -> Result<(), MetaError> {
-    changes.tag(repository, &column::parsed(tag)?);
-    let delete = Statement::new(SQL_DELETE_TAG).bind(repository_id).bind(tag);
-    delete.execute(connection).await?;
-    Ok(())
 }
 
 /// distribution-spec, "Referrers Tag Schema": at most 32 characters of the algorithm and 64 of the rest.

@@ -3,8 +3,15 @@
 use std::time::SystemTime;
 
 use super::{
-    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
-    repository, statement::Statement,
+    Meta, MetaError,
+    changes::Changes,
+    column,
+    connection::Connection,
+    delete,
+    filled::{self, Place},
+    operation::Operation,
+    repository,
+    statement::Statement,
 };
 use crate::oci::{Digest, Name, Tag};
 
@@ -189,7 +196,10 @@ impl Operation for TagPut {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> Result<(), MetaError> {
-        put(connection, changes, &self.repository, &self.tag, &self.row).await
+        let name = &self.repository;
+        let id = repository::with_content(connection, name).await?;
+        let place = Place { id, name };
+        moved(connection, changes, place, &self.tag, &self.row).await
     }
 }
 
@@ -211,7 +221,31 @@ impl Operation for TagDelete {
     }
 }
 
-/// [`Meta::tag_put`], inside a transaction.
+/// [`Meta::tag_put`], inside a transaction; an event tells of it if the tag points to something else then.
+pub(super) async fn moved(
+    connection: &mut Connection,
+    changes: &mut Changes,
+    place: Place<'_>,
+    tag: &Tag,
+    row: &TagRow,
+) -> Result<(), MetaError> {
+    let target = async |connection: &mut Connection| {
+        let target = Statement::new(delete::SQL_TARGET).bind(place.id).bind(tag);
+        let target: Option<(String,)> = target.fetch_optional(connection).await?;
+        Ok::<_, MetaError>(target)
+    };
+    let before = target(connection).await?;
+    put(connection, changes, place.name, tag, row).await?;
+    let now = target(connection).await?;
+    match now {
+        Some((digest,)) if before.is_none_or(|(before,)| before != digest) => {
+            filled::by_tag(connection, place, tag, &column::parsed(&digest)?).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sets a tag; no event tells of it.
 pub(super) async fn put(
     connection: &mut Connection,
     changes: &mut Changes,

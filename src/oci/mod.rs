@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod name;
 pub mod path;
+pub mod platform;
 pub mod reference;
 pub mod tag;
 
@@ -19,6 +20,7 @@ pub use digest::{Algorithm, Digest, Hasher};
 pub use manifest::{Manifest, ManifestKind};
 pub use name::Name;
 pub use path::Path;
+pub use platform::{Platform, PlatformPattern};
 pub use reference::Reference;
 pub use tag::Tag;
 

@@ -1,4 +1,5 @@
-//! Moving content: remote → store, and between the store and object storage. Layer 2: joins `client` and `store`, and writes the rows of what arrived.
+//! Moving content: remote → store, between the store and object storage, and from a source to a registry ([`send`]).
+//! Layer 2: joins `client` and `store`, and writes the rows of what arrived.
 //!
 //! ```text
 //! Fills::join ──first──► fill task ──► window ──append──► spool file ──verify──► blob in place, rows
@@ -14,6 +15,7 @@
 //! Here are also the ledger of what may be kept ([`Space`]), and the one place where the file of a blob is deleted because
 //! its rows are gone ([`Fills::reconcile`]).
 
+pub mod budget;
 pub mod content;
 pub mod error;
 pub mod fill;
@@ -24,6 +26,7 @@ pub mod limits;
 pub mod origin;
 pub mod passing;
 pub mod reconcile;
+pub mod send;
 pub mod share;
 pub mod space;
 pub mod tail;
@@ -37,6 +40,7 @@ mod source;
 mod way;
 mod window;
 
+pub use budget::Budget;
 pub use content::{Content, ContentBody};
 pub use error::FillError;
 pub use inflight::{FillRequest, Fills, Joined, Parts, RunningFill};

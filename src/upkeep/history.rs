@@ -1,5 +1,5 @@
-//! What was done long ago is forgotten: entries of the audit that are older than `upkeep.keep_days`. Every replica does it;
-//! what one has deleted the others do not find.
+//! What was done long ago is forgotten: entries of the audit, executions that have ended and events that every rule has seen,
+//! when they are older than `upkeep.keep_days`. Every replica does it; what one has deleted the others do not find.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -41,7 +41,9 @@ impl History {
         };
         loop {
             let started = Instant::now();
-            let some = self.meta.audit_expire(before).await?;
+            let some = self.meta.audit_expire(before).await?
+                + self.meta.executions_expire(before).await?
+                + self.meta.events_expire(before).await?;
             if some == 0 {
                 break;
             }
@@ -49,7 +51,7 @@ impl History {
             rest(started).await;
         }
         if forgotten > 0 {
-            tracing::info!(forgotten, "forgot {forgotten} old entries of the audit");
+            tracing::info!(forgotten, "forgot {forgotten} old entries of history");
         }
         Ok(forgotten)
     }

@@ -12,7 +12,7 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 46] = [
+const CALLS: [(&str, &str, &str); 63] = [
     ("GET", "/users", ""),
     ("POST", "/users", ""),
     ("GET", "/users/{name}", ""),
@@ -66,6 +66,23 @@ const CALLS: [(&str, &str, &str); 46] = [
     ("POST", "/cache/entry/refresh", ENTRY),
     ("PUT", "/cache/entry/pin", ENTRY),
     ("DELETE", "/cache/entry/pin", ENTRY),
+    ("GET", "/rules", ""),
+    ("POST", "/rules", ""),
+    ("GET", "/rules/{name}", ""),
+    ("PUT", "/rules/{name}", ""),
+    ("PATCH", "/rules/{name}", ""),
+    ("DELETE", "/rules/{name}", ""),
+    ("GET", "/rules/{name}/tasks", ""),
+    ("POST", "/rules/{name}/executions", ""),
+    ("GET", "/executions", ""),
+    ("GET", "/executions/{id}", ""),
+    ("GET", "/executions/{id}/plan", ""),
+    ("POST", "/executions/{id}/apply", ""),
+    ("POST", "/executions/{id}/stop", ""),
+    ("POST", "/executions/{id}/retry", ""),
+    ("GET", "/executions/{id}/tasks", ""),
+    ("GET", "/tasks/{id}", ""),
+    ("GET", "/tasks/{id}/log", ""),
     ("GET", "/fills", ""),
     ("POST", "/upkeep/evict", ""),
     ("POST", "/upkeep/orphans", ""),

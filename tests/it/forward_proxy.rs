@@ -1,6 +1,7 @@
 //! A small forward proxy: absolute-form HTTP and `CONNECT`, with a record of what was asked.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -19,13 +20,22 @@ pub(crate) struct ForwardProxy {
 
 impl ForwardProxy {
     pub(crate) async fn start() -> Self {
+        Self::with_routes(&[]).await
+    }
+
+    /// Some hosts (with their ports) are elsewhere than their names say.
+    pub(crate) async fn with_routes(routes: &[(&str, &str)]) -> Self {
+        let routes = routes
+            .iter()
+            .map(|(host, at)| ((*host).to_owned(), (*at).to_owned()));
+        let routes: Arc<HashMap<String, String>> = Arc::new(routes.collect());
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("it is bound");
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let record = Arc::clone(&asked);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = socket.accept().await {
-                tokio::spawn(serve(client, Arc::clone(&record)));
+                tokio::spawn(serve(client, Arc::clone(&record), Arc::clone(&routes)));
             }
         });
         Self {
@@ -55,7 +65,12 @@ impl Drop for ForwardProxy {
 }
 
 /// Serves one connection to one server; what follows the first head is copied as it is.
-async fn serve(mut client: TcpStream, asked: Arc<Mutex<Vec<String>>>) -> Option<()> {
+async fn serve(
+    mut client: TcpStream,
+    asked: Arc<Mutex<Vec<String>>>,
+    routes: Arc<HashMap<String, String>>,
+) -> Option<()> {
+    let route = |host: &str| routes.get(host).cloned().unwrap_or_else(|| host.to_owned());
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(client.read_u8().await.ok()?);
@@ -68,14 +83,14 @@ async fn serve(mut client: TcpStream, asked: Arc<Mutex<Vec<String>>>) -> Option<
     let mut words = text.split(' ');
     let (method, target) = (words.next()?, words.next()?);
     if method == "CONNECT" {
-        let mut server = TcpStream::connect(target).await.ok()?;
+        let mut server = TcpStream::connect(route(target)).await.ok()?;
         client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok()?;
         copy_bidirectional(&mut client, &mut server).await.ok()?;
         return Some(());
     }
     // `GET http://host/path` becomes `GET /path`, and the connection ends after its answer.
     let (host, path) = target.strip_prefix("http://")?.split_once('/')?;
-    let mut server = TcpStream::connect(host).await.ok()?;
+    let mut server = TcpStream::connect(route(host)).await.ok()?;
     let rest = text.split_once("\r\n")?.1;
     let request = format!("{method} /{path} HTTP/1.1\r\nconnection: close\r\n{rest}");
     server.write_all(request.as_bytes()).await.ok()?;

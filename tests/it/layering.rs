@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
         "replication",
         "upkeep",
         "settings",
+        "sync",
         "archive",
         "notify",
         "connect",

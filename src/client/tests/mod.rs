@@ -7,6 +7,7 @@ mod failover;
 mod limits;
 mod lists;
 mod logins;
+mod push;
 mod redirects;
 mod retries;
 pub(super) mod server;

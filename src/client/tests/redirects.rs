@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         ErrorKind,
-        endpoint::{Endpoint, Outgoing, Wire},
+        endpoint::{Endpoint, Outgoing, Payload, Wire},
     },
     server::{FakeServer, Reply, Seen},
     *,
@@ -92,7 +92,7 @@ async fn a_name_that_leads_into_our_network_is_refused_before_anything_is_dialed
         url: inside.localhost(),
         headers: &HeaderMap::new(),
         authorization: None,
-        body: None,
+        body: Payload::Nothing,
     };
     let failure = endpoint.exchange(&wire, outgoing).await.unwrap_err();
     assert_eq!(failure.error.kind, ErrorKind::Invalid);

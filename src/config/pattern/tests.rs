@@ -124,3 +124,35 @@ fn everything_matches_every_text() {
         assert!(Pattern::everything().matches(text));
     }
 }
+
+#[test]
+fn a_bad_class_is_told_with_its_place() {
+    let error = Pattern::parse("ä/[a-").unwrap_err();
+    assert!(error.contains("at character 3"), "{error}");
+}
+
+#[test]
+fn literal_texts_are_told_without_asking() {
+    let literal = |text: &str| Pattern::parse(text).unwrap().literal_texts();
+    assert_eq!(literal("a/b").unwrap(), ["a/b"]);
+    assert_eq!(literal("{a,b/c}/d").unwrap(), ["a/d", "b/c/d"]);
+    assert_eq!(literal("a{,x}").unwrap(), ["a", "ax"]);
+    for text in [
+        "*",
+        "a?",
+        "{a,{b,c}}",
+        "/a/",
+        "\\a",
+        "[ab]",
+        &"{0,1,2,3,4,5,6,7,8,9}".repeat(4),
+    ] {
+        assert_eq!(literal(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_double_star_inside_a_component_is_known() {
+    let partial = |text: &str| Pattern::parse(text).unwrap().has_partial_double_star();
+    assert!(partial("abc**") && partial("a/b**/c") && partial("my/{a,b}**"));
+    assert!(!partial("**") && !partial("a/**/b") && !partial("{a/**,b}") && !partial("/a**/"));
+}

@@ -23,7 +23,7 @@ pub(crate) struct Called {
 
 impl Called {
     /// The fields that a 400 names.
-    fn fields(&self) -> Vec<&str> {
+    pub(crate) fn fields(&self) -> Vec<&str> {
         assert_eq!(self.status, 400, "{}", self.body);
         let errors = self.body["errors"].as_array().expect("a list");
         let names = errors.iter().map(|error| error["field"].as_str());
@@ -41,7 +41,7 @@ pub(crate) async fn call(
     call_as(server, ("admin", PASSWORD), method, path, body).await
 }
 
-async fn call_as(
+pub(crate) async fn call_as(
     server: &TestServer,
     (user, password): (&str, &str),
     method: Method,

@@ -1,0 +1,347 @@
+//! The handle: rules that are made, changed and taken away, and what they are told to do.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::{Map, Value};
+use tokio::{sync::Notify, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{Mode, ReplicationError, Rule, Trigger};
+use crate::{
+    access::Projects,
+    client::Remotes,
+    meta::{ExecutionRow, ExecutionStatus, ExecutionWrite, Meta, RuleRow, RuleWrite},
+};
+
+/// However short events are gathered.
+const SHORTEST_DELAY: Duration = Duration::from_millis(50);
+
+/// What [`Replication`] is made of.
+pub struct Parts {
+    pub meta: Meta,
+    pub projects: Projects,
+    pub remotes: Remotes,
+    /// How often event rules go through everything.
+    pub reconcile: Duration,
+}
+
+/// Rules and what they do; cheap to clone.
+#[derive(Clone)]
+pub struct Replication {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) parts: Parts,
+    /// Something is to be planned.
+    pub(super) to_plan: Notify,
+}
+
+/// A rule, and what its row says.
+#[derive(Debug, Clone)]
+pub struct KnownRule {
+    pub id: Uuid,
+    pub rule: Rule,
+    pub owner: String,
+    pub created_at: SystemTime,
+    pub changed_at: SystemTime,
+}
+
+/// Why an execution is begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    Manual,
+    Cron,
+    Event,
+}
+
+/// What an execution is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    Now,
+    /// Only its plan is made.
+    Dry,
+}
+
+impl Cause {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Cron => "cron",
+            Self::Event => "event",
+        }
+    }
+}
+
+impl KnownRule {
+    pub(super) fn of(row: RuleRow) -> Result<Self, ReplicationError> {
+        let rule = read(&row.members).ok_or_else(|| ReplicationError::Corrupt(row.name.clone()))?;
+        Ok(Self {
+            id: row.id,
+            rule,
+            owner: row.owner,
+            created_at: row.created_at,
+            changed_at: row.changed_at,
+        })
+    }
+}
+
+/// A rule from a row.
+pub(super) fn read(members: &str) -> Option<Rule> {
+    let members = serde_json::from_str(members).ok()?;
+    Rule::read(members).ok()
+}
+
+impl Replication {
+    pub fn new(parts: Parts) -> Self {
+        let inner = Inner {
+            parts,
+            to_plan: Notify::new(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Plans what waits, and lets rules act on events and on their time, until the shutdown.
+    pub async fn run(self, event_delay: Duration, shutdown: CancellationToken) {
+        let turn = async || {
+            let woken = self.inner.to_plan.notified();
+            if let Err(error) = self.run_once().await {
+                warn!(%error, "rules cannot be planned: {error}");
+            }
+            // A wake-up that came meanwhile is kept.
+            let _ = timeout(event_delay.max(SHORTEST_DELAY), woken).await;
+        };
+        while shutdown.run_until_cancelled(turn()).await.is_some() {}
+    }
+
+    /// Plans all that waits, and lets every rule act on what happened since it last looked.
+    pub async fn run_once(&self) -> Result<(), ReplicationError> {
+        self.look_once().await?;
+        while self.plan_once().await? {}
+        Ok(())
+    }
+
+    /// All rules, by name.
+    pub async fn rules(&self) -> Result<Vec<KnownRule>, ReplicationError> {
+        let rows = self.inner.parts.meta.rules().await?;
+        rows.into_iter().map(KnownRule::of).collect()
+    }
+
+    /// The rule of this name, if there is one.
+    pub async fn rule(&self, name: &str) -> Result<Option<KnownRule>, ReplicationError> {
+        let row = self.inner.parts.meta.rule(name).await?;
+        row.map(KnownRule::of).transpose()
+    }
+
+    /// The rule that an execution is of, while it is there.
+    pub async fn rule_by_id(&self, id: Uuid) -> Result<Option<KnownRule>, ReplicationError> {
+        let row = self.inner.parts.meta.rule_by_id(id).await?;
+        row.map(KnownRule::of).transpose()
+    }
+
+    /// Names of the rules that use a remote.
+    pub async fn users_of_remote(&self, remote: &str) -> Result<Vec<String>, ReplicationError> {
+        let rules = self.rules().await?.into_iter().map(|known| known.rule);
+        let users = rules.filter(|rule| rule.remotes.iter().any(|used| used == remote));
+        Ok(users.map(|rule| rule.name).collect())
+    }
+
+    /// Reads a rule and looks whether everything that it names is there.
+    pub fn check(&self, members: Map<String, Value>) -> Result<Rule, ReplicationError> {
+        let rule = Rule::read(members).map_err(ReplicationError::Invalid)?;
+        let parts = &self.inner.parts;
+        let missing = rule
+            .remotes
+            .iter()
+            .find(|name| parts.remotes.get(name).is_none());
+        if let Some(name) = missing {
+            let message = format!("there is no remote `{name}`");
+            return Err(ReplicationError::field("remotes", message));
+        }
+        let projects = parts.projects.now();
+        let is_local = rule.mode == Mode::Push && !rule.is_for_every_project();
+        if is_local && projects.get(&rule.project).is_none() {
+            let message = format!("there is no project `{}`", rule.project);
+            return Err(ReplicationError::field("source.project", message));
+        }
+        Ok(rule)
+    }
+
+    /// Makes a rule. One for events that is enabled begins with an execution of all that matches, whose id is given.
+    pub async fn create(&self, rule: &Rule, owner: &str) -> Result<Option<Uuid>, ReplicationError> {
+        let write = self.write(Uuid::now_v7(), rule, owner);
+        let id = write.id;
+        if !self.inner.parts.meta.rule_insert(write).await? {
+            return Err(already_there(&rule.name));
+        }
+        self.begun(id, rule).await
+    }
+
+    /// Changes a rule, also its name; its history follows. As in [`create`](Self::create) when it becomes enabled; what
+    /// runs is stopped when it becomes disabled.
+    pub async fn replace(
+        &self,
+        known: &KnownRule,
+        rule: &Rule,
+    ) -> Result<Option<Uuid>, ReplicationError> {
+        let write = self.write(known.id, rule, &known.owner);
+        if !self.inner.parts.meta.rule_replace(write).await? {
+            return Err(already_there(&rule.name));
+        }
+        match (known.rule.enabled, rule.enabled) {
+            (true, false) => self.stop_all(known.id).await.map(|()| None),
+            (true, true) if known.rule.trigger.is_event() => Ok(None),
+            _ => self.begun(known.id, rule).await,
+        }
+    }
+
+    /// Disables a rule, stops what runs and takes it away. Without `stop` only if nothing runs.
+    pub async fn delete(&self, known: &KnownRule, stop: StopFirst) -> Result<(), ReplicationError> {
+        let meta = &self.inner.parts.meta;
+        if known.rule.enabled {
+            let disabled = Rule {
+                enabled: false,
+                ..known.rule.clone()
+            };
+            let write = self.write(known.id, &disabled, &known.owner);
+            meta.rule_replace(write).await?;
+        }
+        let open = meta.executions_open(known.id).await?;
+        let mut running = Vec::new();
+        for id in &open {
+            let execution = meta.execution(*id).await?;
+            let is_dry = execution.is_some_and(|row| row.status == ExecutionStatus::Planned);
+            if is_dry || stop == StopFirst::Yes {
+                self.stop(*id).await?;
+            } else {
+                running.push(id.to_string());
+            }
+        }
+        if !running.is_empty() {
+            let name = &known.rule.name;
+            let message = format!(
+                "rule `{name}` is disabled now, but these executions still run: {}",
+                running.join(", ")
+            );
+            return Err(ReplicationError::Conflict(message));
+        }
+        meta.rule_delete(known.id).await?;
+        Ok(())
+    }
+
+    /// Begins an execution; its id. A rule that is disabled can only be tried.
+    pub async fn begin(
+        &self,
+        known: &KnownRule,
+        cause: Cause,
+        run: Run,
+    ) -> Result<Uuid, ReplicationError> {
+        if !known.rule.enabled && run == Run::Now {
+            let name = &known.rule.name;
+            let message = format!(
+                "rule `{name}` is disabled; enable it first, or try it with `\"dry_run\": true`"
+            );
+            return Err(ReplicationError::Conflict(message));
+        }
+        self.queue(known.id, &known.rule, cause, run).await
+    }
+
+    /// An execution, if there is one of this id.
+    pub async fn execution(&self, id: Uuid) -> Result<Option<ExecutionRow>, ReplicationError> {
+        Ok(self.inner.parts.meta.execution(id).await?)
+    }
+
+    /// Stops what of an execution has not ended. False: all has.
+    pub async fn stop(&self, id: Uuid) -> Result<bool, ReplicationError> {
+        Ok(self.inner.parts.meta.execution_stop(id).await?)
+    }
+
+    /// Runs once more what failed or was stopped; how many tasks.
+    pub async fn retry(&self, id: Uuid) -> Result<u64, ReplicationError> {
+        Ok(self.inner.parts.meta.execution_retry(id).await?)
+    }
+
+    /// Lets a dry run act. False: it is not one that waits for that.
+    pub async fn apply(&self, id: Uuid) -> Result<bool, ReplicationError> {
+        Ok(self.inner.parts.meta.execution_apply(id).await?)
+    }
+
+    /// The rule as an execution has it.
+    pub fn rule_of(&self, execution: &ExecutionRow) -> Option<Rule> {
+        read(&execution.members)
+    }
+
+    fn write(&self, id: Uuid, rule: &Rule, owner: &str) -> RuleWrite {
+        let now = SystemTime::now();
+        let due_at = match &rule.trigger {
+            _ if !rule.enabled => None,
+            Trigger::Manual => None,
+            Trigger::Cron(schedule) => schedule.after(now),
+            Trigger::Event => Some(now + self.inner.parts.reconcile),
+        };
+        RuleWrite {
+            id,
+            name: rule.name.clone(),
+            members: Value::Object(rule.members()).to_string(),
+            enabled: rule.enabled,
+            owner: owner.to_owned(),
+            due_at,
+            sees_events: rule.enabled && rule.trigger.is_event(),
+        }
+    }
+
+    /// An event rule that is enabled just now first replicates all that matches.
+    async fn begun(&self, id: Uuid, rule: &Rule) -> Result<Option<Uuid>, ReplicationError> {
+        if !rule.enabled || !rule.trigger.is_event() {
+            return Ok(None);
+        }
+        let execution = self.queue(id, rule, Cause::Event, Run::Now).await?;
+        Ok(Some(execution))
+    }
+
+    pub(super) async fn queue(
+        &self,
+        rule_id: Uuid,
+        rule: &Rule,
+        cause: Cause,
+        run: Run,
+    ) -> Result<Uuid, ReplicationError> {
+        let id = Uuid::now_v7();
+        let execution = ExecutionWrite {
+            id,
+            rule_id,
+            members: Value::Object(rule.members()).to_string(),
+            cause: cause.as_str().to_owned(),
+            dry_run: run == Run::Dry,
+            message: String::new(),
+        };
+        self.inner.parts.meta.execution_put(execution).await?;
+        self.inner.to_plan.notify_one();
+        Ok(id)
+    }
+
+    async fn stop_all(&self, rule: Uuid) -> Result<(), ReplicationError> {
+        for id in self.inner.parts.meta.executions_open(rule).await? {
+            self.stop(id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Is what still runs to be stopped when its rule is taken away?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopFirst {
+    Yes,
+    No,
+}
+
+fn already_there(name: &str) -> ReplicationError {
+    ReplicationError::Conflict(format!("there is a rule `{name}` already"))
+}

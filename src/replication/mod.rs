@@ -1,0 +1,32 @@
+//! Rules: what is replicated to and from other registries, in the background. Layer 3: called by the management API and
+//! by `app`, which runs it; moves content by `transfer`, keeps its rows through `meta`.
+//!
+//! ```text
+//! rule ──► trigger ──► execution ──plan──► task for each (remote, repository) ──work──► transfer::send
+//!             ▲
+//! events, the clock, somebody
+//! ```
+//!
+//! `rule`, `read`, `write`, `filter`, `naming`, `schedule` and `collision` are pure.
+
+mod ask;
+mod collision;
+mod engine;
+mod error;
+mod events;
+mod fields;
+pub mod filter;
+pub mod naming;
+mod plan;
+mod read;
+pub mod rule;
+pub mod schedule;
+mod select;
+
+mod write;
+
+pub use engine::{Cause, KnownRule, Parts, Replication, Run, StopFirst};
+pub use error::ReplicationError;
+pub use fields::FieldProblem;
+pub use naming::{Flatten, Naming, NamingError, check_depth};
+pub use rule::{EVERY_PROJECT, Mode, Rule, Trigger};

@@ -1,0 +1,293 @@
+//! What an execution of a rule has to do: everything that the rule takes, gone through before anything is sent.
+//!
+//! ```text
+//! execution (Planning) ──► repositories ──► tags ──► names there ──► collisions ──► tasks, in one transaction
+//!                                                          dry run: ──► each tag is asked for at its destination
+//! ```
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::{
+    Mode, Replication, ReplicationError, Rule, check_depth,
+    collision::{self, Shipment},
+    engine::{Cause, Run, read},
+};
+use crate::{
+    meta::{Action, ExecutionRow, MetaError, Planned, TaskItem, TaskWrite},
+    oci::{Name, Tag},
+};
+
+/// Nobody else plans an execution for so long after it was last heard of.
+pub(super) const HOLD: Duration = Duration::from_secs(60);
+/// Tags that a rule may put nowhere any more are deleted without asking, up to the larger of this and a fifth of all.
+const DELETE_CAP: usize = 100;
+const DELETE_PART: usize = 5;
+const PAGE: u32 = 1000;
+
+/// What a plan holds before it is divided into tasks.
+#[derive(Default)]
+struct Draft {
+    shipments: Vec<Shipment>,
+    /// Remote, place, tag: what is to be deleted there.
+    deletes: Vec<(String, Shipment)>,
+    /// For the execution.
+    notes: Vec<String>,
+}
+
+/// Why there is no plan.
+pub(super) enum Problem {
+    /// The rule cannot be done so.
+    Told(String),
+    /// Somebody else plans it, or it was stopped.
+    Lost,
+    Failed(ReplicationError),
+}
+
+impl From<ReplicationError> for Problem {
+    fn from(error: ReplicationError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<MetaError> for Problem {
+    fn from(error: MetaError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Replication {
+    /// Plans the oldest execution that waits for it. False: none does.
+    pub async fn plan_once(&self) -> Result<bool, ReplicationError> {
+        let meta = &self.inner.parts.meta;
+        let holder = Uuid::now_v7();
+        let Some(execution) = meta.execution_hold(holder, HOLD).await? else {
+            return Ok(false);
+        };
+        let planned = match self.plan(&execution, holder).await {
+            Ok(planned) => planned,
+            Err(Problem::Told(message)) => Planned::Failed(message),
+            Err(Problem::Lost) => return Ok(true),
+            Err(Problem::Failed(error)) => return Err(error),
+        };
+        let (id, rule) = (execution.id, execution.rule_id);
+        match &planned {
+            Planned::Tasks { tasks, message } => {
+                info!(%id, %rule, tasks = tasks.len(), "an execution is planned: {message}");
+            }
+            Planned::Failed(message) => {
+                warn!(%id, %rule, "an execution cannot be planned: {message}")
+            }
+        }
+        meta.execution_plan(id, holder, planned).await?;
+        Ok(true)
+    }
+
+    async fn plan(&self, execution: &ExecutionRow, holder: Uuid) -> Result<Planned, Problem> {
+        let rule = read(&execution.members)
+            .ok_or_else(|| Problem::Told("the rule cannot be read any more".to_owned()))?;
+        if rule.mode == Mode::Pull {
+            return Err(Problem::Told(
+                "rules that pull are not possible yet".to_owned(),
+            ));
+        }
+        let mut draft = Draft::default();
+        self.draft(&rule, execution.id, holder, &mut draft).await?;
+        let collisions = collision::mark(&mut draft.shipments);
+        if collisions > 0 {
+            draft.notes.push(format!(
+                "{collisions} tags are not sent, because several repositories would go to one place"
+            ));
+        }
+        if rule.propagate_delete {
+            self.find_deletes(&rule, execution, &mut draft).await?;
+        }
+        let mut tasks = divided(&rule, &draft);
+        if execution.dry_run {
+            self.ask(&rule, execution, holder, &mut tasks).await?;
+        }
+        if tasks.is_empty() {
+            draft.notes.push("there is nothing to replicate".to_owned());
+        }
+        let message = draft.notes.join("; ");
+        Ok(Planned::Tasks { tasks, message })
+    }
+
+    /// Everything that the rule takes.
+    async fn draft(
+        &self,
+        rule: &Rule,
+        execution: Uuid,
+        holder: Uuid,
+        draft: &mut Draft,
+    ) -> Result<(), Problem> {
+        let mut after: Option<Name> = None;
+        loop {
+            let page = self.repositories(rule, after.as_ref()).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            self.go_on(execution, holder).await?;
+            for repository in page {
+                let tags = self.selected(rule, &repository).await?;
+                if tags.is_empty() {
+                    continue;
+                }
+                let destination = self.destination(rule, &repository).map_err(Problem::Told)?;
+                let shipments = tags.into_iter().map(|(tag, digest)| Shipment {
+                    repository: repository.clone(),
+                    destination: destination.clone(),
+                    tag,
+                    digest,
+                    action: Action::Copy,
+                });
+                draft.shipments.extend(shipments);
+            }
+        }
+    }
+
+    /// Still ours to plan?
+    pub(super) async fn go_on(&self, execution: Uuid, holder: Uuid) -> Result<(), Problem> {
+        let meta = &self.inner.parts.meta;
+        if meta.execution_keep(execution, holder, HOLD).await? {
+            Ok(())
+        } else {
+            Err(Problem::Lost)
+        }
+    }
+
+    /// What a repository is called at every remote of a rule.
+    pub(super) fn destination(&self, rule: &Rule, repository: &Name) -> Result<Name, String> {
+        let destination = rule
+            .naming
+            .name(repository)
+            .map_err(|error| error.to_string())?;
+        for remote in &rule.remotes {
+            if let Some(client) = self.inner.parts.remotes.get(remote) {
+                let provider = client.remote().provider;
+                check_depth(provider, &destination)
+                    .map_err(|error| format!("`{repository}` at remote `{remote}`: {error}"))?;
+            }
+        }
+        Ok(destination)
+    }
+
+    /// What the rule put somewhere and is here no longer.
+    async fn find_deletes(
+        &self,
+        rule: &Rule,
+        execution: &ExecutionRow,
+        draft: &mut Draft,
+    ) -> Result<(), Problem> {
+        let meta = &self.inner.parts.meta;
+        let mut delivered = 0;
+        for remote in &rule.remotes {
+            let mut after: Option<(Name, Tag)> = None;
+            loop {
+                let from = after.as_ref().map(|(name, tag)| (name, tag));
+                let page = meta
+                    .deliveries(execution.rule_id, remote, from, PAGE)
+                    .await?;
+                delivered += page.len();
+                after = page
+                    .last()
+                    .map(|row| (row.destination.clone(), row.tag.clone()));
+                let is_last = page.len() < PAGE as usize;
+                for row in page {
+                    if meta.tag(&row.repository, &row.tag).await?.is_some() {
+                        continue;
+                    }
+                    let shipment = Shipment {
+                        repository: row.repository,
+                        destination: row.destination,
+                        tag: row.tag,
+                        digest: row.digest,
+                        action: Action::Delete,
+                    };
+                    draft.deletes.push((remote.clone(), shipment));
+                }
+                if is_last {
+                    break;
+                }
+            }
+        }
+        let (count, cap) = (draft.deletes.len(), delete_cap(rule, delivered));
+        if count > cap && !execution.dry_run {
+            draft.deletes.clear();
+            draft.notes.push(format!(
+                "{count} tags would be deleted, which is more than {cap}: nothing is deleted before a plan is applied"
+            ));
+            self.propose(execution.rule_id, rule).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a plan that somebody may apply, unless one waits already.
+    pub(super) async fn propose(&self, rule_id: Uuid, rule: &Rule) -> Result<(), ReplicationError> {
+        let meta = &self.inner.parts.meta;
+        for id in meta.executions_open(rule_id).await? {
+            let execution = meta.execution(id).await?;
+            if execution.is_some_and(|execution| execution.dry_run) {
+                return Ok(());
+            }
+        }
+        self.queue(rule_id, rule, Cause::Event, Run::Dry).await?;
+        Ok(())
+    }
+}
+
+/// How many tags may be deleted without asking, of so many that the rule put somewhere.
+pub(super) fn delete_cap(rule: &Rule, delivered: usize) -> usize {
+    rule.delete_cap.map_or_else(
+        || DELETE_CAP.max(delivered / DELETE_PART),
+        |cap| usize::try_from(cap).unwrap_or(usize::MAX),
+    )
+}
+
+/// One task for each remote and repository; deletes come after what is sent, in tasks of their own.
+fn divided(rule: &Rule, draft: &Draft) -> Vec<TaskWrite> {
+    let mut by_place: BTreeMap<(&Name, &Name), Vec<TaskItem>> = BTreeMap::new();
+    for shipment in &draft.shipments {
+        let place = (&shipment.repository, &shipment.destination);
+        by_place.entry(place).or_default().push(item(shipment));
+    }
+    let mut deletes: BTreeMap<(&str, &Name, &Name), Vec<TaskItem>> = BTreeMap::new();
+    for (remote, shipment) in &draft.deletes {
+        let place = (remote.as_str(), &shipment.repository, &shipment.destination);
+        deletes.entry(place).or_default().push(item(shipment));
+    }
+    let mut tasks = Vec::new();
+    for remote in &rule.remotes {
+        for ((repository, destination), items) in &by_place {
+            tasks.push(TaskWrite {
+                remote: remote.clone(),
+                repository: (*repository).clone(),
+                destination: (*destination).clone(),
+                items: items.clone(),
+                delay: Duration::ZERO,
+            });
+        }
+    }
+    for ((remote, repository, destination), items) in deletes {
+        tasks.push(TaskWrite {
+            remote: remote.to_owned(),
+            repository: repository.clone(),
+            destination: destination.clone(),
+            items,
+            delay: rule.delete_grace,
+        });
+    }
+    tasks
+}
+
+fn item(shipment: &Shipment) -> TaskItem {
+    TaskItem {
+        tag: shipment.tag.clone(),
+        digest: shipment.digest.clone(),
+        action: shipment.action,
+        bytes: None,
+    }
+}

@@ -1,0 +1,289 @@
+//! Sending: from a [`Source`] to a registry. `copy` and `sync` call it, and the tasks of rules.
+//!
+//! ```text
+//! Sender::send ─► HEAD of source and destination: the same? done
+//!     └─ tree: children first ─► blobs: HEAD ─► mount ─► upload (whole, or in pieces; goes on where it broke)
+//!                 └─ manifest by digest … the root's tag last: who pulls there sees the whole image, or none
+//!     └─ referrers and signature tags
+//! ```
+//!
+//! Nothing is kept here but a few buffers for each upload. A future may be dropped at any time: at once nothing more is
+//! sent, and what was sent is found there the next time.
+
+mod blob;
+mod choice;
+mod destination;
+mod progress;
+mod reader;
+mod referrers;
+mod source;
+mod tree;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::budget::Budget;
+use crate::{
+    client::{ClientError, ErrorKind, Patience},
+    oci::{Digest, Name, PlatformPattern, Reference, Tag},
+};
+
+pub use destination::Destination;
+pub use progress::{Counted, Progress};
+pub use source::{RemoteSource, Source, SourceBlob, SourceError, SourceManifest};
+
+/// What all sends together keep to; clones are one.
+#[derive(Clone)]
+pub struct Sender {
+    transfers: Arc<Semaphore>,
+    budgets: Arc<[Arc<Budget>]>,
+}
+
+/// One thing to send.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The repository at the source.
+    pub from: Name,
+    pub reference: Reference,
+    /// The repository at the destination.
+    pub to: Name,
+    /// What it is called there; no tag: by its digest alone.
+    pub tags: Vec<Tag>,
+    pub existing: Existing,
+    pub platforms: Platforms,
+    pub referrers: Referrers,
+}
+
+/// What may be done to a tag that is something else at the destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Existing {
+    Overwrite,
+    /// Only if it is one of these; no digests: keep everything.
+    OverwriteOnly(Vec<Digest>),
+    /// Manifests are put even where they are the same already.
+    Renew,
+}
+
+/// Which manifests of an index are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Platforms {
+    All,
+    /// These, under the index as it is: for destinations that take one whose manifests are not all there.
+    Keep(Vec<PlatformPattern>),
+    /// These, under an index that names no others: its digest is another one.
+    Rewrite(Vec<PlatformPattern>),
+}
+
+/// Are signatures and what else names the image as its subject sent with it?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Referrers {
+    No,
+    All,
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub outcome: Outcome,
+    /// Of the manifest that was, or would have been, sent.
+    pub digest: Digest,
+    /// How many referrers and signature tags were sent.
+    pub referrers: usize,
+}
+
+/// What happened to the tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Sent,
+    /// All of them were right.
+    Unchanged,
+    /// One of them is something else there, and stays so. Nothing was sent.
+    Kept {
+        there: Digest,
+    },
+    /// Nothing of it is for the platforms that were asked for.
+    NoPlatform,
+}
+
+/// Why something was not sent.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SendError {
+    #[error("cannot read from {0}")]
+    Source(#[from] SourceError),
+    #[error("cannot write to {0}")]
+    Destination(#[from] ClientError),
+    #[error("{digest} should have {expected} bytes, and the source has {found}")]
+    Size {
+        digest: Digest,
+        expected: u64,
+        found: u64,
+    },
+    #[error("the source does not give {0} as it was asked to")]
+    Damaged(Digest),
+    #[error("its indexes name each other too deeply")]
+    Nested,
+}
+
+impl SendError {
+    /// Trying again soon will not help: rights, names, content.
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Self::Source(error) => !error.is_transient(),
+            Self::Destination(error) => !source::is_transient(error),
+            Self::Size { .. } | Self::Damaged(_) | Self::Nested => true,
+        }
+    }
+}
+
+/// An order that is being carried out.
+struct Job<'a> {
+    sender: &'a Sender,
+    source: &'a Arc<dyn Source>,
+    destination: &'a Destination,
+    order: &'a Order,
+    progress: &'a Progress,
+}
+
+/// What the destination has where the order points to.
+enum Standing {
+    /// These are to be put.
+    Missing(Vec<Reference>),
+    Same,
+    Other(Digest),
+}
+
+impl Sender {
+    /// At most so many blobs are uploaded at once, under all of these budgets.
+    pub fn new(transfers: usize, budgets: impl IntoIterator<Item = Arc<Budget>>) -> Self {
+        Self {
+            transfers: Arc::new(Semaphore::new(transfers.max(1))),
+            budgets: budgets.into_iter().collect(),
+        }
+    }
+
+    /// Carries out one order.
+    pub fn send<'a>(
+        &'a self,
+        source: &'a Arc<dyn Source>,
+        destination: &'a Destination,
+        order: &'a Order,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Sent, SendError>> {
+        let job = Job {
+            sender: self,
+            source,
+            destination,
+            order,
+            progress,
+        };
+        async move { job.run().await }.boxed()
+    }
+
+    async fn permit(&self) -> SemaphorePermit<'_> {
+        let permit = self.transfers.acquire().await;
+        permit.expect("nobody closes it")
+    }
+
+    fn budgets(&self) -> &[Arc<Budget>] {
+        &self.budgets
+    }
+}
+
+impl Job<'_> {
+    async fn run(&self) -> Result<Sent, SendError> {
+        let Order {
+            from, reference, ..
+        } = self.order;
+        let found = self.source.digest(from, reference).await?;
+        let reference = Reference::Digest(found.clone());
+        let mut root = None;
+        if self.order.platforms != Platforms::All {
+            let manifest = self.source.manifest(from, &reference).await?;
+            let Some(chosen) = Box::pin(self.choose(manifest)).await? else {
+                return Ok(sent(Outcome::NoPlatform, found));
+            };
+            root = Some(chosen);
+        }
+        let digest = root.as_ref().map_or(found, |root| root.digest.clone());
+        let (outcome, subjects) = match self.standing(&digest).await? {
+            Standing::Other(there) => return Ok(sent(Outcome::Kept { there }, digest)),
+            Standing::Same => (Outcome::Unchanged, vec![digest.clone()]),
+            Standing::Missing(puts) => {
+                let root = match root {
+                    Some(root) => root,
+                    None => self.source.manifest(from, &reference).await?,
+                };
+                (Outcome::Sent, Box::pin(self.send_root(root, &puts)).await?)
+            }
+        };
+        let referrers = match self.order.referrers {
+            Referrers::No => 0,
+            Referrers::All => Box::pin(self.send_referrers(subjects)).await?,
+        };
+        Ok(Sent {
+            referrers,
+            ..sent(outcome, digest)
+        })
+    }
+
+    async fn standing(&self, digest: &Digest) -> Result<Standing, SendError> {
+        let Order { tags, existing, .. } = self.order;
+        if tags.is_empty() {
+            let reference = Reference::Digest(digest.clone());
+            return Ok(match self.there(&reference).await? {
+                Some(_) if *existing != Existing::Renew => Standing::Same,
+                _ => Standing::Missing(vec![reference]),
+            });
+        }
+        let mut missing = Vec::new();
+        for tag in tags {
+            let reference = Reference::Tag(tag.clone());
+            match (self.there(&reference).await?, existing) {
+                (Some(there), _) if there == *digest && *existing != Existing::Renew => {}
+                (Some(there), Existing::OverwriteOnly(may)) if !may.contains(&there) => {
+                    return Ok(Standing::Other(there));
+                }
+                _ => missing.push(reference),
+            }
+        }
+        Ok(match missing.is_empty() {
+            true => Standing::Same,
+            false => Standing::Missing(missing),
+        })
+    }
+
+    /// The manifest that the destination has under this reference.
+    async fn there(&self, reference: &Reference) -> Result<Option<Digest>, SendError> {
+        let (client, to) = (self.destination.client(), &self.order.to);
+        let head = match client.manifest_head(to, reference, Patience::Full).await {
+            Ok(head) => head,
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if let Reference::Digest(digest) = reference {
+            return Ok(Some(digest.clone()));
+        }
+        match head.digest {
+            Some(digest) => Ok(Some(digest)),
+            None => match client.manifest_get(to, reference, Patience::Full).await {
+                Ok(manifest) => Ok(Some(manifest.digest)),
+                Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+}
+
+fn sent(outcome: Outcome, digest: Digest) -> Sent {
+    Sent {
+        outcome,
+        digest,
+        referrers: 0,
+    }
+}

@@ -1,0 +1,134 @@
+//! A manifest with everything below it: children before their index, blobs before their manifest.
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+
+use super::{Job, Platforms, SendError, SourceManifest};
+use crate::{
+    client::{ClientError, ManifestTaken},
+    oci::{Descriptor, Digest, Manifest, Reference, media_type},
+};
+
+const MAX_DEPTH: usize = 4;
+const CHILDREN_AT_ONCE: usize = 4;
+/// Uploads have a limit of their own; this is for the questions before them.
+const BLOBS_AT_ONCE: usize = 8;
+
+impl Job<'_> {
+    /// Sends a manifest with all that belongs to it, and puts it under each reference. Gives the digests of all manifests.
+    pub(super) async fn send_root(
+        &self,
+        root: SourceManifest,
+        puts: &[Reference],
+    ) -> Result<Vec<Digest>, SendError> {
+        let mut digests = vec![root.digest.clone()];
+        let parsed = Manifest::parse(&root.bytes);
+        let wanted = match &self.order.platforms {
+            Platforms::Keep(patterns) => super::choice::chosen(&parsed.manifests, patterns),
+            Platforms::All | Platforms::Rewrite(_) => parsed.manifests.clone(),
+        };
+        digests.extend(wanted.iter().map(|child| child.digest.clone()));
+        self.send_content(&parsed, &wanted, 0).await?;
+        for reference in puts {
+            self.put(&root, &parsed, reference).await?;
+        }
+        Ok(digests)
+    }
+
+    /// Sends a manifest by its digest, unless the destination has it: then it has what belongs to it, too.
+    fn send_child<'s>(
+        &'s self,
+        child: &'s Descriptor,
+        depth: usize,
+    ) -> BoxFuture<'s, Result<(), SendError>> {
+        async move {
+            if depth > MAX_DEPTH {
+                return Err(SendError::Nested);
+            }
+            let reference = Reference::Digest(child.digest.clone());
+            if self.there(&reference).await?.is_some() {
+                return Ok(());
+            }
+            let manifest = self.source.manifest(&self.order.from, &reference).await?;
+            let parsed = Manifest::parse(&manifest.bytes);
+            self.send_content(&parsed, &parsed.manifests, depth).await?;
+            self.put(&manifest, &parsed, &reference).await.map(drop)
+        }
+        .boxed()
+    }
+
+    /// Sends what a manifest names.
+    pub(super) async fn send_content(
+        &self,
+        manifest: &Manifest,
+        children: &[Descriptor],
+        depth: usize,
+    ) -> Result<(), SendError> {
+        let children: Vec<_> = children
+            .iter()
+            .map(|child| self.send_child(child, depth + 1))
+            .collect();
+        all(children, CHILDREN_AT_ONCE).await?;
+        self.place_blobs(manifest).await
+    }
+
+    async fn place_blobs(&self, manifest: &Manifest) -> Result<(), SendError> {
+        let blobs = manifest.blobs.iter();
+        let ours = blobs.filter(|blob| !media_type::is_foreign(&blob.media_type));
+        let ours: Vec<_> = ours.map(|blob| self.place_blob(blob).boxed()).collect();
+        all(ours, BLOBS_AT_ONCE).await
+    }
+
+    /// Puts a manifest whose content is there. A destination that misses some of it all the same has cleaned it up since it
+    /// was last seen there: it is sent once more.
+    pub(super) async fn put(
+        &self,
+        manifest: &SourceManifest,
+        parsed: &Manifest,
+        reference: &Reference,
+    ) -> Result<ManifestTaken, SendError> {
+        match self.put_once(manifest, reference).await {
+            Err(error) if misses_a_blob(&error) => {
+                for blob in &parsed.blobs {
+                    self.destination.forget(&blob.digest);
+                }
+                self.place_blobs(parsed).await?;
+                Ok(self.put_once(manifest, reference).await?)
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    async fn put_once(
+        &self,
+        manifest: &SourceManifest,
+        reference: &Reference,
+    ) -> Result<ManifestTaken, ClientError> {
+        let client = self.destination.client();
+        let bytes = manifest.bytes.clone();
+        client
+            .manifest_put(&self.order.to, reference, &manifest.media_type, bytes)
+            .await
+    }
+}
+
+/// All of these, so many at once; the first failure ends them.
+fn all(
+    steps: Vec<BoxFuture<'_, Result<(), SendError>>>,
+    at_once: usize,
+) -> BoxFuture<'_, Result<(), SendError>> {
+    async move {
+        let mut waiting = steps.into_iter();
+        let mut running: FuturesUnordered<_> = waiting.by_ref().take(at_once).collect();
+        while let Some(done) = running.next().await {
+            done?;
+            running.extend(waiting.next());
+        }
+        Ok(())
+    }
+    .boxed()
+}
+
+/// By the code of the specification (code-1) or the older one for the same.
+fn misses_a_blob(error: &ClientError) -> bool {
+    error.status.is_some() && error.message.contains("BLOB_UNKNOWN")
+}

@@ -1,0 +1,130 @@
+//! Rules by the management API, and what they do.
+
+mod catalog;
+mod plans;
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    api::PASSWORD,
+    harness::{Image, ImageBuilder, get},
+    manage::{Called, call},
+    push::Pusher,
+    server::{Setup, TestServer},
+};
+
+/// Much longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Two servers: what is pushed to the hub goes to the edge.
+struct Sites {
+    hub: TestServer,
+    edge: TestServer,
+}
+
+impl Sites {
+    async fn start() -> Self {
+        let edge = crate::push::setup("").start().await;
+        let hub = Setup::empty()
+            .section(&format!(
+                "[access]\nadmin_password = \"{PASSWORD}\"\n[replication]\nevent_delay = \"50ms\"\n"
+            ))
+            .remote("edge", edge.url(), &login())
+            .section(&hosted("team"))
+            .section(&hosted("library"));
+        let hub = hub.start().await;
+        Self { hub, edge }
+    }
+
+    async fn push(&self, repository: &str, tag: &str, image: &Image) {
+        Pusher::of(&self.hub).image(repository, tag, image).await;
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Called {
+        call(&self.hub, method, path, body).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let shown = self.call(Method::GET, path, None).await;
+        assert_eq!(shown.status, 200, "{path}: {}", shown.body);
+        shown.body
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Called {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// Makes a rule from `team` to the edge.
+    async fn rule(&self, more: Value) -> Value {
+        let made = self.post("/rules", rule(more)).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        made.body
+    }
+
+    /// Begins an execution; its id.
+    async fn run(&self, rule: &str, body: Value) -> String {
+        let begun = self.post(&format!("/rules/{rule}/executions"), body).await;
+        assert_eq!(begun.status, 201, "{}", begun.body);
+        begun.body["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Waits until an execution has one of these states.
+    async fn execution(&self, id: &str, states: &[&str]) -> Value {
+        let path = format!("/executions/{id}");
+        eventually(async || {
+            let execution = self.get(&path).await;
+            let status = execution["status"].as_str().expect("a text").to_owned();
+            states.contains(&status.as_str()).then_some(execution)
+        })
+        .await
+    }
+
+    async fn done(&self, id: &str) -> Value {
+        self.execution(id, &["Succeeded", "Failed", "Stopped"])
+            .await
+    }
+
+    /// The digest under a tag at the edge, if there is one.
+    async fn at_edge(&self, repository: &str, reference: &str) -> Option<String> {
+        let answer = get(&self.edge.manifest_url(repository, reference)).await;
+        (answer.status == 200).then(|| answer.header("docker-content-digest").to_owned())
+    }
+}
+
+fn login() -> String {
+    format!("username = \"admin\"\npassword = \"{PASSWORD}\"")
+}
+
+fn hosted(name: &str) -> String {
+    format!("[[project]]\nname = \"{name}\"\nkind = \"hosted\"\nvisibility = \"public\"")
+}
+
+fn rule(more: Value) -> Value {
+    let mut rule = json!({
+        "name": "to-edge", "remotes": ["edge"], "source": {"project": "team"},
+    });
+    let (Value::Object(members), Value::Object(more)) = (&mut rule, more) else {
+        panic!("no object");
+    };
+    members.extend(more);
+    rule
+}
+
+fn image(seed: u64) -> Image {
+    ImageBuilder::new(seed).layer(10_000).build()
+}
+
+async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it does not come");
+        sleep(Duration::from_millis(30)).await;
+    }
+}
