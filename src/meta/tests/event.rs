@@ -37,6 +37,7 @@ async fn push(meta: &Meta, content: &str, tags: &[&str]) {
         manifests: Vec::new(),
         seeded: false,
         pushed_by: None,
+        object: None,
     };
     assert_eq!(
         meta.manifest_push(push).await.unwrap(),
