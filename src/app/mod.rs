@@ -118,11 +118,9 @@ impl App {
         let objects = objects(&config, &tasks)?;
 
         let store = store(&config, objects.is_some()).await?;
-        let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
-        let key = Arc::new(key);
+        let key = Arc::new(secret_key(&config)?);
         let (meta, cluster) = replicas::open(&config).await?;
-        let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
-        let projects = Projects::new(projects);
+        let projects = projects(&config);
         let entrance = Entrance::open(&config, &meta, &projects, &key).await?;
         if let Some(htpasswd) = entrance.htpasswd {
             tasks.spawn(htpasswd.run(shutdown.clone()));
@@ -171,17 +169,8 @@ impl App {
             max_bytes: config.storage.max_bytes,
             tasks: tasks.clone(),
         });
-        let replication = Replication::new(replication::Parts {
-            meta: meta.clone(),
-            projects: projects.clone(),
-            remotes: remotes.clone(),
-            reconcile: config.replication.reconcile,
-        });
-        tasks.spawn(
-            replication
-                .clone()
-                .run(config.replication.event_delay, shutdown.clone()),
-        );
+        let replication = replication(&config, &meta, &projects, &remotes);
+        tasks.spawn(replication.clone().run(shutdown.clone()));
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
@@ -365,6 +354,32 @@ async fn store(config: &Config, has_objects: bool) -> Result<Store, StartError> 
         store.noting_uses()
     } else {
         store
+    })
+}
+
+fn projects(config: &Config) -> Projects {
+    Projects::new(ProjectSet::new(config.projects.clone(), &config.remotes))
+}
+
+fn secret_key(config: &Config) -> Result<SecretKey, StartError> {
+    Ok(SecretKey::open(
+        &config.storage.path,
+        config.secrets.key.as_ref(),
+    )?)
+}
+
+fn replication(
+    config: &Config,
+    meta: &Meta,
+    projects: &Projects,
+    remotes: &Remotes,
+) -> Replication {
+    Replication::new(replication::Parts {
+        meta: meta.clone(),
+        projects: projects.clone(),
+        remotes: remotes.clone(),
+        event_delay: config.replication.event_delay,
+        reconcile: config.replication.reconcile,
     })
 }
 

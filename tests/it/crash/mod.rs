@@ -17,11 +17,7 @@ mod rest;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use self::{
-    device::Device,
-    home::Home,
-    ledger::Ledger,
-};
+use self::{device::Device, home::Home, ledger::Ledger};
 use crate::server::Setup;
 
 const PUSHERS: u64 = 50;

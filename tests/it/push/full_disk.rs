@@ -82,7 +82,7 @@ async fn pushes_onto_a_full_disk_are_denied_and_everything_else_is_served() {
     ] {
         let answer = get(&url).await;
         assert_eq!((answer.status, answer.complete), (200, true), "{url}");
-        assert!(&answer.body == expected, "{url}");
+        assert!(answer.body == *expected, "{url}");
     }
     let tags = pusher.get("/v2/team/app/tags/list").await;
     assert_eq!(tags.body, r#"{"name":"team/app","tags":["1"]}"#);
