@@ -51,10 +51,10 @@ pub(super) struct Options {
     /// How often what failed is tried again, after everything was tried once
     #[arg(short, long, default_value_t = 2, value_name = "N")]
     retries: u32,
-    /// Only this operating system, os[:version]; several may be given
+    /// Only this operating system, `os` or `os:version`; several may be given
     #[arg(long, action = ArgAction::Append, value_name = "OS")]
     os: Vec<String>,
-    /// Only this architecture, arch[:variant]; several may be given
+    /// Only this architecture, `arch` or `arch:variant`; several may be given
     #[arg(long, action = ArgAction::Append, value_name = "ARCH")]
     arch: Vec<String>,
     /// Put manifests even where the destination has the same
