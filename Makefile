@@ -79,9 +79,11 @@ test-clients: tools ## Real clients (containerd, Docker, Podman, …) pull throu
 	$(CARGO) test --locked --test clients
 
 .PHONY: soak
-soak: ## Chaos for longer than in `make test` (SOAK_SECONDS=600; SOAK_SEED repeats a run's choices)
+soak: ## Chaos and crashes for longer than in `make test` (SOAK_SECONDS=600; SOAK_SEED repeats a run's choices)
 	ENTREPOT_CHAOS_SECONDS=$(or $(SOAK_SECONDS),600) $(if $(SOAK_SEED),ENTREPOT_CHAOS_SEED=$(SOAK_SEED)) \
 		$(CARGO) test --locked --test it -- --nocapture chaos::
+	ENTREPOT_CRASHES=20 $(if $(SOAK_SEED),ENTREPOT_CRASH_SEED=$(SOAK_SEED)) \
+		$(CARGO) test --locked --test it -- --nocapture --test-threads 1 crash::
 
 .PHONY: fuzz
 fuzz: ## Parsers against inputs that are nearly right, each for a while (FUZZ_SECONDS=60)

@@ -30,6 +30,7 @@ packages="
     zstd            zstd
     curl            curl
     postgres        postgresql
+    mkfs.ext4       e2fsprogs
 "
 
 say() { echo "install-tools: $*"; }

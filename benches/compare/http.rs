@@ -41,6 +41,12 @@ impl Connection {
         Ok(Self { stream, address })
     }
 
+    /// Lets the server stay silent for longer than usual.
+    pub(crate) fn be_patient(&self, patience: Duration) -> Result<()> {
+        let set = self.stream.set_read_timeout(Some(patience));
+        set.context("set a timeout")
+    }
+
     pub(crate) fn get(&mut self, path: &str) -> Result<Answer<'_>> {
         self.send("GET", path, &format!("Accept: {ACCEPT}\r\n"), b"")
     }

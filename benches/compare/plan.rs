@@ -23,7 +23,8 @@ pub(crate) struct Plan {
     pub(crate) rows: usize,
     pub(crate) rows_evicted: usize,
     pub(crate) rows_starts: usize,
-    /// How often orphans are cleaned up among all the rows.
+    /// How many orphans are cleaned up among all the rows, and how often.
+    pub(crate) orphans: usize,
     pub(crate) orphan_rounds: usize,
     pub(crate) push_bytes: usize,
     pub(crate) push_rounds: usize,
@@ -62,6 +63,7 @@ impl Plan {
             rows: 1_000_000,
             rows_evicted: 10_000,
             rows_starts: 5,
+            orphans: 2_000,
             orphan_rounds: 3,
             push_bytes: 256 * MIB,
             push_rounds: 5,
@@ -90,6 +92,7 @@ impl Plan {
             rows: 100_000,
             rows_evicted: 1_000,
             rows_starts: 1,
+            orphans: 500,
             orphan_rounds: 1,
             push_bytes: 32 * MIB,
             push_rounds: 3,

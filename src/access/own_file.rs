@@ -41,7 +41,10 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), OwnFileError> {
             .mode(0o600)
             .open(path)?;
         writeln!(file, "{text}")?;
-        file.sync_all()
+        file.sync_all()?;
+        // Its name, too.
+        path.parent()
+            .map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
     };
     write().map_err(|source| failed("write", path, source))
 }

@@ -133,12 +133,6 @@ impl ProjectSet {
         self.get(project).is_some_and(|project| project.is_mirror())
     }
 
-    /// May anybody see what this project has?
-    pub fn is_public(&self, project: &str) -> bool {
-        let project = self.get(project);
-        project.is_some_and(|project| project.visibility == Visibility::Public)
-    }
-
     /// Is there a project that somebody may push to, or that not everybody may see?
     pub fn needs_login(&self) -> bool {
         self.needs_login

@@ -187,7 +187,9 @@ pub(super) async fn plan(
     let mut after = None;
     loop {
         let page = api.parts.meta.tasks(id, after, PAGE).await?;
-        page.iter().for_each(|task| plan.add(task));
+        for task in &page {
+            plan.add(task);
+        }
         after = page.last().map(|last| last.id);
         if page.len() < PAGE as usize {
             return Ok(Json(plan));

@@ -10,6 +10,7 @@ use crate::replication::KnownRule;
 
 /// What is replicated, where to and when.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "the contract's members")]
 pub struct Rule {
     pub id: Uuid,
     #[schema(example = "edge-1-registry-replication")]

@@ -121,11 +121,9 @@ impl App {
         let objects = objects(&config, &tasks)?;
 
         let store = store(&config, objects.is_some()).await?;
-        let key = SecretKey::open(&config.storage.path, config.secrets.key.as_ref())?;
-        let key = Arc::new(key);
+        let key = Arc::new(secret_key(&config)?);
         let (meta, cluster) = replicas::open(&config).await?;
-        let projects = ProjectSet::new(config.projects.clone(), &config.remotes);
-        let projects = Projects::new(projects);
+        let projects = projects(&config);
         let entrance = Entrance::open(&config, &meta, &projects, &key).await?;
         if let Some(htpasswd) = entrance.htpasswd {
             tasks.spawn(htpasswd.run(shutdown.clone()));
@@ -179,6 +177,7 @@ impl App {
                 meta: meta.clone(),
                 projects: projects.clone(),
                 remotes: remotes.clone(),
+                event_delay: config.replication.event_delay,
                 reconcile: config.replication.reconcile,
             },
             OwnSource {
@@ -374,6 +373,17 @@ async fn store(config: &Config, has_objects: bool) -> Result<Store, StartError> 
     } else {
         store
     })
+}
+
+fn projects(config: &Config) -> Projects {
+    Projects::new(ProjectSet::new(config.projects.clone(), &config.remotes))
+}
+
+fn secret_key(config: &Config) -> Result<SecretKey, StartError> {
+    Ok(SecretKey::open(
+        &config.storage.path,
+        config.secrets.key.as_ref(),
+    )?)
 }
 
 fn tier(

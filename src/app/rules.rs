@@ -23,7 +23,7 @@ pub(super) fn start(
 ) -> Replication {
     let replication = Replication::new(parts);
     let plans = replication.clone();
-    tasks.spawn(plans.run(config.event_delay, shutdown.clone()));
+    tasks.spawn(plans.run(shutdown.clone()));
     let work = WorkParts {
         source: Arc::new(source),
         bandwidth: config.bandwidth,

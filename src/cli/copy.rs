@@ -34,6 +34,7 @@ Exit codes: 0 all is there; 1 something was not copied; 64 wrong usage.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Options {
     /// What to copy
     #[arg(value_name = "SRC")]
@@ -117,7 +118,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
             match options.output {
                 Format::Text => print(&text::summary(&copied)),
                 Format::Json => {
-                    print_json(&json!(copied.iter().map(text::json).collect::<Vec<_>>()))
+                    print_json(&json!(copied.iter().map(text::json).collect::<Vec<_>>()));
                 }
             }
             Ok(match failed {
@@ -225,6 +226,7 @@ impl<'a> Session<'a> {
             reference,
             to: options.to.place.name.clone(),
             tags,
+            mount_from: options.from.place.mount_for(&options.to.place),
             existing: match options.keep_existing {
                 true => Existing::OverwriteOnly(Vec::new()),
                 false => Existing::Overwrite,
@@ -242,20 +244,17 @@ impl<'a> Session<'a> {
 }
 
 fn reach(options: &Options, place: &Place, login: (&Option<String>, &Option<String>)) -> Reach {
-    let credentials = match login {
-        (Some(username), Some(password)) => Credentials::Password {
+    let credentials = if let (Some(username), Some(password)) = login {
+        Credentials::Password {
             username: username.clone(),
             password: Secret::new(password.clone()),
-        },
-        _ => {
-            let environment: BTreeMap<String, String> = std::env::vars_os()
-                .filter_map(|(key, value)| {
-                    Some((key.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect();
-            let found = DockerConfig::find(&environment);
-            found.map_or(Credentials::None, Credentials::DockerConfig)
         }
+    } else {
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let found = DockerConfig::find(&environment);
+        found.map_or(Credentials::None, Credentials::DockerConfig)
     };
     Reach {
         credentials,

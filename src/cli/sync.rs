@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::{ArgAction, Args};
 
-use super::{Failure, output::print, sync_text as text};
+use super::{output::print, sync_text as text};
 use crate::{
     oci::PlatformPattern,
     sync::{
@@ -51,10 +51,10 @@ pub(super) struct Options {
     /// How often what failed is tried again, after everything was tried once
     #[arg(short, long, default_value_t = 2, value_name = "N")]
     retries: u32,
-    /// Only this operating system, os[:version]; several may be given
+    /// Only this operating system, `os` or `os:version`; several may be given
     #[arg(long, action = ArgAction::Append, value_name = "OS")]
     os: Vec<String>,
-    /// Only this architecture, arch[:variant]; several may be given
+    /// Only this architecture, `arch` or `arch:variant`; several may be given
     #[arg(long, action = ArgAction::Append, value_name = "ARCH")]
     arch: Vec<String>,
     /// Put manifests even where the destination has the same
@@ -71,17 +71,17 @@ pub(super) struct Options {
     records: Option<PathBuf>,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
+pub(super) fn run(options: &Options) -> ExitCode {
     match synchronize(options) {
-        Ok(finished) if finished.failed.is_empty() => Ok(ExitCode::SUCCESS),
+        Ok(finished) if finished.failed.is_empty() => ExitCode::SUCCESS,
         Ok(_) => {
             print("failed tasks exist\n");
-            Ok(ExitCode::from(EXIT_FAILED))
+            ExitCode::from(EXIT_FAILED)
         }
         // Those who call it look at stdout.
         Err(error) => {
             print(&format!("{error:#}\n"));
-            Ok(ExitCode::from(EXIT_FAILED))
+            ExitCode::from(EXIT_FAILED)
         }
     }
 }

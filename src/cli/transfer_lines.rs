@@ -2,6 +2,7 @@
 //! left; elsewhere nothing but the lines of what is done.
 
 use std::{
+    fmt::Write as _,
     io::{self, IsTerminal, Write as _},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -115,7 +116,7 @@ fn status((done, expected): (usize, usize), (sent, left): (u64, u64), elapsed: D
     let mut text = format!("{done}/{expected} · {} sent · {}/s", size(sent), size(rate));
     if let Some(seconds) = left.checked_div(rate).filter(|_| left > 0) {
         let rest = humantime::format_duration(Duration::from_secs(seconds));
-        text.push_str(&format!(" · {rest} left"));
+        write!(text, " · {rest} left").expect("writing to a String does not fail");
     }
     text
 }

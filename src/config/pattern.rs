@@ -107,7 +107,9 @@ impl Pattern {
             }
             rest = after;
         }
-        texts.iter_mut().for_each(|text| text.push_str(rest));
+        for text in &mut texts {
+            text.push_str(rest);
+        }
         Some(texts)
     }
 

@@ -19,9 +19,9 @@ pub(super) const SQL_LINKED: &str = "SELECT CAST(1 AS BIGINT) FROM link \
 
 pub(super) const SQL_SIZE: &str = "SELECT size_bytes FROM blob WHERE digest = $1";
 
-pub(super) const SQL_PROJECTS: &str = "SELECT project FROM link \
+pub(super) const SQL_HOLDERS: &str = "SELECT repository.name FROM link \
      CROSS JOIN repository WHERE link.digest = $1 AND repository.id = link.repository_id \
-     UNION ALL SELECT project FROM manifest \
+     UNION ALL SELECT repository.name FROM manifest \
      CROSS JOIN repository WHERE manifest.digest = $1 AND repository.id = manifest.repository_id";
 
 pub(super) const SQL_PUT: &str = "INSERT INTO blob (digest, size_bytes, created_at) \
@@ -67,15 +67,15 @@ impl Meta {
         .await
     }
 
-    /// Is this content visible, as a blob or as a manifest, in a project that this is true of?
+    /// Is this content visible, as a blob or as a manifest, in a repository that this is true of?
     pub async fn blob_is_in(
         &self,
         digest: &Digest,
-        project: impl Fn(&str) -> bool,
+        is_it: impl Fn(&Name) -> bool,
     ) -> Result<bool, MetaError> {
-        let statement = Statement::new(SQL_PROJECTS).bind(digest);
-        self.any(statement, |(name,): (String,)| project(&name))
-            .await
+        let statement = Statement::new(SQL_HOLDERS).bind(digest);
+        let look = |(name,): (String,)| name.parse().is_ok_and(|name| is_it(&name));
+        self.any(statement, look).await
     }
 
     /// Size of a blob that some repository has.

@@ -49,7 +49,21 @@ const CONFLICTS: &[&str] = &["40001", "40P01", "23503"];
 /// PostgreSQL's code for a statement that took longer than it may.
 const STATEMENT_TIMEOUT: &str = "57014";
 
+/// The codes for a full disk: of SQLite, for its file and for what it shares with readers, and of PostgreSQL.
+const FULL: &[&str] = &["13", "4874", "53100"];
+
 impl MetaError {
+    /// The disk has no room for more rows.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| FULL.contains(&&*code))
+            }
+            Self::Transaction(error) => error.is_full(),
+            _ => false,
+        }
+    }
+
     /// Another transaction got in the way; the same may work when it is tried again.
     pub(super) fn is_conflict(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else {

@@ -172,7 +172,7 @@ impl Meta {
             id,
             token,
             bytes,
-            end,
+            outcome: end,
         })
         .await
     }
@@ -212,7 +212,7 @@ struct End {
     id: Uuid,
     token: i64,
     bytes: TaskBytes,
-    end: TaskEnd,
+    outcome: TaskEnd,
 }
 
 /// [`Meta::task_log_put`]
@@ -250,7 +250,7 @@ impl Operation for Hold {
             return Ok(None);
         };
         let task = Statement::new(SQL_GET).bind(id);
-        let task = row(task.fetch_one(connection).await?)?;
+        let task = row(&task.fetch_one(connection).await?)?;
         let members = Statement::new(SQL_MEMBERS).bind(task.execution_id.to_string());
         let (members, is_as_planned) = members.fetch_one(connection).await?;
         Ok(Some(HeldTask {
@@ -293,7 +293,7 @@ impl Operation for End {
         _changes: &mut Changes,
     ) -> Result<bool, MetaError> {
         let now = column::milliseconds(SystemTime::now());
-        let (status, error, due_at) = match &self.end {
+        let (status, error, due_at) = match &self.outcome {
             TaskEnd::Succeeded { message } => (TaskStatus::Succeeded, message.as_deref(), None),
             TaskEnd::Failed(error) => (TaskStatus::Failed, Some(error.as_str()), None),
             TaskEnd::Stopped => (TaskStatus::Stopped, None, None),

@@ -72,6 +72,7 @@ pub mod tag;
 pub mod task;
 pub mod token;
 pub mod upload;
+pub mod upload_work;
 pub mod uses;
 
 mod changes;
@@ -123,5 +124,6 @@ pub use settle::Planned;
 pub use tag::{ManifestSummary, TagRow};
 pub use task::{Action, TaskBytes, TaskCounts, TaskItem, TaskRow, TaskStatus, TaskWrite};
 pub use token::{SecretHash, TokenRow};
-pub use upload::{UploadHold, UploadHolder, UploadLimits, UploadRow, UploadState};
+pub use upload::{UploadLimits, UploadRow};
+pub use upload_work::{UploadHold, UploadHolder, UploadState};
 pub use uses::Uses;

@@ -243,25 +243,34 @@ impl Operation for UploadEnd {
         connection: &mut Connection,
         _changes: &mut Changes,
     ) -> Result<bool, MetaError> {
-        let (now, object) = (SystemTime::now(), self.object.to_string());
-        let taken: Option<(i64,)> = Statement::new(SQL_TAKE)
-            .bind(&*object)
-            .bind(column::milliseconds(now))
-            .fetch_optional(connection)
-            .await?;
-        let Some((size,)) = taken else {
-            return Ok(false);
-        };
-        let named = Statement::new(SQL_NAME)
-            .bind(&self.digest)
-            .bind(&*object)
-            .execute(connection)
-            .await?;
-        if named == 0 {
-            put(connection, &object, size, now).await?;
-        }
-        Ok(named > 0)
+        end_upload(connection, &self.digest, self.object).await
     }
+}
+
+/// As [`Meta::upload_end`], in the transaction that writes the blob's row.
+pub(super) async fn end_upload(
+    connection: &mut Connection,
+    digest: &Digest,
+    object: Uuid,
+) -> Result<bool, MetaError> {
+    let (now, object) = (SystemTime::now(), object.to_string());
+    let taken: Option<(i64,)> = Statement::new(SQL_TAKE)
+        .bind(&*object)
+        .bind(column::milliseconds(now))
+        .fetch_optional(connection)
+        .await?;
+    let Some((size,)) = taken else {
+        return Ok(false);
+    };
+    let named = Statement::new(SQL_NAME)
+        .bind(digest)
+        .bind(&*object)
+        .execute(connection)
+        .await?;
+    if named == 0 {
+        put(connection, &object, size, now).await?;
+    }
+    Ok(named > 0)
 }
 
 /// [`Meta::object_lose`].

@@ -56,6 +56,9 @@ pub struct ManifestPush {
     pub blobs: Vec<Digest>,
     /// Manifests that must be.
     pub manifests: Vec<Digest>,
+    /// The object that was begun for it ([`Meta::upload_begin`]) and is in place; the manifest's from now on, unless it has
+    /// one.
+    pub object: Option<Uuid>,
     /// Pushed into a mirror.
     pub seeded: bool,
     pub pushed_by: Option<String>,
@@ -217,6 +220,9 @@ impl Operation for ManifestPush {
             return Ok(ManifestPushed::Fixed(tag));
         }
         self.commit.commit(connection, changes).await?;
+        if let Some(object) = self.object {
+            object::end_upload(connection, &self.commit.digest, object).await?;
+        }
         for blob in &self.commit.manifest.blobs {
             changes.link(name, &blob.digest);
             let named = Statement::new(SQL_NAMED).bind(repository_id);

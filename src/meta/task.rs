@@ -215,7 +215,7 @@ impl Meta {
     pub async fn task(&self, id: Uuid) -> Result<Option<TaskRow>, MetaError> {
         let select = Statement::new(SQL_GET).bind(id.to_string());
         let columns: Option<Columns> = self.fetch_optional(select).await?;
-        columns.map(row).transpose()
+        columns.as_ref().map(row).transpose()
     }
 
     /// Up to `limit` tasks of an execution after the one with this id, in the order of their making.
@@ -230,7 +230,7 @@ impl Meta {
             .bind(after.map(|id| id.to_string()).unwrap_or_default())
             .bind(i64::from(limit));
         let rows: Vec<Columns> = self.fetch_all(select).await?;
-        rows.into_iter().map(row).collect()
+        rows.iter().map(row).collect()
     }
 
     /// Up to `limit` tasks of a rule before the one with this id, the newest first.
@@ -245,7 +245,7 @@ impl Meta {
             .bind(before.unwrap_or(Uuid::max()).to_string())
             .bind(i64::from(limit));
         let rows: Vec<Columns> = self.fetch_all(select).await?;
-        rows.into_iter().map(row).collect()
+        rows.iter().map(row).collect()
     }
 
     /// How many tasks of a rule there are.
@@ -275,10 +275,10 @@ impl Meta {
     }
 }
 
-pub(super) fn row(columns: Columns) -> Result<TaskRow, MetaError> {
+pub(super) fn row(columns: &Columns) -> Result<TaskRow, MetaError> {
     let (id, execution_id, remote, repository, destination, items, status, attempts, due_at, ..) =
-        &columns;
-    let (.., total, sent, skipped, created_at, started_at, ended_at, error) = &columns;
+        columns;
+    let (.., total, sent, skipped, created_at, started_at, ended_at, error) = columns;
     Ok(TaskRow {
         id: column::parsed(id)?,
         execution_id: column::parsed(execution_id)?,

@@ -5,8 +5,9 @@ use futures_util::FutureExt;
 use super::{Answer, Mirror, MirrorError, Outcome, Repository, absent::Thing, flight::Seat};
 use crate::{
     client::Patience,
+    config::Visibility,
     meta::Referenced,
-    oci::Digest,
+    oci::{Digest, Name},
     store::Blob,
     transfer::{Content, FillRequest, Joined, Origin, Reconciled, RemoteBlob},
 };
@@ -254,10 +255,11 @@ impl Mirror {
         })
     }
 
-    /// Is this content here, or on its way, for a public project or for this repository's own?
+    /// Is this content here, or on its way, for a public repository, or for one of this project that is as open as this
+    /// one?
     ///
     /// Anybody can push a manifest somewhere that names what he does not have, so a name is no key to what only
-    /// private projects hold.
+    /// private repositories hold.
     pub(super) async fn is_open_to(
         &self,
         repository: &Repository,
@@ -265,9 +267,16 @@ impl Mirror {
     ) -> Result<bool, MirrorError> {
         let filling = self.inner.fills.filling_for(digest);
         let projects = self.projects();
-        let is_open =
-            |project: &str| project == repository.project.name || projects.is_public(project);
-        if filling.iter().any(|name| is_open(name.first())) {
+        let own = projects.visibility_of(&repository.project, &repository.name);
+        let is_open = |name: &Name| {
+            let Some(project) = projects.get(name.first()) else {
+                return false;
+            };
+            let visibility = projects.visibility_of(project, name);
+            visibility == Visibility::Public
+                || (visibility == own && project.name == repository.project.name)
+        };
+        if filling.iter().any(is_open) {
             return Ok(true);
         }
         Ok(self.inner.meta.blob_is_in(digest, is_open).await?)

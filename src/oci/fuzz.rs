@@ -90,7 +90,7 @@ const PIECES: &[&str] = &[
 ];
 
 /// One step away from what is right.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Edit {
     Insert(Index, &'static str),
     Remove(Index, u8),

@@ -17,5 +17,7 @@ pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 pub const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// A tag that now points to the manifest that was pushed by its digest.
 pub const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+/// Chunks of an upload, but for the last one, had better have as many bytes.
+pub const OCI_CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 /// The id of an upload session; Docker looks for it.
 pub const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");

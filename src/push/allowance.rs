@@ -13,7 +13,12 @@ use std::{
 use tokio::sync::Mutex;
 
 use super::{PushError, Repository};
-use crate::{access::Projects, config::Project, meta::Meta, oci::Digest};
+use crate::{
+    access::Projects,
+    config::Project,
+    meta::Meta,
+    oci::{Digest, Name},
+};
 
 /// How long a sum is good for.
 const TRUST: Duration = Duration::from_mins(1);
@@ -103,7 +108,7 @@ impl Allowances {
         if self.limits(project).is_empty() {
             return Ok(true);
         }
-        let is_it = |name: &str| name == project.name;
+        let is_it = |name: &Name| name.first() == project.name;
         Ok(!repository.is_seeded() && self.meta.blob_is_in(digest, is_it).await?)
     }
 

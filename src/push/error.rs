@@ -109,6 +109,10 @@ impl From<StoreError> for PushError {
 
 impl From<MetaError> for PushError {
     fn from(error: MetaError) -> Self {
+        if error.is_full() {
+            tracing::error!(%error, "a push is refused: the disk is full");
+            return Self::NoSpace;
+        }
         Self::internal("rows", &error)
     }
 }

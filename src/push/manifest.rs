@@ -8,6 +8,7 @@ use crate::{
     config::Pattern,
     meta::{ManifestCommit, ManifestPush, ManifestPushed},
     oci::{Algorithm, Descriptor, Digest, Manifest, Reference, Tag, media_type},
+    store::Blob,
 };
 
 /// A manifest as it came.
@@ -60,6 +61,7 @@ impl Pushes {
             },
             manifests: children.iter().map(|child| child.digest.clone()).collect(),
             tags,
+            object: None,
             seeded: repository.is_seeded(),
             pushed_by: upload.pushed_by,
             commit: ManifestCommit {
@@ -73,22 +75,38 @@ impl Pushes {
         };
         let (allowances, bytes) = (&self.inner.allowances, upload.bytes.len() as u64);
         allowances.take(repository, &digest, bytes).await?;
+        self.find_room(bytes).await?;
         let placed = self.inner.store.put(&digest, upload.bytes).await?;
-        let refusal = match self.inner.meta.manifest_push(push).await {
-            Ok(ManifestPushed::Done) => {
-                self.settle(&digest, placed).await?;
-                tracing::info!(repository = %repository.name, %digest, reference = %upload.reference, "a manifest was pushed");
-                return Ok(pushed);
-            }
-            Ok(ManifestPushed::Missing(digests)) => PushError::Missing(digests),
-            Ok(ManifestPushed::Fixed(tag)) => PushError::TagImmutable {
-                pattern: pattern_of(&project.immutable_tags, &tag),
-                tag,
-            },
-            Err(error) => error.into(),
+        if let Err(error) = self.commit(repository, push, placed.blob()).await {
+            self.take_back(&digest, placed).await;
+            return Err(error);
+        }
+        self.settle(&digest, placed).await?;
+        tracing::info!(repository = %repository.name, %digest, reference = %upload.reference, "a manifest was pushed");
+        Ok(pushed)
+    }
+
+    /// Writes the rows of a manifest that is in place. With object storage it is there, too, before they say so: another
+    /// replica must not see what only this one's disk has.
+    async fn commit(
+        &self,
+        repository: &Repository,
+        push: ManifestPush,
+        blob: &Blob,
+    ) -> Result<(), PushError> {
+        let object = match self.inner.fills.tier() {
+            Some(tier) => tier.bring(&push.commit.digest, blob).await?,
+            None => None,
         };
-        self.take_back(&digest, placed).await;
-        Err(refusal)
+        let push = ManifestPush { object, ..push };
+        match self.inner.meta.manifest_push(push).await? {
+            ManifestPushed::Done => Ok(()),
+            ManifestPushed::Missing(digests) => Err(PushError::Missing(digests)),
+            ManifestPushed::Fixed(tag) => Err(PushError::TagImmutable {
+                pattern: pattern_of(&repository.project.immutable_tags, &tag),
+                tag,
+            }),
+        }
     }
 }
 

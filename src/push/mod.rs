@@ -8,8 +8,8 @@
 //! manifest: checked, in place, durable ──► one transaction: what it names is here, references, tags, subject ──► 201
 //! ```
 //!
-//! Nothing is acknowledged before it is durable: content first, then rows. With object storage a blob's content is its
-//! object, and a manifest's 201 waits for its object, too. A mirror is seeded by the same steps.
+//! Nothing is acknowledged, nor can be seen, before it is durable: content first, then rows. With object storage that is an
+//! object, of blobs and of manifests. A mirror is seeded by the same steps.
 
 pub mod delete;
 pub mod error;
@@ -18,19 +18,22 @@ pub mod serve;
 pub mod session;
 
 mod allowance;
+mod chunk;
+mod hold;
 mod receive;
 mod stored;
+mod work;
 
+pub use chunk::Chunk;
 pub use error::PushError;
 pub use manifest::{ManifestUpload, PushedManifest};
-pub use session::Chunk;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use self::allowance::Allowances;
+use self::{allowance::Allowances, work::Desks};
 use crate::{
     access::Projects,
     config::{Project, ProjectKind},
@@ -85,6 +88,8 @@ struct Inner {
     orphan_grace: Duration,
     allowances: Allowances,
     tasks: TaskTracker,
+    /// One of each session that somebody works on.
+    desks: Arc<Desks>,
     receiving: Semaphore,
 }
 
@@ -107,6 +112,7 @@ impl Pushes {
                 fills,
                 orphan_grace,
                 tasks,
+                desks: Arc::default(),
                 receiving: Semaphore::new(RECEIVING),
             }),
         }

@@ -11,13 +11,15 @@ use tokio::{sync::SemaphorePermit, time::timeout};
 use uuid::Uuid;
 
 use super::{
-    PushError, Pushes, Repository,
+    Chunk, PushError, Pushes, Repository,
+    hold::Sending,
     receive::{Ended, receive},
+    work::Worker,
 };
 use crate::{
     meta::{BlobPush, UploadLimits, UploadRow},
     oci::{Algorithm, Digest},
-    store::{StoreError, UploadFile, object::PieceSender},
+    store::{StoreError, UploadFile, object::LEAST_PART_BYTES},
 };
 
 /// Sessions that may be open: clients finish or cancel them, or they are forgotten after a day.
@@ -29,41 +31,13 @@ const LIMITS: UploadLimits = UploadLimits {
 /// How long a body waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
 
-/// What the headers of a body say of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Chunk {
-    /// `Content-Range`: the first and the last byte, both of the blob.
-    pub range: Option<(u64, u64)>,
-    /// `Content-Length`
-    pub length: Option<u64>,
-}
-
 /// What a body is for.
 pub(super) struct Aim<'a> {
     pub(super) repository: &'a Repository,
     /// Once the client has said it.
     pub(super) digest: Option<&'a Digest>,
-}
-
-impl Chunk {
-    /// How many bytes are to come, if anything says so.
-    fn announced(self) -> Result<Option<u64>, PushError> {
-        let Some((first, last)) = self.range else {
-            return Ok(self.length);
-        };
-        let ranged = last
-            .checked_sub(first)
-            .and_then(|length| length.checked_add(1))
-            .ok_or_else(|| {
-                PushError::WrongSize(format!("the range {first}-{last} ends before it begins"))
-            })?;
-        match self.length {
-            Some(length) if length != ranged => Err(PushError::WrongSize(format!(
-                "the range {first}-{last} has {ranged} bytes, and the body has {length}"
-            ))),
-            _ => Ok(Some(ranged)),
-        }
-    }
+    /// Who takes it in.
+    pub(super) worker: &'a Worker,
 }
 
 impl Pushes {
@@ -83,6 +57,13 @@ impl Pushes {
         } else {
             Err(PushError::TooManyUploads)
         }
+    }
+
+    /// Chunks of so many bytes cost the least; smaller ones are taken, too. `None`: all cost the same.
+    pub fn good_chunk_bytes(&self) -> Option<u64> {
+        let tier = self.inner.fills.tier();
+        // What does not make a part is written into the row of its session.
+        tier.map(|_| LEAST_PART_BYTES)
     }
 
     /// Where the next chunk begins.
@@ -130,16 +111,18 @@ impl Pushes {
         chunk: Chunk,
         body: impl Body<Data = Bytes> + Unpin,
     ) -> Result<u64, PushError> {
+        let worker = self.inner.desks.sit_down(id).await?;
+        // Only now: the request before may have ended it.
         let session = self.session(repository, id).await?;
         let (store, meta) = (&self.inner.store, &self.inner.meta);
         let _turn = self.turn().await?;
         let aim = Aim {
             repository,
             digest: None,
+            worker: &worker,
         };
         if let Some(tier) = self.inner.fills.tier() {
-            let holder = Self::holder(repository, id);
-            return self.append_stored(tier, &aim, holder, chunk, body).await;
+            return self.append_stored(tier, &aim, id, chunk, body).await;
         }
         let file = store.upload(id, session.algorithm).await?;
         let (file, outcome) = self.take_in(&aim, file, None, chunk, body).await?;
@@ -182,16 +165,17 @@ impl Pushes {
         chunk: Chunk,
         body: impl Body<Data = Bytes> + Unpin,
     ) -> Result<(), PushError> {
+        let worker = self.inner.desks.sit_down(id).await?;
         self.session(repository, id).await?;
         let _turn = self.turn().await?;
         let aim = Aim {
             repository,
             digest: Some(digest),
+            worker: &worker,
         };
         if let Some(tier) = self.inner.fills.tier() {
-            let holder = Self::holder(repository, id);
             return self
-                .finish_stored(tier, &aim, digest, holder, chunk, body)
+                .finish_stored(tier, &aim, digest, id, chunk, body)
                 .await;
         }
         let file = self.inner.store.upload(id, digest.algorithm()).await?;
@@ -239,12 +223,14 @@ impl Pushes {
             }
             return pushed;
         }
+        let (store, id) = (&self.inner.store, Uuid::new_v4());
+        let worker = self.inner.desks.sit_down(id).await?;
         let _turn = self.turn().await?;
         let aim = Aim {
             repository,
             digest: Some(digest),
+            worker: &worker,
         };
-        let (store, id) = (&self.inner.store, Uuid::new_v4());
         let file = store.upload(id, digest.algorithm()).await?;
         let (file, outcome) = self.take_in(&aim, file, None, chunk, body).await?;
         let pushed = match outcome {
@@ -297,7 +283,7 @@ impl Pushes {
         &self,
         aim: &Aim<'_>,
         file: UploadFile,
-        sender: Option<&mut PieceSender>,
+        sending: Option<&mut Sending<'_>>,
         chunk: Chunk,
         body: impl Body<Data = Bytes> + Unpin,
     ) -> Result<(UploadFile, Result<(), PushError>), PushError> {
@@ -310,10 +296,11 @@ impl Pushes {
             Ok(announced) => announced,
             Err(error) => return Ok((file, Err(error))),
         };
-        if let Err(error) = self.admit(aim, begin, announced.unwrap_or(0)).await {
+        // Of a stream at least one byte.
+        if let Err(error) = self.admit(aim, begin, announced.unwrap_or(1)).await {
             return Ok((file, Err(error)));
         }
-        let (file, ended) = receive(file, sender, body, announced).await?;
+        let (file, ended) = receive(file, sending, aim.worker, body, announced).await?;
         let received = file.received();
         let came = received - begin;
         let outcome = match (ended, announced) {
@@ -334,6 +321,11 @@ impl Pushes {
         let whole = begin.saturating_add(bytes);
         let allowances = &self.inner.allowances;
         allowances.check(aim.repository, aim.digest, whole).await?;
+        self.find_room(bytes).await
+    }
+
+    /// Is there room for so many bytes more on the disk? If not, eviction is woken.
+    pub(super) async fn find_room(&self, bytes: u64) -> Result<(), PushError> {
         if self.inner.fills.space().has_room(bytes).await? {
             return Ok(());
         }

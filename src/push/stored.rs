@@ -3,29 +3,21 @@
 //!
 //! The blob of a finished session is in the bucket alone; who pulls it first brings it to its replica's disk.
 
-use std::{future::pending, time::Duration};
-
 use bytes::Bytes;
 use http_body::Body;
-use tokio::time::{Instant, interval_at, sleep};
 use uuid::Uuid;
 
-use super::{Chunk, PushError, Pushes, Repository, session::Aim};
+use super::{
+    Chunk, PushError, Pushes,
+    hold::{Hold, Sending},
+    session::Aim,
+};
 use crate::{
-    meta::{BlobPush, UploadHold, UploadHolder, UploadState},
+    meta::{BlobPush, UploadHolder, UploadState},
     oci::{Algorithm, Digest, Hasher},
-    store::{
-        ObjectId, Objects, UploadFile,
-        object::{PieceSender, Pieces},
-    },
+    store::{ObjectId, Objects, UploadFile, object::Pieces},
     transfer::Tier,
 };
-
-/// How long nobody else works on a session after something was heard of who does.
-const HOLD: Duration = Duration::from_mins(1);
-/// How long one waits for another request of the same session, and how often one looks.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl Pushes {
     /// Appends to a session; gives where the next chunk begins.
@@ -33,26 +25,27 @@ impl Pushes {
         &self,
         tier: &Tier,
         aim: &Aim<'_>,
-        of: UploadHolder,
+        id: Uuid,
         chunk: Chunk,
         body: impl Body<Data = Bytes> + Unpin,
     ) -> Result<u64, PushError> {
-        let (algorithm, state) = self.hold(&of).await?;
-        let appended = self.while_held(&of, async {
-            let step = self.step(tier.objects(), &of, algorithm, state).await?;
-            let (file, mut sender) = step;
+        let meta = &self.inner.meta;
+        let held = Hold::take(meta, aim.repository, id).await?;
+        let (hold, algorithm, state) = (held.hold, held.algorithm, held.state);
+        let work = async {
+            let (file, mut sending) = self.step(tier, &hold, algorithm, state).await?;
             let (file, outcome) = self
-                .take_in(aim, file, Some(&mut sender), chunk, body)
+                .take_in(aim, file, Some(&mut sending), chunk, body)
                 .await?;
-            let pieces = sender.rest(&file).await?;
-            self.save(&of, &file, pieces).await?;
+            sending.rest(&file).await?;
             let received = file.received();
             file.discard().await?;
             outcome.map(|()| received)
-        });
-        let appended = appended.await;
+        };
+        let appended = hold.keep_while(aim.worker, work).await;
         if appended.is_err() {
-            self.inner.meta.upload_let_go(&of).await?;
+            self.inner.store.upload_delete(id).await?;
+            meta.upload_let_go(hold.of()).await?;
         }
         appended
     }
@@ -63,90 +56,63 @@ impl Pushes {
         tier: &Tier,
         aim: &Aim<'_>,
         digest: &Digest,
-        of: UploadHolder,
+        id: Uuid,
         chunk: Chunk,
         body: impl Body<Data = Bytes> + Unpin,
     ) -> Result<(), PushError> {
-        let (algorithm, state) = self.hold(&of).await?;
+        let meta = &self.inner.meta;
+        let held = Hold::take(meta, aim.repository, id).await?;
+        let (hold, algorithm, state) = (held.hold, held.algorithm, held.state);
         // Nothing was hashed yet.
         let algorithm = state.as_ref().map_or(digest.algorithm(), |_| algorithm);
-        let finished = self.while_held(&of, async {
-            let step = self.step(tier.objects(), &of, algorithm, state).await?;
-            let (file, mut sender) = step;
+        let work = async {
+            let (file, mut sending) = self.step(tier, &hold, algorithm, state).await?;
             let (file, outcome) = self
-                .take_in(aim, file, Some(&mut sender), chunk, body)
+                .take_in(aim, file, Some(&mut sending), chunk, body)
                 .await?;
             if let Err(error) = outcome {
-                let pieces = sender.rest(&file).await?;
-                self.save(&of, &file, pieces).await?;
+                sending.rest(&file).await?;
                 file.discard().await?;
                 return Err(error);
             }
             let allowances = &self.inner.allowances;
             let size_bytes = file.received();
             allowances.take(aim.repository, digest, size_bytes).await?;
-            self.complete_stored(tier.objects(), &of, digest, file, sender)
+            self.complete_stored(tier.objects(), hold.of(), digest, file, sending)
                 .await
-        });
-        let finished = finished.await;
+        };
+        let finished = hold.keep_while(aim.worker, work).await;
+        if finished.is_err() {
+            self.inner.store.upload_delete(id).await?;
+        }
         match &finished {
             Ok(()) => {}
             // What came is wrong, and nothing more can make it right.
             Err(PushError::WrongDigest { .. }) => {
-                let meta = &self.inner.meta;
-                meta.upload_delete(of.id, &of.repository).await?;
+                meta.upload_delete(id, &aim.repository.name).await?;
             }
-            Err(_) => self.inner.meta.upload_let_go(&of).await?,
+            Err(_) => meta.upload_let_go(hold.of()).await?,
         }
         finished
     }
 
-    /// Waits until nobody else works on the session.
-    async fn hold(&self, of: &UploadHolder) -> Result<(Algorithm, Option<UploadState>), PushError> {
-        let give_up = Instant::now() + PATIENCE;
-        loop {
-            match self.inner.meta.upload_hold(of, HOLD).await? {
-                UploadHold::Held(algorithm, state) => return Ok((algorithm, state)),
-                UploadHold::Gone => return Err(PushError::UploadUnknown),
-                UploadHold::Busy if Instant::now() > give_up => return Err(PushError::Busy),
-                UploadHold::Busy => sleep(LOOK_EVERY).await,
-            }
-        }
-    }
-
-    /// Does something, and says meanwhile that it is still being done.
-    async fn while_held<T>(&self, of: &UploadHolder, work: impl Future<Output = T>) -> T {
-        let still_here = async {
-            let mut ticks = interval_at(Instant::now() + HOLD / 3, HOLD / 3);
-            loop {
-                ticks.tick().await;
-                // In the end the rows decide whose it is.
-                let _ = self.inner.meta.upload_hold(of, HOLD).await;
-            }
-        };
-        tokio::select! {
-            done = work => done,
-            () = still_here => pending().await,
-        }
-    }
-
-    async fn step(
+    async fn step<'h>(
         &self,
-        objects: &Objects,
-        of: &UploadHolder,
+        tier: &Tier,
+        hold: &'h Hold,
         algorithm: Algorithm,
         state: Option<UploadState>,
-    ) -> Result<(UploadFile, PieceSender), PushError> {
+    ) -> Result<(UploadFile, Sending<'h>), PushError> {
+        let id = hold.of().id;
         let (pieces, received, hasher) = match state {
-            None => (Pieces::new(), 0, algorithm.hasher()),
+            None => (Pieces::default(), 0, algorithm.hasher()),
             Some(state) => {
                 let hasher = Hasher::restore(algorithm, &state.hash).ok_or_else(|| {
-                    tracing::error!(id = %of.id, "the hash of an upload session cannot be read");
+                    tracing::error!(%id, "the hash of an upload session cannot be read");
                     PushError::Internal
                 })?;
                 let pieces = Pieces {
-                    id: state.object.into(),
-                    multipart: state.multipart,
+                    begun: state.object.map(|(id, multipart)| (id.into(), multipart)),
                     parts: state.parts,
                     tail: state.tail,
                 };
@@ -156,29 +122,9 @@ impl Pushes {
         let sent = received - pieces.tail.len() as u64;
         let store = &self.inner.store;
         let tail = pieces.tail.clone();
-        let file = store.upload_step(of.id, hasher, sent, tail).await?;
-        Ok((file, objects.send_pieces(pieces, sent)))
-    }
-
-    async fn save(
-        &self,
-        of: &UploadHolder,
-        file: &UploadFile,
-        pieces: Pieces,
-    ) -> Result<(), PushError> {
-        let state = UploadState {
-            received_bytes: file.received(),
-            hash: file.hasher().save().into(),
-            object: pieces.id.into(),
-            multipart: pieces.multipart,
-            parts: pieces.parts,
-            tail: pieces.tail,
-        };
-        if self.inner.meta.upload_save(of, state).await? {
-            Ok(())
-        } else {
-            Err(PushError::UploadUnknown)
-        }
+        let file = store.upload_step(id, hasher, sent, tail).await?;
+        let sending = Sending::new(hold, tier.objects(), pieces, sent);
+        Ok((file, sending))
     }
 
     /// The object first, then the rows.
@@ -188,19 +134,19 @@ impl Pushes {
         of: &UploadHolder,
         digest: &Digest,
         file: UploadFile,
-        sender: PieceSender,
+        sending: Sending<'_>,
     ) -> Result<(), PushError> {
         let (size_bytes, hasher) = (file.received(), file.hasher().clone());
         let is_hashed = hasher.algorithm() == digest.algorithm();
         if is_hashed {
             compare(digest, hasher)?;
         }
-        let id = sender.finish(&file).await?;
+        let object = sending.finish(&file).await?;
         file.discard().await?;
         if !is_hashed {
             compare(
                 digest,
-                rehash(objects, id, size_bytes, digest.algorithm()).await?,
+                rehash(objects, object.into(), size_bytes, digest.algorithm()).await?,
             )?;
         }
         let push = BlobPush {
@@ -208,22 +154,13 @@ impl Pushes {
             digest: digest.clone(),
             size_bytes,
             upload: Some(of.id),
-            object: Some(id.into()),
+            object: Some(object),
         };
         if !self.inner.meta.blob_push(push).await? {
             return Err(PushError::UploadUnknown);
         }
         tracing::info!(repository = %of.repository, %digest, bytes = size_bytes, "a blob was pushed");
         Ok(())
-    }
-
-    /// Who works on a session now.
-    pub(super) fn holder(repository: &Repository, id: Uuid) -> UploadHolder {
-        UploadHolder {
-            id,
-            repository: repository.name.clone(),
-            holder: Uuid::new_v4(),
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tags of several repositories that would go to one place. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     meta::Action,
@@ -21,19 +21,19 @@ pub(super) struct Shipment {
 /// of it is sent, unless all of it is the same. Gives how many there are.
 pub(super) fn mark(shipments: &mut [Shipment]) -> usize {
     let mut firsts: HashMap<(&Name, &Tag), (&Name, &Digest)> = HashMap::new();
-    let mut collided: HashMap<(Name, Tag), ()> = HashMap::new();
+    let mut collided: HashSet<(Name, Tag)> = HashSet::new();
     for shipment in shipments.iter() {
         let place = (&shipment.destination, &shipment.tag);
         let what = (&shipment.repository, &shipment.digest);
         let first = *firsts.entry(place).or_insert(what);
         if first.0 != what.0 && first.1 != what.1 {
-            collided.insert((place.0.clone(), place.1.clone()), ());
+            collided.insert((place.0.clone(), place.1.clone()));
         }
     }
     let mut count = 0;
     for shipment in shipments {
         let place = (shipment.destination.clone(), shipment.tag.clone());
-        if collided.contains_key(&place) {
+        if collided.contains(&place) {
             shipment.action = Action::Collision;
             count += 1;
         }

@@ -27,6 +27,8 @@ pub struct Parts {
     pub meta: Meta,
     pub projects: Projects,
     pub remotes: Remotes,
+    /// How long events are gathered.
+    pub event_delay: Duration,
     /// How often event rules go through everything.
     pub reconcile: Duration,
 }
@@ -123,14 +125,15 @@ impl Replication {
     }
 
     /// Plans what waits, and lets rules act on events and on their time, until the shutdown.
-    pub async fn run(self, event_delay: Duration, shutdown: CancellationToken) {
+    pub async fn run(self, shutdown: CancellationToken) {
+        let delay = self.inner.parts.event_delay.max(SHORTEST_DELAY);
         let turn = async || {
             let woken = self.inner.to_plan.notified();
             if let Err(error) = self.run_once().await {
                 warn!(%error, "rules cannot be planned: {error}");
             }
             // A wake-up that came meanwhile is kept.
-            let _ = timeout(event_delay.max(SHORTEST_DELAY), woken).await;
+            let _ = timeout(delay, woken).await;
         };
         while shutdown.run_until_cancelled(turn()).await.is_some() {}
     }

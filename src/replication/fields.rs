@@ -147,9 +147,9 @@ impl<'p> Fields<'p> {
         })
     }
 
-    /// Bytes per second, as a number or as in `20MiB/s`; `-1` is unlimited. `None` when it is not there.
-    pub(super) fn rate(&mut self, member: &str) -> Option<Option<u64>> {
-        let rate = match self.take(member)? {
+    /// Bytes per second, as a number or as in `20MiB/s`; `None`: no limit, which is also `-1`.
+    pub(super) fn rate(&mut self, member: &str) -> Option<u64> {
+        let read = match self.take(member)? {
             Value::Number(number) if number.as_i64() == Some(-1) => Some(None),
             Value::Number(number) => number.as_u64().filter(|rate| *rate > 0).map(Some),
             Value::String(text) if text == UNLIMITED => Some(None),
@@ -162,10 +162,11 @@ impl<'p> Fields<'p> {
             }
             _ => None,
         };
-        rate.or_else(|| {
+        if read.is_none() {
             let message = "expected bytes per second such as \"20MiB/s\", or -1 for no limit";
-            self.none(member, message)
-        })
+            self.wrong(member, message);
+        }
+        read.flatten()
     }
 
     /// A member that must be there.

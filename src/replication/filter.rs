@@ -1,6 +1,6 @@
 //! What of a source a rule takes. Pure: everything that is asked of a tag is in [`Candidate`].
 //!
-//! Filters are ANDed; of what passes, `newest` takes the newest of each repository. What a referrer is does not matter:
+//! All filters must match; of what passes, `newest` takes the newest of each repository. What a referrer is does not matter:
 //! it follows its subject.
 
 use std::{

@@ -78,7 +78,7 @@ impl Replication {
                 info!(%id, %rule, tasks = tasks.len(), "an execution is planned: {message}");
             }
             Planned::Failed(message) => {
-                warn!(%id, %rule, "an execution cannot be planned: {message}")
+                warn!(%id, %rule, "an execution cannot be planned: {message}");
             }
         }
         meta.execution_plan(id, holder, planned).await?;

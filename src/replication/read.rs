@@ -74,8 +74,8 @@ fn read(mut fields: Fields<'_>) -> Option<Rule> {
         overwrite: fields.boolean("override", false),
         propagate_delete: fields.boolean("propagate_delete", false),
         referrers: fields.boolean("referrers", true),
-        bandwidth: fields.rate("bandwidth").flatten(),
-        transfer_bandwidth: fields.rate("transfer_bandwidth").flatten(),
+        bandwidth: fields.rate("bandwidth"),
+        transfer_bandwidth: fields.rate("transfer_bandwidth"),
         retry_for: fields.duration("retry_for").unwrap_or(7 * DAY),
         fill: fields.choice("fill", &Fill::WORDS).unwrap_or(Fill::Present),
         platform_mode: fields

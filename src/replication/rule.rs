@@ -12,6 +12,7 @@ pub const EVERY_PROJECT: &str = "**";
 
 /// A rule as it was given, validated.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "the contract's members")]
 pub struct Rule {
     pub name: String,
     pub description: String,

@@ -205,6 +205,7 @@ impl Run<'_> {
             existing: Existing::Overwrite,
             platforms,
             referrers,
+            mount_from: None,
         };
         let source = &self.inner.parts.source;
         let sent = self

@@ -1,5 +1,5 @@
-//! Who brings, adopts or deletes which content: one at a time per digest (or per upload session), until the last blocking step of the former is
-//! over and the rows that tell of it are written.
+//! Who puts, adopts or deletes which content: one at a time per digest, until the last blocking step of the former is over
+//! and the rows that tell of it are written. And who writes to which spool, or to the file of which upload session.
 //!
 //! Looking for rows that name a file and deleting it are two steps, and so are finding a file and writing rows that name
 //! it. Without a claim one could come between the other's.
@@ -51,6 +51,12 @@ impl<K: Hash + Eq + Clone> Claims<K> {
             claims: Arc::clone(self),
             key: key.clone(),
         })
+    }
+}
+
+impl<K: Hash + Eq> Claims<K> {
+    pub(super) fn is_claimed(&self, key: &K) -> bool {
+        self.held().contains(key)
     }
 }
 

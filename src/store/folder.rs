@@ -42,7 +42,7 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(root).map_err(|e| StoreError::io("create", root, e))?;
+        make_root(root)?;
         let lock = lock(root)?;
         let folder = Self {
             root: root.to_owned(),
@@ -264,6 +264,21 @@ impl Folder {
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         make_durable(&mut durable, folder)
     }
+}
+
+/// Makes the root, and what is missing above it, such that a power loss does not take it away.
+fn make_root(root: &Path) -> Result<(), StoreError> {
+    let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let made: Vec<&Path> = root.ancestors().take_while(missing).collect();
+    fs::create_dir_all(root).map_err(|e| StoreError::io("create", root, e))?;
+    for folder in made {
+        match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent)?,
+            // A relative path begins in the folder where the process is.
+            _ => sync_folder(Path::new("."))?,
+        }
+    }
+    Ok(())
 }
 
 fn make_durable(durable: &mut HashSet<PathBuf>, folder: &Path) -> Result<(), StoreError> {

@@ -28,7 +28,10 @@ const CLAIM_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Store {
     pub(super) folder: Arc<Folder>,
     pub(super) open_files: Arc<OpenFiles>,
+    /// Who changes rows and file of a digest.
     claims: Arc<Claims<Digest>>,
+    /// Who writes to the spool of a digest: for as long as its fill takes, while others may push it.
+    spools: Arc<Claims<Digest>>,
     pub(super) uploads: Arc<Uploads>,
     hot: Arc<Hot>,
     pub(super) notes_uses: bool,
@@ -43,6 +46,7 @@ impl Store {
             folder: Arc::new(folder),
             open_files: Arc::new(OpenFiles::new(open_file_capacity())),
             claims: Arc::default(),
+            spools: Arc::default(),
             uploads: Arc::default(),
             hot: Arc::new(Hot::new()),
             notes_uses: false,
@@ -194,15 +198,29 @@ impl Store {
     /// Opens the spool of a digest, with what an earlier fill left of it: that is read and hashed anew, at the speed of
     /// the hash. One at a time per digest, and the caller sees to that; here one waits for the other, for a while.
     pub async fn spool(&self, digest: &Digest) -> Result<Spool, StoreError> {
-        let claim = self.claim(digest).await?;
+        let claim = self.wait_for(&self.spools, digest).await?;
         let store = self.clone();
         blocking(move || Spool::open(store, claim)).await
     }
 
-    /// Waits until nobody else fills, puts, adopts or deletes this digest, and keeps them away. Whoever writes rows that
-    /// say that content is here, or deletes a file because no row says so, does it under the claim.
+    /// Does somebody fill this digest?
+    pub fn is_filling(&self, digest: &Digest) -> bool {
+        self.spools.is_claimed(digest)
+    }
+
+    /// Waits until nobody else puts, adopts or deletes this digest, or ends its fill, and keeps them away. Whoever writes
+    /// rows that say that content is here, or deletes a file because no row says so, does it under the claim. A fill
+    /// takes it at its end.
     pub async fn claim(&self, digest: &Digest) -> Result<Claim, StoreError> {
-        let claim = tokio::time::timeout(CLAIM_TIMEOUT, self.claims.claim(digest));
+        self.wait_for(&self.claims, digest).await
+    }
+
+    async fn wait_for(
+        &self,
+        claims: &Arc<Claims<Digest>>,
+        digest: &Digest,
+    ) -> Result<Claim, StoreError> {
+        let claim = tokio::time::timeout(CLAIM_TIMEOUT, claims.claim(digest));
         claim.await.map_err(|_elapsed| StoreError::Io {
             action: "claim",
             path: self.folder.path(&paths::spool(digest)),
@@ -246,7 +264,7 @@ impl Store {
                 Spooled::Put(_) => self.folder.delete(&key)?,
                 // The last ones are `uploads_sweep`'s: a client may go on with one.
                 Spooled::Placed(_) | Spooled::Upload(_) => false,
-                Spooled::Fill(digest) => match self.claims.try_claim(&digest) {
+                Spooled::Fill(digest) => match self.spools.try_claim(&digest) {
                     Some(_claim) if is_old()? => self.folder.delete(&key)?,
                     _ => false,
                 },
@@ -319,7 +337,7 @@ impl Store {
         let mut bytes = 0;
         for (key, spooled) in self.folder.spooled()? {
             let is_left = match spooled {
-                Spooled::Fill(digest) => self.claims.try_claim(&digest).is_some(),
+                Spooled::Fill(digest) => !self.is_filling(&digest),
                 Spooled::Put(_) | Spooled::Placed(_) => true,
                 // What is pushed is no part of the cache.
                 Spooled::Upload(_) => false,

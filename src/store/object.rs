@@ -46,7 +46,7 @@ use crate::config;
 pub use error::{ObjectError, ObjectSetupError};
 pub use id::ObjectId;
 pub use read::ObjectBody;
-pub use session::{PieceError, PieceSender, Pieces};
+pub use session::{Begun, LEAST_PART_BYTES, PieceError, PieceSender, Pieces, Stage};
 pub use upload::Upload;
 
 /// How long deleting one object may take, with all retries.

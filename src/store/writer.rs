@@ -17,8 +17,9 @@ use tokio::sync::watch;
 
 use super::{
     Blob, Placed, Store, StoreError, appender::Appender, claims::Claim, local::blocking, paths,
+    seal::Condition,
 };
-use crate::oci::{Digest, Hasher};
+use crate::oci::Hasher;
 
 /// What one read takes when what an earlier fill left is hashed again.
 const REHASH_BYTES: usize = 1024 * 1024;
@@ -29,6 +30,7 @@ const HASH_HERE_BYTES: usize = 64 * 1024;
 /// An incomplete blob. Dropped, its file stays to be resumed.
 pub struct Spool {
     store: Store,
+    /// To the spool; the blob may be pushed meanwhile.
     claim: Claim,
     appender: Appender,
     hasher: Hasher,
@@ -151,7 +153,7 @@ impl Spool {
             blob: Blob::new(self.file(), seal),
             went_direct: self.appender.went_direct(),
             store: self.store,
-            claim: self.claim,
+            spool_claim: self.claim,
         })
     }
 
@@ -226,7 +228,7 @@ pub(super) fn rehash(file: &File, hasher: &mut Hasher) -> io::Result<u64> {
 /// committed, no new spool of the digest begins.
 pub struct Verified {
     store: Store,
-    claim: Claim,
+    spool_claim: Claim,
     went_direct: bool,
     blob: Blob,
 }
@@ -241,30 +243,43 @@ impl Verified {
         self.blob.len()
     }
 
-    /// Syncs the file, renames it into place, syncs the folder. If the future is dropped all of it still happens.
+    /// Syncs the file, renames it into place, syncs the folder. If somebody has pushed it meanwhile, what is in place
+    /// stays. If the future is dropped after the first wait all of it still happens.
     pub async fn commit(self) -> Result<Placed, StoreError> {
-        blocking(move || {
-            let digest: &Digest = self.claim.digest();
-            let epoch = self.store.open_files.epoch();
-            self.store
-                .folder
-                .place(&self.blob, &paths::spool(digest), digest)?;
-            self.store.open_files.placed(epoch, digest, &self.blob);
-            if self.went_direct {
-                // Who asks next finds it in the page cache. Nobody waits for that.
-                let blob = self.blob.clone();
-                tokio::task::spawn_blocking(move || blob.warm());
-            }
-            Ok(Placed::new(self.store, self.claim, self.blob))
-        })
-        .await
+        let claim = self.store.claim(self.spool_claim.digest()).await?;
+        blocking(move || self.place(claim)).await
+    }
+
+    fn place(self, claim: Claim) -> Result<Placed, StoreError> {
+        let Self {
+            store,
+            spool_claim: _until_the_spool_is_gone,
+            went_direct,
+            blob,
+        } = self;
+        let (digest, key) = (claim.digest(), paths::spool(claim.digest()));
+        let present = store.folder.open_blob(digest)?;
+        if let Some(present) = present.filter(|blob| blob.condition() == Condition::Sealed) {
+            store.folder.mark(digest)?;
+            store.folder.delete(&key)?;
+            return Ok(Placed::new(store, claim, present));
+        }
+        let epoch = store.open_files.epoch();
+        store.folder.place(&blob, &key, digest)?;
+        store.open_files.placed(epoch, digest, &blob);
+        if went_direct {
+            // Who asks next finds it in the page cache. Nobody waits for that.
+            let blob = blob.clone();
+            tokio::task::spawn_blocking(move || blob.warm());
+        }
+        Ok(Placed::new(store, claim, blob))
     }
 }
 
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verified")
-            .field("digest", self.claim.digest())
+            .field("digest", self.spool_claim.digest())
             .field("len", &self.len())
             .finish_non_exhaustive()
     }

@@ -97,6 +97,11 @@ fn wrong(text: &str, why: &dyn fmt::Display) -> ImageError {
 }
 
 impl Place {
+    /// The repository that blobs can be mounted from when both are in one registry.
+    pub fn mount_for(&self, other: &Self) -> Option<Name> {
+        (self.registry == other.registry && self.name != other.name).then(|| self.name.clone())
+    }
+
     /// Written with a tag or digest.
     pub fn with(&self, reference: &Reference) -> String {
         match reference {

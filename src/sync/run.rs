@@ -223,6 +223,7 @@ impl Run {
             reference: pair.reference.clone(),
             to: pair.to.name.clone(),
             tags: pair.tag.iter().cloned().collect(),
+            mount_from: pair.from.mount_for(&pair.to),
             existing: match self.settings.force {
                 true => Existing::Renew,
                 false => Existing::Overwrite,

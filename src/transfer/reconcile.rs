@@ -57,7 +57,9 @@ impl Fills {
     /// Makes the rows and the file of one digest agree. May be dropped: the next time does the rest.
     pub async fn reconcile(&self, digest: &Digest) -> Result<Reconciled, ReconcileError> {
         let (store, meta) = (&self.inner.store, &self.inner.meta);
-        let Some(claim) = store.try_claim(digest) else {
+        let claim = store.try_claim(digest);
+        // What is lost and on its way back is not lost.
+        let Some(claim) = claim.filter(|_| !store.is_filling(digest)) else {
             return Ok(Reconciled::Busy);
         };
         let has_row = meta.blob_size(digest).await?.is_some();

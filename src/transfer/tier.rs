@@ -16,6 +16,7 @@ use std::{
 use bytes::Bytes;
 use moka::future::Cache;
 use tokio::sync::{Notify, Semaphore, watch};
+use uuid::Uuid;
 
 use super::way::lease_key;
 use crate::{
@@ -186,6 +187,19 @@ impl Tier {
     /// Notes what all local files together have.
     pub fn local_measured(&self, bytes: u64) {
         self.inner.local_bytes.send_replace(bytes);
+    }
+
+    /// Brings content that is here into an object, for rows that are about to be written: when they name it in time it is
+    /// theirs, else it goes again. `None`: they name one already.
+    pub async fn bring(&self, digest: &Digest, blob: &Blob) -> Result<Option<Uuid>, TierError> {
+        if self.object(digest).await?.is_some() {
+            return Ok(None);
+        }
+        let id = ObjectId::new();
+        let meta = &self.inner.meta;
+        meta.upload_begin(id.into(), blob.len(), lease()).await?;
+        let is_there = self.send(id, digest, blob.clone()).await?;
+        Ok(is_there.then(|| id.into()))
     }
 
     /// New content was pushed, and has its rows: waits until its object is in place.

@@ -21,8 +21,9 @@ use crate::{
 
 /// How often the budget is looked at, although nothing says that it is exceeded.
 const EVERY: Duration = Duration::from_hours(1);
-/// After a run that could not free enough.
-const REST_IN_VAIN: Duration = Duration::from_secs(30);
+/// After a run that could not free enough; twice as long after each further one, up to the second.
+const REST_IN_VAIN: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(30);
 /// A budget is kept when so much of it (a twentieth) is free again.
 const HEADROOM: u64 = 20;
 /// Passes over all files in one run; the last one takes whatever may go.
@@ -51,14 +52,19 @@ impl LocalTier {
 
     /// Keeps the budget until the shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
+        let mut rest = REST_IN_VAIN;
         loop {
             let Some(kept) = shutdown.run_until_cancelled(self.run_once()).await else {
                 return;
             };
+            let in_vain = if kept { Duration::ZERO } else { rest };
+            rest = if kept {
+                REST_IN_VAIN
+            } else {
+                LONGEST_REST.min(rest * 2)
+            };
             let pause = async {
-                if !kept {
-                    tokio::time::sleep(REST_IN_VAIN).await;
-                }
+                tokio::time::sleep(in_vain).await;
                 // Until then, or until the budget is exceeded.
                 let exceeded = self.tier.local_over(self.max_bytes);
                 let _ = tokio::time::timeout(EVERY, exceeded).await;

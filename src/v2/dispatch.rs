@@ -32,8 +32,9 @@ use crate::{
     },
 };
 
-/// A body of a request that takes none is read this far, so that the connection can be used again.
-const MAX_IGNORED_BODY: usize = 64 << 10;
+/// A body that is not taken is read this far, so that its client sees the answer (a chunk may be refused with 416) and the
+/// connection can be used again.
+const MAX_IGNORED_BODY: usize = 16 << 20;
 const IGNORED_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Left on each response for those who log and count.

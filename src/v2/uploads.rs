@@ -18,7 +18,7 @@ use crate::{
     oci::{
         Algorithm, Digest, Manifest, Name, Path, Reference, Tag,
         error_code::ErrorCode,
-        header::{DOCKER_UPLOAD_UUID, OCI_SUBJECT, OCI_TAG},
+        header::{DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, OCI_SUBJECT, OCI_TAG},
         manifest::ManifestError,
     },
     push::{Chunk, ManifestUpload, PushError, Repository},
@@ -103,7 +103,12 @@ impl Edge {
         let algorithm = new.algorithm.or(known.map(Digest::algorithm));
         let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
         let id = pushes.start(repository, algorithm).await.map_err(refused)?;
-        Ok(session(StatusCode::ACCEPTED, name, id, 0))
+        let mut started = session(StatusCode::ACCEPTED, name, id, 0);
+        if let Some(bytes) = pushes.good_chunk_bytes() {
+            let headers = started.headers_mut();
+            headers.insert(OCI_CHUNK_MIN_LENGTH, HeaderValue::from(bytes));
+        }
+        Ok(started)
     }
 
     /// The refusal of a step of a session. One that came out of order is told where to go on.

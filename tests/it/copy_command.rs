@@ -151,6 +151,28 @@ async fn an_image_goes_from_each_registry_to_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_within_a_registry_sends_no_blob() {
+    let image = image();
+    let fake = FakeRegistry::start().await;
+    fake.put_image("app", "1", &image);
+    for program in [Program::Distribution, Program::DockerRegistry] {
+        let registry = RealRegistry::start(program).await;
+        let from = format!("{}/app:1", fake.host());
+        let (one, two) = (
+            format!("{}/one", registry.host),
+            format!("{}/two", registry.host),
+        );
+        assert_eq!(entrepot(&["copy", &from, &one], &[]).await.code, Some(0));
+        let one = format!("{one}:1");
+        let said = entrepot(&["copy", &one, &two, "--output", "json"], &[]).await;
+        assert_eq!(said.code, Some(0), "{}", said.stdout);
+        let copied: Value = serde_json::from_str(&said.stdout).expect("JSON");
+        assert_eq!(copied[0]["bytes_sent"], 0, "{copied}");
+        assert_has(&registry.url(), "two", "1", &image).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_tags_are_copied_and_what_cannot_be_is_told() {
     let fake = FakeRegistry::start().await;
     let images: Vec<Image> = (1..=5)

@@ -12,6 +12,7 @@ mod chaos;
 mod cluster;
 mod conformance;
 mod copy_command;
+mod crash;
 mod damage;
 mod errors;
 mod eviction;

@@ -2,6 +2,7 @@
 //! with the test.
 
 use std::{
+    fmt::Write as _,
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
@@ -99,17 +100,18 @@ impl Terms<'_> {
             std::fs::write(path("cert.pem"), &identity.certificate).expect("a file");
             std::fs::write(path("key.pem"), &identity.key).expect("a file");
             let (cert, key) = (path("cert.pem"), path("key.pem"));
-            text.push_str(&format!(
-                "  tls: {{certificate: \"{cert}\", key: \"{key}\"}}\n"
-            ));
+            writeln!(text, "  tls: {{certificate: \"{cert}\", key: \"{key}\"}}")
+                .expect("a string takes everything");
         }
         if let Some((user, password)) = self.login {
             let hash = bcrypt::hash(password, 4).expect("a hash");
             std::fs::write(path("htpasswd"), format!("{user}:{hash}\n")).expect("a file");
             let file = path("htpasswd");
-            text.push_str(&format!(
-                "auth: {{htpasswd: {{realm: test, path: \"{file}\"}}}}\n"
-            ));
+            writeln!(
+                text,
+                "auth: {{htpasswd: {{realm: test, path: \"{file}\"}}}}"
+            )
+            .expect("a string takes everything");
         }
         text
     }

@@ -21,6 +21,7 @@ on_both! {
     a_joined_repository_goes_on_with_its_own_remote_when_the_others_fails_at_once,
     a_manifest_that_names_a_stored_blob_is_right_enough,
     a_manifest_that_names_what_only_a_private_project_has_is_no_key_to_it,
+    a_manifest_that_names_what_only_a_private_repository_has_is_no_key_to_it,
     an_index_that_names_a_private_manifest_is_no_key_to_it,
     a_manifest_that_came_from_elsewhere_names_nothing_here,
     a_stored_manifest_costs_a_repository_whose_remote_has_it_one_head,
@@ -66,6 +67,20 @@ impl Teams {
         let login = basic("admin", "pw");
         let headers = [("authorization", login.as_str())];
         Client::new().send(Method::GET, &url, &headers).await
+    }
+
+    /// Makes a repository private.
+    async fn hide(&self, repository: &str) {
+        let path = format!("/api/v1/repository?name={repository}");
+        let hidden = reqwest::Client::new()
+            .put(format!("{}{path}", self.server.url()))
+            .header("authorization", basic("admin", "pw"))
+            .header("content-type", "application/json")
+            .body("{\"visibility\": \"private\"}")
+            .send()
+            .await
+            .expect("the server answers");
+        assert_eq!(hidden.status(), 200);
     }
 
     fn url_a(&self) -> String {
@@ -262,6 +277,40 @@ async fn a_manifest_that_names_what_only_a_private_project_has_is_no_key_to_it()
             assert_eq!(pull.await.status, 200);
         }
     }
+}
+
+/// Of public projects, this one's own too.
+async fn a_manifest_that_names_what_only_a_private_repository_has_is_no_key_to_it() {
+    let teams = Teams::new().await;
+    let image = ImageBuilder::new(1).layer(64 * KIB).build();
+    let layer = image.layers().remove(0);
+    for (remote, repository) in [
+        (&teams.a, "private"),
+        (&teams.a, "open"),
+        (&teams.b, "other"),
+    ] {
+        remote.put_image(repository, "v1", &image);
+    }
+    for url in [
+        teams.server.manifest_url("team-a/private", "v1"),
+        teams.server.blob_url("team-a/private", &layer),
+    ] {
+        assert_eq!(get(&url).await.status, 200);
+    }
+    teams.server.settled().await;
+    teams.hide("team-a/private").await;
+    teams.a.remove_blob("open", &layer);
+    teams.b.remove_blob("other", &layer);
+    for repository in ["team-a/open", "team-b/other"] {
+        let manifest = teams.server.manifest_url(repository, "v1");
+        assert_eq!(get(&manifest).await.status, 200);
+        let blob = teams.server.blob_url(repository, &layer);
+        for answer in [get(&blob).await, get_range(&blob, "0-99").await] {
+            assert_eq!(answer.status, 404, "{repository}");
+        }
+    }
+    let blob = teams.pull_as_admin(&format!("blobs/{layer}")).await;
+    assert_eq!(blob.status, 200);
 }
 
 async fn an_index_that_names_a_private_manifest_is_no_key_to_it() {

@@ -1,4 +1,4 @@
-//! Logging in at an issuer, with a browser (OpenID Connect Core, 3.1; RFC 7636).
+//! Logging in at an issuer, with a browser (`OpenID` Connect Core, 3.1; RFC 7636).
 //!
 //! ```text
 //! browser ── begin ──► here       state, nonce and the proof's secret are made, and sealed into a cookie

@@ -9,6 +9,7 @@ on_both!(
     there_are_only_so_many_sessions,
     one_request_holds_a_session_at_a_time,
     what_object_storage_has_of_a_session_that_ends_is_garbage,
+    an_object_is_known_before_anything_of_it_is_sent,
 );
 
 const MANY: UploadLimits = UploadLimits {
@@ -39,8 +40,7 @@ fn state(multipart: Option<&str>) -> UploadState {
     UploadState {
         received_bytes: 7,
         hash: Bytes::from_static(b"hash"),
-        object: Uuid::new_v4(),
-        multipart: multipart.map(str::to_owned),
+        object: multipart.map(|multipart| (Uuid::new_v4(), multipart.to_owned())),
         parts: vec!["\"one\"".to_owned(), "\"two\"".to_owned()],
         tail: Bytes::from_static(b"tail"),
     }
@@ -116,25 +116,66 @@ async fn one_request_holds_a_session_at_a_time(database: Database) {
 async fn what_object_storage_has_of_a_session_that_ends_is_garbage(database: Database) {
     let (meta, a) = (&database.meta, name("p/a"));
     let mut expected = Vec::new();
-    for multipart in [None, Some("multi")] {
+    for is_deleted in [true, false] {
         let id = started(meta, &a).await;
-        let (of, state) = (holder(id, &a), state(multipart));
-        meta.upload_hold(&of, Duration::from_secs(60))
-            .await
-            .unwrap();
+        let (of, state) = (holder(id, &a), state(Some("multi")));
+        let minute = Duration::from_secs(60);
+        meta.upload_hold(&of, minute).await.unwrap();
         assert!(meta.upload_save(&of, state.clone()).await.unwrap());
-        assert!(meta.object_known(state.object).await.unwrap());
+        let (object, multipart) = state.object.unwrap();
+        assert!(meta.object_known(object).await.unwrap());
         expected.push(Garbage {
-            object: state.object,
-            multipart: multipart.map(str::to_owned),
+            object,
+            multipart: Some(multipart),
         });
-        if multipart.is_some() {
+        if is_deleted {
             assert!(meta.upload_delete(id, &a).await.unwrap());
         } else {
             let later = SystemTime::now() + Duration::from_secs(1);
             assert_eq!(meta.uploads_forget(later).await.unwrap(), [id]);
         }
     }
+    assert_garbage(meta, expected).await;
+}
+
+/// What was begun is known from then on, whether or not the step comes to its end.
+async fn an_object_is_known_before_anything_of_it_is_sent(database: Database) {
+    let (meta, a) = (&database.meta, name("p/a"));
+    let id = started(meta, &a).await;
+    let (of, other) = (holder(id, &a), holder(id, &a));
+    let hold = async || {
+        let held = meta.upload_hold(&of, Duration::from_secs(60)).await;
+        held.unwrap()
+    };
+    let begin = async |of: &UploadHolder, multipart: Option<&str>| {
+        let (object, multipart) = (Uuid::new_v4(), multipart.map(str::to_owned));
+        let begun = meta.upload_begun(of, object, multipart.clone()).await;
+        (begun.unwrap(), Garbage { object, multipart })
+    };
+    assert_eq!(hold().await, UploadHold::Held(Algorithm::Sha512, None));
+    assert!(!begin(&other, Some("not ours")).await.0);
+    let (is_begun, first) = begin(&of, Some("first")).await;
+    assert!(is_begun && meta.object_known(first.object).await.unwrap());
+    // That step failed, and the next one begins anew.
+    meta.upload_let_go(&of).await.unwrap();
+    assert_eq!(hold().await, UploadHold::Held(Algorithm::Sha512, None));
+    let (_, second) = begin(&of, None).await;
+    let (_, third) = begin(&of, Some("third")).await;
+    // All that came is in the tail.
+    assert!(meta.upload_save(&of, state(None)).await.unwrap());
+    assert_garbage(meta, vec![first.clone(), second.clone(), third.clone()]).await;
+    // The next step is killed after its first part: what it began is gone on with.
+    assert!(matches!(hold().await, UploadHold::Held(_, Some(_))));
+    let (_, fourth) = begin(&of, Some("fourth")).await;
+    let UploadHold::Held(_, Some(held)) = hold().await else {
+        panic!("it is held");
+    };
+    assert_eq!(held.object, Some((fourth.object, "fourth".to_owned())));
+    assert!(meta.upload_delete(id, &a).await.unwrap());
+    assert_garbage(meta, vec![first, second, third, fourth]).await;
+}
+
+async fn assert_garbage(meta: &Meta, mut expected: Vec<Garbage>) {
     let later = SystemTime::now() + Duration::from_secs(1);
     let mut due = meta.garbage_due(later, 10).await.unwrap();
     let by_object = |garbage: &Garbage| garbage.object;

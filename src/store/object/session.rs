@@ -6,6 +6,9 @@
 //!    sent long│ tail   │ of this step: in the file, sent part by part│
 //!      ago    │ before │ while more comes                            │ what is left is a last part, or the next tail
 //! ```
+//!
+//! Before the first byte of an object is sent its id is remembered elsewhere ([`Begun`]): a process that is killed at any
+//! point leaves nothing that nobody knows of.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +21,7 @@ use crate::store::{StoreError, UploadFile};
 
 const MIB: u64 = 1024 * 1024;
 /// Parts but the last one have at least this size, or S3 does not put them together.
-const LEAST_PART_BYTES: u64 = 5 * MIB;
+pub const LEAST_PART_BYTES: u64 = 5 * MIB;
 /// The first parts; later ones are larger, so that ten thousand are enough.
 const FIRST_PART_BYTES: u64 = 16 * MIB;
 /// After so many parts they double.
@@ -26,16 +29,36 @@ const PARTS_OF_A_SIZE: usize = 1500;
 /// They are in memory, so they do not double for ever: a blob has some 390 GiB at most.
 const LARGEST_PART_BYTES: u64 = 48 * MIB;
 
+const PREPARED: &str = "`prepare` comes before the first part";
+
 /// What is to be remembered of an object between two steps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pieces {
-    pub id: ObjectId,
-    /// What the storage calls the upload, once there is a part.
-    pub multipart: Option<String>,
+    /// The object, and what the storage calls the upload of its parts; once there is a part.
+    pub begun: Option<(ObjectId, String)>,
     /// What it calls each part, in order.
     pub parts: Vec<String>,
     /// Bytes that came after the last part: too few for one.
     pub tail: Bytes,
+}
+
+/// What is to be remembered before any byte is sent, so that nothing is left for ever of who sends it and is killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    pub id: ObjectId,
+    /// What the storage calls the upload of its parts, if it has any.
+    pub multipart: Option<String>,
+}
+
+/// What is done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// [`PieceSender::advance`]
+    Coming,
+    /// [`PieceSender::rest`]
+    Rest,
+    /// [`PieceSender::finish`]
+    End,
 }
 
 /// Why a step did not come to its end.
@@ -51,30 +74,14 @@ pub enum PieceError {
 pub struct PieceSender {
     objects: Objects,
     pieces: Pieces,
+    /// The object that all goes into in one request, if it has no parts.
+    whole: Option<ObjectId>,
     /// Bytes of the whole that are sent, or being sent.
     sent: u64,
     sending: JoinSet<Result<(usize, PartId), ObjectError>>,
     /// How many parts there are, with those that are being sent.
     count: usize,
     done: BTreeMap<usize, PartId>,
-}
-
-impl Pieces {
-    /// Of a new object.
-    pub fn new() -> Self {
-        Self {
-            id: ObjectId::new(),
-            multipart: None,
-            parts: Vec::new(),
-            tail: Bytes::new(),
-        }
-    }
-}
-
-impl Default for Pieces {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Objects {
@@ -84,6 +91,7 @@ impl Objects {
             objects: self.clone(),
             count: pieces.parts.len(),
             pieces,
+            whole: None,
             sent,
             sending: JoinSet::new(),
             done: BTreeMap::new(),
@@ -92,6 +100,43 @@ impl Objects {
 }
 
 impl PieceSender {
+    /// To be called before what it is named after: begins an object if this is where its first bytes are sent. What it
+    /// gives is to be remembered before they are.
+    pub async fn prepare(
+        &mut self,
+        file: &UploadFile,
+        stage: Stage,
+    ) -> Result<Option<Begun>, PieceError> {
+        if self.pieces.begun.is_some() {
+            return Ok(None);
+        }
+        let least = match stage {
+            Stage::Coming | Stage::End => part_bytes(0),
+            Stage::Rest => LEAST_PART_BYTES,
+        };
+        let id = ObjectId::new();
+        if file.received() - self.sent >= least {
+            let multipart = self.objects.create_multipart(id).await?;
+            self.pieces.begun = Some((id, multipart.clone()));
+            let multipart = Some(multipart);
+            return Ok(Some(Begun { id, multipart }));
+        }
+        if stage != Stage::End {
+            return Ok(None);
+        }
+        self.whole = Some(id);
+        let multipart = None;
+        Ok(Some(Begun { id, multipart }))
+    }
+
+    /// Nobody remembers what was begun: takes it away again.
+    pub async fn forget(&mut self) -> Result<(), PieceError> {
+        match self.pieces.begun.take() {
+            Some((id, multipart)) => Ok(self.objects.abort(id, &multipart).await?),
+            None => Ok(()),
+        }
+    }
+
     /// Sends what is in the file by now, as far as it makes whole parts. Waits while there is no memory for them.
     pub async fn advance(&mut self, file: &UploadFile) -> Result<(), PieceError> {
         while file.received() - self.sent >= part_bytes(self.count) {
@@ -121,19 +166,20 @@ impl PieceSender {
 
     /// Ends the object: when this returns it is in place.
     pub async fn finish(mut self, file: &UploadFile) -> Result<ObjectId, PieceError> {
-        self.advance(file).await?;
-        let (id, received) = (self.pieces.id, file.received());
-        if self.count == 0 && received < LEAST_PART_BYTES {
-            let bytes = file.read(self.sent..received).await?;
+        let received = file.received();
+        if let Some(id) = self.whole {
+            let range = self.sent..received;
+            let _memory = self.objects.memory(&range).await;
+            let bytes = file.read(range).await?;
             self.objects.put_bytes(id, bytes).await?;
             return Ok(id);
         }
+        self.advance(file).await?;
         if received > self.sent {
             self.send(file, received).await?;
         }
         self.wait().await?;
-        let multipart = self.pieces.multipart.take();
-        let multipart = multipart.expect("there is a part");
+        let (id, multipart) = self.pieces.begun.take().expect(PREPARED);
         let parts = self.pieces.parts.into_iter();
         let parts = parts.map(|content_id| PartId { content_id }).collect();
         let complete = self.objects.complete(id, &multipart, parts, received);
@@ -143,16 +189,11 @@ impl PieceSender {
 
     /// Sends the bytes up to `end` as the next part.
     async fn send(&mut self, file: &UploadFile, end: u64) -> Result<(), PieceError> {
-        let multipart = if let Some(multipart) = &self.pieces.multipart {
-            multipart.clone()
-        } else {
-            let begun = self.objects.create_multipart(self.pieces.id).await?;
-            self.pieces.multipart.insert(begun).clone()
-        };
+        let (id, multipart) = self.pieces.begun.clone().expect(PREPARED);
         let range = self.sent..end;
         let memory = self.objects.memory(&range).await;
         let bytes = file.read(range).await?;
-        let (objects, id, index) = (self.objects.clone(), self.pieces.id, self.count);
+        let (objects, index) = (self.objects.clone(), self.count);
         self.sending.spawn(async move {
             let put = objects.put_part(id, &multipart, index, bytes).await;
             drop(memory);

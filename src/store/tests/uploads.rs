@@ -1,6 +1,6 @@
 //! Files of upload sessions.
 
-use std::time::Duration;
+use std::{os::unix::fs::MetadataExt, time::Duration};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -105,4 +105,37 @@ async fn what_nobody_writes_to_is_swept_when_it_is_old() {
     assert_eq!(store.upload_length(left).await.unwrap(), 0);
     drop(file);
     assert_eq!(store.uploads_sweep(Duration::ZERO).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_is_being_filled_can_be_pushed_and_the_fill_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let digest = Digest::sha256(b"half, and half");
+    let spool = store.spool(&digest).await.unwrap();
+    let spool = spool.append(vec![Bytes::from("half, ")]).await.unwrap();
+    let filled = spool.file();
+    assert!(store.is_filling(&digest));
+
+    let file = store
+        .upload(Uuid::new_v4(), Algorithm::Sha256)
+        .await
+        .unwrap();
+    let file = file
+        .append(vec![Bytes::from("half, and half")])
+        .await
+        .unwrap();
+    file.commit(&digest).await.unwrap().settle().await;
+    let pushed = store.get(&digest).await.unwrap().unwrap();
+
+    let spool = spool.append(vec![Bytes::from("and half")]).await.unwrap();
+    let placed = spool.verify().await.unwrap().commit().await.unwrap();
+    // What was there first stays, and who reads the other one reads on.
+    let inode = |blob: &Blob| blob.file().metadata().unwrap().ino();
+    assert_eq!(inode(placed.blob()), inode(&pushed));
+    assert_eq!(filled.metadata().unwrap().len(), 14);
+    placed.settle().await;
+    assert!(!store.is_filling(&digest));
+    let spool = folder.path().join("spool");
+    assert_eq!(spool.read_dir().unwrap().count(), 0);
 }

@@ -29,8 +29,9 @@ impl Job<'_> {
             places.0.push(to.clone());
             return Ok(Placed::Present);
         }
+        let elsewhere = places.0.first().or(self.order.mount_from.as_ref());
         let _permit = self.sender.permit().await;
-        let placed = match self.start(digest, places.0.first()).await? {
+        let placed = match self.start(digest, elsewhere).await? {
             Started::Mounted => Placed::Mounted,
             Started::Session(session) => {
                 self.upload(blob, session).await?;

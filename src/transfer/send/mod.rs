@@ -55,6 +55,8 @@ pub struct Order {
     pub to: Name,
     /// What it is called there; no tag: by its digest alone.
     pub tags: Vec<Tag>,
+    /// A repository of the destination that has all of it: the source's, when both are one registry.
+    pub mount_from: Option<Name>,
     pub existing: Existing,
     pub platforms: Platforms,
     pub referrers: Referrers,

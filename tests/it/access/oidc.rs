@@ -35,7 +35,7 @@ struct Issuer {
 pub(super) struct Key {
     id: String,
     algorithm: Algorithm,
-    key: EncodingKey,
+    signing: EncodingKey,
 }
 
 impl Issuer {
@@ -111,7 +111,7 @@ impl Key {
         Self {
             id: id.to_owned(),
             algorithm: Algorithm::ES256,
-            key: EncodingKey::from_ec_der(document.as_ref()),
+            signing: EncodingKey::from_ec_der(document.as_ref()),
         }
     }
 
@@ -122,12 +122,12 @@ impl Key {
         Self {
             id: id.to_owned(),
             algorithm: Algorithm::RS256,
-            key: EncodingKey::from_rsa_der(&document.as_ref()[PKCS8_HEADER..]),
+            signing: EncodingKey::from_rsa_der(&document.as_ref()[PKCS8_HEADER..]),
         }
     }
 
     pub(super) fn public(&self) -> Jwk {
-        let mut key = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a public key");
+        let mut key = Jwk::from_encoding_key(&self.signing, self.algorithm).expect("a public key");
         key.common.key_id = Some(self.id.clone());
         key
     }
@@ -137,7 +137,7 @@ impl Key {
             kid: Some(self.id.clone()),
             ..Header::new(self.algorithm)
         };
-        encode(&header, claims, &self.key).expect("a token")
+        encode(&header, claims, &self.signing).expect("a token")
     }
 }
 

@@ -45,16 +45,13 @@ impl Issuer {
             let form: HashMap<_, _> = pairs(&body);
             let mut codes = worth.lock().expect("no panic");
             let code = codes.remove(&form["code"]);
-            match code.filter(|code| is_right(code, &form, &headers)) {
-                Some(code) => {
-                    let answer =
-                        json!({"token_type": "Bearer", "id_token": key.sign(&code.claims)});
-                    axum::Json(answer).into_response()
-                }
-                None => {
-                    let refusal = axum::Json(json!({"error": "invalid_grant"}));
-                    (axum::http::StatusCode::BAD_REQUEST, refusal).into_response()
-                }
+            if let Some(code) = code.filter(|code| is_right(code, &form, &headers)) {
+                let token = key.sign(&code.claims);
+                let answer = json!({"token_type": "Bearer", "id_token": token});
+                axum::Json(answer).into_response()
+            } else {
+                let refusal = axum::Json(json!({"error": "invalid_grant"}));
+                (axum::http::StatusCode::BAD_REQUEST, refusal).into_response()
             }
         };
         let router = axum::Router::new()

@@ -1,6 +1,9 @@
 //! Upload sessions are nobody's own: each request may come to another replica.
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::Method;
+use sqlx::{Connection as _, PgConnection};
 
 use super::Shared;
 use crate::{
@@ -61,6 +64,38 @@ async fn a_session_goes_on_at_whatever_replica_it_comes_to() {
     }
     assert_eq!(shared.bucket.unfinished(), 0);
     assert_eq!(shared.bucket.files().len(), 2);
+}
+
+/// The client comes to another replica, and the first one has heard of no break.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_stalls_at_one_replica_is_taken_over_at_another() {
+    let (shared, replicas, pushers) = three().await;
+    let bytes = random_bytes(4, 20 * MIB);
+    let session = pushers[0].session("team/app").await;
+    let begin = stream::iter([Ok::<_, std::io::Error>(bytes.slice(..17 * MIB))]);
+    let stalls = pushers[0].request(Method::PATCH, &session);
+    let stalls = stalls.body(reqwest::Body::wrap_stream(begin.chain(stream::pending())));
+    let stalls = tokio::spawn(Pusher::send(stalls));
+    // A part of it is on its way, and if this replica were killed now, others would know of it.
+    let mut rows = PgConnection::connect(&shared.database)
+        .await
+        .expect("the server runs");
+    let known = "SELECT object FROM upload WHERE multipart IS NOT NULL";
+    super::until("something is sent", async || {
+        let known: Vec<(String,)> = sqlx::query_as(known)
+            .fetch_all(&mut rows)
+            .await
+            .expect("rows");
+        known.len() == 1 && shared.bucket.unfinished() == 1
+    })
+    .await;
+    // Nothing of a step counts before its end.
+    let digest = sha256(&bytes);
+    let finished = pushers[1].finish(&session, &digest, bytes.clone());
+    assert_eq!(finished.await.status, 201);
+    let pulled = get(&replicas[2].server.blob_url("team/app", &digest)).await;
+    assert_eq!((pulled.status, pulled.body), (200, bytes));
+    stalls.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! Pushes to hosted projects, over real HTTP.
 
 mod blobs;
+mod filling;
+mod full_disk;
 mod manifests;
 mod mount;
 mod restart;

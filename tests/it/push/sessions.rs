@@ -11,11 +11,13 @@ use super::{PASSWORD, Pusher, setup};
 use crate::{
     harness::{Algorithm, basic, digest_of, get, random_bytes, sha256},
     server::on_both,
+    small_disk::until,
 };
 
 on_both!(
     chunks_in_order_become_a_blob,
     a_stream_without_a_range_is_taken,
+    a_request_that_stalls_is_taken_over_by_the_next_one,
     a_blob_of_another_algorithm_than_its_session_is_taken,
 );
 
@@ -248,6 +250,47 @@ async fn of_two_requests_at_once_one_is_out_of_order() {
     assert_eq!((second.status, second.header("range")), (416, "0-99999"));
     let finished = pusher.finish(&session, &sha256(&bytes), Bytes::new()).await;
     assert_eq!(finished.status, 201);
+}
+
+/// A body of which nothing comes any more.
+fn stalling(begin: Bytes) -> reqwest::Body {
+    let begin = stream::iter([Ok::<_, std::io::Error>(begin)]);
+    reqwest::Body::wrap_stream(begin.chain(stream::pending()))
+}
+
+/// As when the network between is gone: the client knows, and the server does not.
+async fn a_request_that_stalls_is_taken_over_by_the_next_one() {
+    let server = setup("").start().await;
+    let pusher = Pusher::of(&server);
+    let bytes = random_bytes(7, 100_000);
+    let digest = sha256(&bytes);
+    for is_last in [false, true] {
+        let session = pusher.session("team/app").await;
+        let (method, path) = match is_last {
+            false => (Method::PATCH, session.clone()),
+            true => (Method::PUT, format!("{session}?digest={digest}")),
+        };
+        let stalls = pusher
+            .request(method, &path)
+            .header("content-range", "0-99999")
+            .body(stalling(bytes.slice(..40_000)));
+        let stalls = tokio::spawn(Pusher::send(stalls));
+        let id = session.rsplit('/').next().expect("it has an id");
+        let file = server.folder.path().join(format!("data/spool/upload-{id}"));
+        until("what came is in its file", || {
+            file.metadata().is_ok_and(|file| file.len() == 40_000)
+        })
+        .await;
+        let again = pusher.patch(&session, Some("0-99999"), bytes.clone());
+        let again = again.await;
+        assert_eq!((again.status, again.header("range")), (416, "0-39999"));
+        let rest = pusher.patch(&session, Some("40000-99999"), bytes.slice(40_000..));
+        assert_eq!(rest.await.status, 202);
+        let finished = pusher.finish(&session, &digest, Bytes::new()).await;
+        assert_eq!(finished.status, 201);
+        stalls.abort();
+    }
+    assert_eq!(get(&server.blob_url("team/app", &digest)).await.body, bytes);
 }
 
 #[tokio::test]

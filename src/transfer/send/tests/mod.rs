@@ -57,6 +57,7 @@ fn order(tag: &str) -> Order {
         reference: tag.parse().unwrap(),
         to: "to/app".parse().unwrap(),
         tags: vec![tag.parse().unwrap()],
+        mount_from: None,
         existing: Existing::Overwrite,
         platforms: Platforms::All,
         referrers: Referrers::No,
@@ -141,6 +142,27 @@ async fn what_another_repository_there_has_is_mounted() {
     assert_eq!(both, (sent.clone(), sent));
     let counted = scene.progress.read();
     assert_eq!((counted.blobs_sent, counted.blobs_mounted), (2, 2));
+}
+
+#[tokio::test]
+async fn what_the_source_has_is_mounted_when_it_is_the_destination_too() {
+    let scene = Scene::new().await;
+    scene
+        .source
+        .tag("1", &image(&scene.source, "amd64", &[b"one"]));
+    assert_eq!(scene.outcome(&order("1")).await, Outcome::Sent);
+    let within = Order {
+        to: "to/other".parse().unwrap(),
+        mount_from: Some("to/app".parse().unwrap()),
+        ..order("1")
+    };
+    // Nothing is known of what is there.
+    let scene = Scene {
+        destination: scene.registry.destination(),
+        ..scene
+    };
+    assert_eq!(scene.outcome(&within).await, Outcome::Sent);
+    assert_eq!(scene.progress.read().blobs_mounted, 2);
 }
 
 #[tokio::test]
