@@ -27,6 +27,7 @@ mod remote_test;
 mod remotes;
 mod repositories;
 mod rule;
+mod rule_sync;
 mod rules;
 mod search;
 mod status;
@@ -188,6 +189,7 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
             rules::delete
         ))
         .routes(routes!(rules::tasks))
+        .routes(routes!(rule_sync::show))
         .routes(routes!(executions::begin))
         .routes(routes!(executions::list))
         .routes(routes!(executions::show))

@@ -12,6 +12,8 @@ use crate::{
 
 /// How often it is looked whether a task is due that nobody told of.
 const POLL: Duration = Duration::from_secs(1);
+/// However many remotes there are.
+const MAX_TASKS: usize = 128;
 
 /// Begins to plan and to carry out.
 pub(super) fn start(
@@ -26,12 +28,12 @@ pub(super) fn start(
     tasks.spawn(plans.run(shutdown.clone()));
     let work = WorkParts {
         source: Arc::new(source),
+        concurrency: usize::try_from(config.concurrency).unwrap_or(usize::MAX),
         bandwidth: config.bandwidth,
         shutdown: shutdown.clone(),
     };
     let wake = replication.work_waker();
     let worker = Worker::new(replication.clone(), work);
-    let concurrency = usize::try_from(config.concurrency).unwrap_or(usize::MAX);
-    tasks.spawn(jobs::run(worker, concurrency, wake, POLL, shutdown.clone()));
+    tasks.spawn(jobs::run(worker, MAX_TASKS, wake, POLL, shutdown.clone()));
     replication
 }

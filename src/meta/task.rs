@@ -62,6 +62,13 @@ pub(super) const SQL_RETRY: &str = "UPDATE task SET status = 'Pending', ended_at
      due_at = $2, held_until = 0, attempts = 0, started_at = NULL \
      WHERE execution_id = $1 AND status IN ('Failed', 'Stopped')";
 
+pub(super) const SQL_LAST_SUCCESS: &str = "SELECT ended_at FROM task WHERE rule_id = $1 \
+     AND remote = $2 AND status = 'Succeeded' ORDER BY id DESC LIMIT 1";
+
+/// One for the same place that came before.
+pub(super) const SQL_BEHIND: &str = "SELECT CAST(1 AS BIGINT) FROM task WHERE ended_at IS NULL \
+     AND remote = $1 AND destination = $2 AND rule_id = $3 AND id < $4 LIMIT 1";
+
 /// One that has not started takes in more.
 pub(super) const SQL_WAITING: &str = "SELECT id, items FROM task WHERE ended_at IS NULL AND remote = $1 \
      AND destination = $2 AND rule_id = $3 AND repository = $4 AND status = 'Pending' AND attempts = 0 \
@@ -253,6 +260,28 @@ impl Meta {
         let count = Statement::new(SQL_COUNT_OF).bind(rule.to_string());
         let row: Option<(i64,)> = self.fetch_optional(count).await?;
         column::size_read(row.map_or(0, |(count,)| count))
+    }
+
+    /// When a task of a rule at a remote last succeeded.
+    pub async fn last_success(
+        &self,
+        rule: Uuid,
+        remote: &str,
+    ) -> Result<Option<SystemTime>, MetaError> {
+        let select = Statement::new(SQL_LAST_SUCCESS).bind(rule.to_string());
+        let row: Option<(Option<i64>,)> = self.fetch_optional(select.bind(remote)).await?;
+        Ok(row.and_then(|(ended_at,)| ended_at.map(column::time)))
+    }
+
+    /// Has a task of the same rule for the same repository at the same remote, which is older, not ended?
+    pub async fn task_is_behind(&self, task: &TaskRow, rule: Uuid) -> Result<bool, MetaError> {
+        let select = Statement::new(SQL_BEHIND)
+            .bind(task.remote.as_str())
+            .bind(&task.destination)
+            .bind(rule.to_string())
+            .bind(task.id.to_string());
+        let row: Option<(i64,)> = self.fetch_optional(select).await?;
+        Ok(row.is_some())
     }
 
     /// How the tasks of an execution are doing.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Replication, Rule, plan::Problem};
 use crate::{
-    client::{ErrorKind, Patience, RegistryClient},
+    client::{ClientError, ErrorKind, Patience, RegistryClient},
     meta::{Action, DeliveryKey, ExecutionRow, TaskWrite},
     oci::{Digest, Name, Reference},
 };
@@ -110,12 +110,25 @@ impl Replication {
 pub(super) async fn there(
     client: &RegistryClient,
     key: &DeliveryKey,
-) -> Result<There, crate::client::ClientError> {
+) -> Result<There, ClientError> {
     let reference = Reference::Tag(key.tag.clone());
     let head = client.manifest_head(&key.destination, &reference, Patience::Full);
     match head.await {
         Ok(head) => Ok(There::Manifest(head.digest)),
         Err(error) if error.kind == ErrorKind::NotFound => Ok(There::Nothing),
+        Err(error) => Err(error),
+    }
+}
+
+/// Does a destination have a manifest?
+pub(super) async fn is_there(
+    client: &RegistryClient,
+    name: &Name,
+    reference: &Reference,
+) -> Result<bool, ClientError> {
+    match client.manifest_head(name, reference, Patience::Full).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -10,24 +10,29 @@
 //! `rule`, `read`, `write`, `filter`, `naming`, `schedule` and `collision` are pure.
 
 mod ask;
+mod backoff;
 mod collision;
+mod compare;
 mod delete;
 mod engine;
 mod error;
 mod events;
 mod fields;
 pub mod filter;
+mod log;
 pub mod naming;
 mod plan;
 mod read;
 pub mod rule;
 pub mod schedule;
 mod select;
+mod selection;
 mod task;
+mod turns;
 mod work;
-
 mod write;
 
+pub use compare::Compared;
 pub use engine::{Cause, KnownRule, Parts, Replication, Run, StopFirst};
 pub use error::ReplicationError;
 pub use fields::FieldProblem;

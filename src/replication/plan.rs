@@ -184,6 +184,7 @@ impl Replication {
         draft: &mut Draft,
     ) -> Result<(), Problem> {
         let meta = &self.inner.parts.meta;
+        let projects = self.inner.parts.projects.now();
         let mut delivered = 0;
         for remote in &rule.remotes {
             let mut after: Option<(Name, Tag)> = None;
@@ -198,7 +199,11 @@ impl Replication {
                     .map(|row| (row.destination.clone(), row.tag.clone()));
                 let is_last = page.len() < PAGE as usize;
                 for row in page {
-                    if meta.tag(&row.repository, &row.tag).await?.is_some() {
+                    // A mirror forgets what is not used: only deleting it there is one, of which an event tells.
+                    let is_hosted = projects
+                        .get(row.repository.first())
+                        .is_some_and(|project| !project.is_mirror());
+                    if !is_hosted || meta.tag(&row.repository, &row.tag).await?.is_some() {
                         continue;
                     }
                     let shipment = Shipment {

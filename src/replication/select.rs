@@ -50,8 +50,18 @@ impl Replication {
         rule: &Rule,
         repository: &Name,
     ) -> Result<BTreeMap<Tag, Digest>, ReplicationError> {
+        let taken = self.taken(rule, repository).await?;
+        Ok(taken.into_iter().map(|one| (one.tag, one.digest)).collect())
+    }
+
+    /// As [`selected`](Self::selected), with what the filters have asked of each.
+    pub(super) async fn taken(
+        &self,
+        rule: &Rule,
+        repository: &Name,
+    ) -> Result<Vec<Candidate>, ReplicationError> {
         if !rule.takes_repository(repository) {
-            return Ok(BTreeMap::new());
+            return Ok(Vec::new());
         }
         let meta = &self.inner.parts.meta;
         let mut candidates = Vec::new();
@@ -71,8 +81,7 @@ impl Replication {
                 break;
             }
         }
-        let taken = rule.filters.select(candidates, SystemTime::now());
-        Ok(taken.into_iter().map(|one| (one.tag, one.digest)).collect())
+        Ok(rule.filters.select(candidates, SystemTime::now()))
     }
 
     /// As [`selected`](Self::selected), of these tags; all others only count where one decides about the other.

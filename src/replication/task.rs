@@ -6,16 +6,16 @@ use super::{
     Rule,
     ask::{decide, there},
     engine::read,
-    rule::{Fill, PlatformMode},
-    work::{Inner, Log},
+    log::Log,
+    work::Inner,
 };
 use crate::{
     client::{ClientError, ErrorKind, RegistryClient},
     meta::{Action, DeliveryKey, HeldTask, Meta, MetaError, TaskItem},
-    oci::{Digest, Manifest, ManifestKind, Platform, PlatformPattern, Reference},
+    oci::{Digest, Reference},
     transfer::send::{
         Destination, Existing, Order, Outcome, Platforms, Progress, Referrers, SendError, Sender,
-        SourceError,
+        Sent, SourceError,
     },
 };
 
@@ -29,11 +29,21 @@ pub(super) enum Ended {
     Stopped,
     /// The server goes.
     Interrupted,
+    /// It deletes, and what is to be sent there before is not yet.
+    Behind,
     Retry {
         error: String,
         /// As long as the remote asks for.
         after: Option<Duration>,
+        fault: Fault,
     },
+}
+
+/// Whose fault it is that something cannot be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Remote,
+    Ours,
 }
 
 /// Why a tag was not dealt with.
@@ -42,6 +52,7 @@ pub(super) enum Trouble {
     Retry {
         error: String,
         after: Option<Duration>,
+        fault: Fault,
     },
     /// Neither this one nor any other tag of the repository can be.
     Repository(String),
@@ -51,9 +62,9 @@ pub(super) enum Trouble {
 
 /// What a task is carried out with.
 pub(super) struct Run<'a> {
-    inner: &'a Inner,
+    pub(super) inner: &'a Inner,
     pub(super) held: &'a HeldTask,
-    rule: Rule,
+    pub(super) rule: Rule,
     destination: Destination,
     sender: Sender,
     progress: &'a Progress,
@@ -61,7 +72,13 @@ pub(super) struct Run<'a> {
 }
 
 /// Deals with all tags of a task. May be dropped at any time.
-pub(super) async fn run(inner: &Inner, held: &HeldTask, progress: &Progress, log: &Log) -> Ended {
+pub(super) async fn run(
+    inner: &Inner,
+    held: &HeldTask,
+    sender: Sender,
+    progress: &Progress,
+    log: &Log,
+) -> Ended {
     let remote = &held.task.remote;
     let Some(rule) = read(&held.members) else {
         return Ended::Failed("the rule cannot be read any more".to_owned());
@@ -70,11 +87,11 @@ pub(super) async fn run(inner: &Inner, held: &HeldTask, progress: &Progress, log
         return Ended::Failed(format!("there is no remote `{remote}` any more"));
     };
     let run = Run {
-        sender: inner.sender(&rule, held.rule_id),
         inner,
         held,
         rule,
         destination,
+        sender,
         progress,
         log,
     };
@@ -86,6 +103,23 @@ impl Run<'_> {
         let items = &self.held.task.items;
         let is_delete = |item: &&TaskItem| item.action == Action::Delete;
         let sent = items.iter().filter(|item| !is_delete(item));
+        if items.iter().any(|item| is_delete(&item)) {
+            match self
+                .meta()
+                .task_is_behind(&self.held.task, self.held.rule_id)
+                .await
+            {
+                Ok(false) => {}
+                Ok(true) => return Ended::Behind,
+                Err(error) => {
+                    return Ended::Retry {
+                        error: error.to_string(),
+                        after: None,
+                        fault: Fault::Ours,
+                    };
+                }
+            }
+        }
         let (mut failed, mut left) = (Vec::new(), Vec::new());
         for item in sent.chain(items.iter().filter(is_delete)) {
             match self.one(item).await {
@@ -96,7 +130,17 @@ impl Run<'_> {
                     failed.push(error);
                 }
                 Err(Trouble::Repository(error)) => return Ended::Failed(error),
-                Err(Trouble::Retry { error, after }) => return Ended::Retry { error, after },
+                Err(Trouble::Retry {
+                    error,
+                    after,
+                    fault,
+                }) => {
+                    return Ended::Retry {
+                        error,
+                        after,
+                        fault,
+                    };
+                }
             }
         }
         if !failed.is_empty() {
@@ -139,80 +183,108 @@ impl Run<'_> {
         }
         let ours = ours.map(|(digest, _)| digest);
         let there = there(self.client(), &key).await?;
-        match decide(
-            Action::Copy,
-            &there,
-            &digest,
-            ours.as_ref(),
-            self.rule.overwrite,
-        ) {
-            Action::Skip => {
+        let overwrite = self.rule.overwrite;
+        let decided = decide(Action::Copy, &there, &digest, ours.as_ref(), overwrite);
+        let selection = self.selection(&digest).await?;
+        let mut existing = Existing::Overwrite;
+        if decided == Action::Conflict {
+            if !matches!(selection.platforms, Platforms::Rewrite(_)) {
+                return Ok(Some(self.conflict(item)));
+            }
+            // It may be what an attempt before this one has made of it.
+            existing = Existing::OverwriteOnly(Vec::new());
+        }
+        if decided == Action::Skip {
+            self.adopt(&key, &digest).await?;
+            if self.lacks(&selection).await? {
+                existing = Existing::Renew;
+            } else if !self.has_referrers(&digest).await? {
                 self.log.line(format!("`{}` is there already", item.tag));
                 return Ok(None);
             }
-            Action::Conflict => return Ok(Some(self.conflict(item))),
-            _ => {}
         }
-        let platforms = self.platforms(&digest).await?;
-        let sent = match self.send(item, &digest, platforms.clone()).await {
-            // It does not take an index whose manifests are not all there.
-            Err(SendError::Destination(error))
-                if matches!(platforms, Platforms::Keep(_))
-                    && error.kind == ErrorKind::Invalid
-                    && !self.rule.filters.choose_platforms() =>
-            {
+        let order = self.order(item, &digest, existing);
+        let sent = self.send(order, selection.platforms).await?;
+        match sent.outcome {
+            Outcome::Sent => {
                 self.log
-                    .line(format!("{error}; all of `{}` is sent", item.tag));
-                self.send(item, &digest, Platforms::All).await
-            }
-            sent => sent,
-        }?;
-        match sent.0 {
-            Outcome::Sent | Outcome::Unchanged => {
-                self.log.line(format!("`{}` is sent: {}", item.tag, sent.1));
+                    .line(format!("`{}` is sent: {}", item.tag, sent.digest));
                 let repository = self.held.task.repository.clone();
-                self.meta().delivery_put(key, sent.1, repository).await?;
+                self.meta()
+                    .delivery_put(key, sent.digest, repository)
+                    .await?;
+                Ok(None)
+            }
+            Outcome::Unchanged => {
+                self.adopt(&key, &sent.digest).await?;
+                let referrers = sent.referrers;
+                self.log.line(format!(
+                    "`{}` is there already; {referrers} referrers are sent",
+                    item.tag
+                ));
                 Ok(None)
             }
             Outcome::Kept { .. } => Ok(Some(self.conflict(item))),
-            Outcome::NoPlatform => {
-                let note = format!(
-                    "`{}`: nothing of it is for the platforms of the rule",
-                    item.tag
-                );
-                self.log.line(note.clone());
-                Ok(Some(note))
-            }
+            Outcome::NoPlatform => Ok(Some(self.noted(format!(
+                "`{}`: nothing of it is for the platforms of the rule",
+                item.tag
+            )))),
         }
     }
 
-    async fn send(
-        &self,
-        item: &TaskItem,
-        digest: &Digest,
-        platforms: Platforms,
-    ) -> Result<(Outcome, Digest), SendError> {
-        let referrers = if self.rule.referrers {
-            Referrers::All
-        } else {
-            Referrers::No
-        };
-        let order = Order {
+    /// Notes what is there as put there by the rule, if an attempt before this one may have ended between the tag and the
+    /// note of it.
+    async fn adopt(&self, key: &DeliveryKey, digest: &Digest) -> Result<(), Trouble> {
+        if self.held.task.attempts > 1 {
+            let repository = self.held.task.repository.clone();
+            self.meta()
+                .delivery_put(key.clone(), digest.clone(), repository)
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn order(&self, item: &TaskItem, digest: &Digest, existing: Existing) -> Order {
+        Order {
             from: self.held.task.repository.clone(),
             reference: Reference::Digest(digest.clone()),
             to: self.held.task.destination.clone(),
             tags: vec![item.tag.clone()],
-            existing: Existing::Overwrite,
-            platforms,
-            referrers,
+            existing,
+            platforms: Platforms::All,
+            referrers: match self.rule.referrers {
+                true => Referrers::All,
+                false => Referrers::No,
+            },
             mount_from: None,
+        }
+    }
+
+    async fn send(&self, order: Order, platforms: Platforms) -> Result<Sent, SendError> {
+        let is_part = matches!(platforms, Platforms::Keep(_));
+        let part = Order {
+            platforms,
+            ..order.clone()
         };
+        match self.send_once(&part).await {
+            // It does not take an index whose manifests are not all there.
+            Err(SendError::Destination(error))
+                if is_part
+                    && error.kind == ErrorKind::Invalid
+                    && !self.rule.filters.choose_platforms() =>
+            {
+                self.log.line(format!("{error}; all of it is sent"));
+                self.send_once(&order).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn send_once(&self, order: &Order) -> Result<Sent, SendError> {
         let source = &self.inner.parts.source;
-        let sent = self
-            .sender
-            .send(source, &self.destination, &order, self.progress)
-            .await?;
-        Ok((sent.outcome, sent.digest))
+        self.sender
+            .send(source, &self.destination, order, self.progress)
+            .await
     }
 
     /// What the tag points to now; of a plan that was looked at, what it pointed to then.
@@ -225,45 +297,6 @@ impl Run<'_> {
             .tag(&self.held.task.repository, &item.tag)
             .await?;
         Ok(row.map(|row| row.target.digest))
-    }
-
-    /// Which manifests of an index are sent: those of the rule's platforms, and of a mirror those that are here.
-    async fn platforms(&self, digest: &Digest) -> Result<Platforms, Trouble> {
-        let (name, parts) = (
-            &self.held.task.repository,
-            &self.inner.replication.inner.parts,
-        );
-        let only_present =
-            self.rule.fill == Fill::Present && parts.projects.now().is_mirror(name.first());
-        if !only_present && !self.rule.filters.choose_platforms() {
-            return Ok(Platforms::All);
-        }
-        let reference = Reference::Digest(digest.clone());
-        let manifest = self.inner.parts.source.manifest(name, &reference).await;
-        let manifest = Manifest::parse(&manifest.map_err(SendError::Source)?.bytes);
-        if manifest.kind != ManifestKind::Index {
-            return Ok(Platforms::All);
-        }
-        let (mut chosen, mut left_out) = (Vec::new(), false);
-        for child in &manifest.manifests {
-            let platform = Platform::of(child);
-            let is_chosen = platform
-                .as_ref()
-                .is_none_or(|platform| self.rule.filters.take_platform(platform));
-            let is_taken = is_chosen
-                && (!only_present
-                    || self.meta().manifest_present(name, &child.digest).await?
-                        && self.meta().manifest(name, &child.digest).await?.is_some());
-            match platform {
-                Some(platform) if is_taken => chosen.push(exactly(platform)),
-                _ => left_out |= !is_taken,
-            }
-        }
-        Ok(match (left_out, self.rule.platform_mode) {
-            (false, _) => Platforms::All,
-            (true, PlatformMode::RewriteIndex) if !only_present => Platforms::Rewrite(chosen),
-            (true, _) => Platforms::Keep(chosen),
-        })
     }
 
     pub(super) fn conflict(&self, item: &TaskItem) -> String {
@@ -297,15 +330,6 @@ impl Run<'_> {
     }
 }
 
-fn exactly(platform: Platform) -> PlatformPattern {
-    PlatformPattern {
-        os: Some(platform.os),
-        os_version: platform.os_version,
-        architecture: Some(platform.architecture),
-        variant: platform.variant,
-    }
-}
-
 /// The first few, and how many more.
 fn summary(notes: &[String]) -> String {
     const SHOWN: usize = 3;
@@ -326,6 +350,7 @@ impl From<MetaError> for Trouble {
         Self::Retry {
             error: error.to_string(),
             after: None,
+            fault: Fault::Ours,
         }
     }
 }
@@ -344,6 +369,7 @@ impl From<ClientError> for Trouble {
             ErrorKind::RateLimited | ErrorKind::Unreachable | ErrorKind::TimedOut => Self::Retry {
                 error: told,
                 after: error.retry_after,
+                fault: Fault::Remote,
             },
         }
     }
@@ -358,6 +384,7 @@ impl From<SendError> for Trouble {
             other => Self::Retry {
                 error: other.to_string(),
                 after: None,
+                fault: Fault::Ours,
             },
         }
     }

@@ -11,7 +11,6 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use rand::RngExt;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,8 +18,11 @@ use uuid::Uuid;
 
 use super::{
     Replication, Rule,
-    engine::{Running, read},
-    task::{self, Ended},
+    backoff::{SHORTEST, wait},
+    engine::read,
+    log::Log,
+    task::{self, Ended, Fault},
+    turns::Turns,
 };
 use crate::{
     jobs::{Job, Queue},
@@ -35,18 +37,15 @@ use crate::{
 const HOLD: Duration = Duration::from_secs(30);
 /// How often it is told how far a task is, and asked whether it is to stop.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// Tasks at one remote at once.
-const PER_REMOTE: usize = 4;
 /// Blobs that one task sends at once.
 const TRANSFERS: usize = 3;
-/// Before a task is tried again: the first wait, doubled each time up to the last.
-const BACKOFF: Duration = Duration::from_secs(5);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
 /// What tasks are carried out with.
 pub struct WorkParts {
     /// Our own repositories.
     pub source: Arc<dyn Source>,
+    /// About so many tasks run at once; each remote always has a place.
+    pub concurrency: usize,
     /// Bytes per second of all rules together.
     pub bandwidth: Option<u64>,
     pub shutdown: CancellationToken,
@@ -60,21 +59,16 @@ pub(super) struct Inner {
     pub(super) replication: Replication,
     pub(super) parts: WorkParts,
     everything: Arc<Budget>,
-    state: Mutex<State>,
+    turns: Turns,
+    destinations: Mutex<HashMap<String, Destination>>,
+    /// Of the rules that have tasks here.
+    budgets: Mutex<HashMap<Uuid, Arc<Budget>>>,
 }
 
-#[derive(Default)]
-struct State {
-    /// Which queue was served last.
-    last: (String, Uuid),
-    /// How many tasks run at a remote.
-    at_remote: HashMap<String, usize>,
-    /// How many tasks of a rule run.
-    of_rule: HashMap<Uuid, usize>,
-    /// Remotes that could not be reached, until when they are left alone.
-    resting: HashMap<String, Instant>,
-    destinations: HashMap<String, Destination>,
-    budgets: HashMap<Uuid, Arc<Budget>>,
+/// What the bytes of a task are counted against.
+pub(super) struct Budgets {
+    of_rule: Arc<Budget>,
+    of_transfer: Arc<Budget>,
 }
 
 /// Counts a task while it runs.
@@ -92,43 +86,26 @@ impl Worker {
         let everything = Arc::new(Budget::new(parts.bandwidth.and_then(NonZeroU64::new)));
         Self(Arc::new(Inner {
             replication,
-            parts,
             everything,
-            state: Mutex::default(),
+            turns: Turns::new(parts.concurrency),
+            parts,
+            destinations: Mutex::default(),
+            budgets: Mutex::default(),
         }))
-    }
-
-    /// Carries out one task that is due, here and now. False: none is.
-    pub async fn run_once(&self) -> bool {
-        match self.take().await {
-            Some(job) => {
-                job.await;
-                true
-            }
-            None => false,
-        }
     }
 
     async fn next(&self) -> Result<Option<HeldTask>, MetaError> {
         let inner = &self.0;
         let meta = &inner.replication.inner.parts.meta;
-        let mut queues = meta.task_queues().await?;
-        let last = inner.state().last.clone();
-        // After the one that was served last, round and round.
-        let begin = queues.partition_point(|queue| *queue <= last);
-        queues.rotate_left(begin);
-        for (remote, rule) in queues {
-            if !inner.has_room(&remote) {
-                continue;
-            }
+        let queues = meta.task_queues().await?;
+        for (remote, rule) in inner.turns.order(queues, |_| None) {
             let due = meta.task_due(&remote, rule).await?;
-            if due.is_none_or(|due| due > SystemTime::now()) {
+            if due.is_none_or(|due| due > SystemTime::now()) || inner.is_busy(rule).await? {
                 continue;
             }
             let held = meta.task_hold(&remote, rule, Uuid::now_v7(), HOLD).await?;
-            if let Some(held) = held {
-                inner.state().last = (remote, rule);
-                return Ok(Some(held));
+            if held.is_some() {
+                return Ok(held);
             }
         }
         Ok(None)
@@ -155,53 +132,81 @@ impl Queue for Worker {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn has_room(&self, remote: &str) -> bool {
-        let state = self.state();
-        let rests = state.resting.get(remote);
-        rests.is_none_or(|until| *until <= Instant::now())
-            && state
-                .at_remote
-                .get(remote)
-                .is_none_or(|count| *count < PER_REMOTE)
+    /// Does the rule run as many tasks here as it may?
+    async fn is_busy(&self, rule: Uuid) -> Result<bool, MetaError> {
+        let running = self.turns.of_rule(rule);
+        if running == 0 {
+            return Ok(false);
+        }
+        let row = self.replication.inner.parts.meta.rule_by_id(rule).await?;
+        let limit = row
+            .and_then(|row| read(&row.members))
+            .and_then(|rule| rule.concurrency);
+        Ok(limit.is_some_and(|limit| running >= limit as usize))
     }
 
     /// The destination of this name, as the remotes say it now.
     pub(super) fn destination(&self, remote: &str) -> Option<Destination> {
-        let client = self
-            .replication
-            .inner
-            .parts
-            .remotes
-            .get(remote)?
-            .background();
-        let mut state = self.state();
-        if let Some(known) = state.destinations.get(remote)
+        let client = self.replication.inner.parts.remotes.get(remote)?;
+        let client = client.background();
+        let mut destinations = locked(&self.destinations);
+        if let Some(known) = destinations.get(remote)
             && known.client().is_of_same_remote(&client)
         {
             return Some(known.clone());
         }
         let destination = Destination::new(&client);
-        state
-            .destinations
-            .insert(remote.to_owned(), destination.clone());
+        destinations.insert(remote.to_owned(), destination.clone());
         Some(destination)
     }
 
+    /// The limits of a task's rule.
+    async fn budgets(&self, held: &HeldTask) -> Budgets {
+        let of_rule = Arc::clone(locked(&self.budgets).entry(held.rule_id).or_default());
+        let budgets = Budgets {
+            of_rule,
+            of_transfer: Arc::default(),
+        };
+        if !self.adjust(held, &budgets).await
+            && let Some(rule) = read(&held.members)
+        {
+            budgets.set(&rule);
+        }
+        budgets
+    }
+
+    /// Lets a task keep to what its rule says by now. False: nothing does.
+    async fn adjust(&self, held: &HeldTask, budgets: &Budgets) -> bool {
+        let meta = &self.replication.inner.parts.meta;
+        let row = meta.rule_by_id(held.rule_id).await.ok().flatten();
+        let rule = row.and_then(|row| read(&row.members));
+        if let Some(rule) = &rule {
+            budgets.set(rule);
+        }
+        rule.is_some()
+    }
+
     /// Keeps to the budgets of the rule, of one transfer, and of everything.
-    pub(super) fn sender(&self, rule: &Rule, id: Uuid) -> Sender {
-        let of_rule = Arc::clone(self.state().budgets.entry(id).or_default());
-        of_rule.set(rule.bandwidth.and_then(NonZeroU64::new));
-        let of_transfer = rule.transfer_bandwidth.and_then(NonZeroU64::new);
-        let of_transfer = Arc::new(Budget::new(of_transfer));
+    pub(super) fn sender(&self, budgets: &Budgets) -> Sender {
+        let of_rule = Arc::clone(&budgets.of_rule);
+        let of_transfer = Arc::clone(&budgets.of_transfer);
         Sender::new(
             TRANSFERS,
             [of_rule, of_transfer, Arc::clone(&self.everything)],
         )
     }
+}
+
+impl Budgets {
+    fn set(&self, rule: &Rule) {
+        let rate = |limit: Option<u64>| limit.and_then(NonZeroU64::new);
+        self.of_rule.set(rate(rule.bandwidth));
+        self.of_transfer.set(rate(rule.transfer_bandwidth));
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Place {
@@ -211,11 +216,8 @@ impl Place {
             held.rule_id,
             held.task.execution_id,
         );
-        let mut state = inner.state();
-        *state.at_remote.entry(remote.clone()).or_default() += 1;
-        *state.of_rule.entry(rule).or_default() += 1;
-        drop(state);
-        let mut running = inner.running();
+        inner.turns.begin(&remote, rule);
+        let mut running = locked(&inner.replication.inner.running);
         let of_execution = running.entry(execution).or_default();
         of_execution.tasks += 1;
         let stop = of_execution.stop.clone();
@@ -232,11 +234,12 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.inner.state();
-        less(&mut state.at_remote, &self.remote);
-        less(&mut state.of_rule, &self.rule);
-        drop(state);
-        let mut running = self.inner.running();
+        let inner = &self.inner;
+        inner.turns.end(&self.remote, self.rule);
+        if inner.turns.of_rule(self.rule) == 0 {
+            locked(&inner.budgets).remove(&self.rule);
+        }
+        let mut running = locked(&inner.replication.inner.running);
         if let Some(of_execution) = running.get_mut(&self.execution) {
             of_execution.tasks = of_execution.tasks.saturating_sub(1);
             if of_execution.tasks == 0 {
@@ -246,25 +249,18 @@ impl Drop for Place {
     }
 }
 
-fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            counts.remove(key);
-        }
-    }
-}
-
 /// Carries out a task that was taken, and writes down what became of it.
 async fn carry_out(place: Place, held: HeldTask) {
     let inner = &place.inner;
     let (progress, log) = (Progress::default(), Log::default());
     log.line(format!("attempt {}", held.task.attempts));
+    let budgets = inner.budgets(&held).await;
+    let run = task::run(inner, &held, inner.sender(&budgets), &progress, &log);
     let ended = tokio::select! {
-        ended = task::run(inner, &held, &progress, &log) => Some(ended),
+        ended = run => Some(ended),
         () = place.stop.cancelled() => Some(Ended::Stopped),
         () = inner.parts.shutdown.cancelled() => Some(Ended::Interrupted),
-        told = tell(inner, &held, &progress, &log) => told,
+        told = tell(inner, &held, &budgets, &progress, &log) => told,
     };
     let Some(ended) = ended else {
         info!(task = %held.task.id, "a task is somebody else's now");
@@ -282,10 +278,17 @@ async fn carry_out(place: Place, held: HeldTask) {
 }
 
 /// Tells how far a task is, until it is to stop. `None`: it is somebody else's now.
-async fn tell(inner: &Inner, held: &HeldTask, progress: &Progress, log: &Log) -> Option<Ended> {
+async fn tell(
+    inner: &Inner,
+    held: &HeldTask,
+    budgets: &Budgets,
+    progress: &Progress,
+    log: &Log,
+) -> Option<Ended> {
     let meta = &inner.replication.inner.parts.meta;
     loop {
         sleep(TELL_EVERY).await;
+        inner.adjust(held, budgets).await;
         flush(inner, held, log).await;
         let kept = meta.task_keep(held.task.id, held.token, bytes(progress), HOLD);
         match kept.await {
@@ -333,14 +336,9 @@ fn words(end: &TaskEnd) -> String {
 }
 
 impl Inner {
-    fn running(&self) -> MutexGuard<'_, HashMap<Uuid, Running>> {
-        let running = self.replication.inner.running.lock();
-        running.unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What is written of how a task ended: tried again later, or for the last time.
     fn end(&self, held: &HeldTask, ended: Ended) -> TaskEnd {
-        let (error, after) = match ended {
+        let (error, after, fault) = match ended {
             Ended::Succeeded { message } => return TaskEnd::Succeeded { message },
             Ended::Failed(error) => return TaskEnd::Failed(error),
             Ended::Stopped => return TaskEnd::Stopped,
@@ -349,65 +347,29 @@ impl Inner {
                 let at = SystemTime::now();
                 return TaskEnd::Retry { at, error };
             }
-            Ended::Retry { error, after } => (error, after),
+            Ended::Behind => {
+                let error = "what was to be sent there before goes first".to_owned();
+                let at = SystemTime::now() + SHORTEST;
+                return TaskEnd::Retry { at, error };
+            }
+            Ended::Retry {
+                error,
+                after,
+                fault,
+            } => (error, after, fault),
         };
         let wait = wait(held.task.attempts, after);
-        self.state()
-            .resting
-            .insert(held.task.remote.clone(), Instant::now() + wait.min(BACKOFF));
+        if fault == Fault::Remote {
+            let until = Instant::now() + wait.min(SHORTEST);
+            self.turns.rest(&held.task.remote, until);
+        }
         let retry_for = read(&held.members).map_or(Duration::ZERO, |rule| rule.retry_for);
         let at = SystemTime::now() + wait;
-        if at > held.task.created_at + retry_for {
+        let begun = held.task.started_at.unwrap_or(held.task.created_at);
+        if at > begun + retry_for {
             let tried = humantime::format_duration(retry_for);
             return TaskEnd::Failed(format!("{error}; it was tried for {tried}"));
         }
         TaskEnd::Retry { at, error }
-    }
-}
-
-/// How long a task waits after so many attempts: at least as long as the remote asks for.
-fn wait(attempts: u64, after: Option<Duration>) -> Duration {
-    let doubled = u32::try_from(attempts.saturating_sub(1).min(16)).expect("at most 16");
-    let wait = BACKOFF.saturating_mul(1 << doubled).min(LONGEST_BACKOFF);
-    let jitter = rand::rng().random_range(0.8..1.2);
-    wait.mul_f64(jitter).max(after.unwrap_or_default())
-}
-
-/// What is to be told of a task, line by line.
-#[derive(Default)]
-pub(super) struct Log(Mutex<Vec<String>>);
-
-impl Log {
-    pub(super) fn line(&self, line: impl Into<String>) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.push(line.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *lines)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_from_seconds_to_minutes_and_no_further() {
-        let around = |attempts, seconds: u64| {
-            let wait =
-                wait(attempts, None).as_secs_f64() / Duration::from_secs(seconds).as_secs_f64();
-            assert!((0.79..1.21).contains(&wait), "{attempts}: {wait}");
-        };
-        around(1, 5);
-        around(2, 10);
-        around(4, 40);
-        around(7, 300);
-        around(u64::MAX, 300);
-        assert_eq!(
-            wait(1, Some(Duration::from_secs(900))),
-            Duration::from_secs(900)
-        );
     }
 }

@@ -11,7 +11,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 /// Bytes per second for all transfers that share it.
 #[derive(Default)]
-pub struct Budget(ArcSwapOption<Bandwidth>);
+pub struct Budget(ArcSwapOption<(NonZeroU64, Bandwidth)>);
 
 impl Budget {
     /// `None`: as many as there can be.
@@ -23,15 +23,20 @@ impl Budget {
 
     /// Holds at once, for running transfers too.
     pub fn set(&self, bytes_per_second: Option<NonZeroU64>) {
-        let bandwidth = bytes_per_second.map(|rate| Arc::new(Bandwidth::new(rate.get())));
-        self.0.store(bandwidth);
+        let now = self.0.load().as_deref().map(|(rate, _)| *rate);
+        if now != bytes_per_second {
+            let bandwidth =
+                bytes_per_second.map(|rate| Arc::new((rate, Bandwidth::new(rate.get()))));
+            self.0.store(bandwidth);
+        }
     }
 
     /// How many of `wanted` bytes may pass now, or how long to wait before asking again.
     pub(super) fn take(&self, wanted: usize) -> Result<usize, Duration> {
         match &*self.0.load() {
             None => Ok(wanted),
-            Some(bandwidth) => bandwidth
+            Some(limit) => limit
+                .1
                 .take(wanted, Priority::Foreground)
                 .map_err(|wait| wait.min(LONGEST_WAIT)),
         }

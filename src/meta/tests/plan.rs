@@ -236,6 +236,8 @@ const STATEMENTS: &[&str] = &[
     held::SQL_KEEP,
     held::SQL_END,
     held::SQL_LEFT,
+    task::SQL_BEHIND,
+    task::SQL_LAST_SUCCESS,
     task::SQL_ANY_OPEN,
     task::SQL_ANY_OF,
     task::SQL_RELEASE,

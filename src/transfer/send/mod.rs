@@ -36,6 +36,7 @@ use crate::{
 
 pub use destination::Destination;
 pub use progress::{Counted, Progress};
+pub use referrers::signature_tags;
 pub use source::{RemoteSource, Source, SourceBlob, SourceError, SourceManifest};
 
 /// What all sends together keep to; clones are one.

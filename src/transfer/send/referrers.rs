@@ -92,11 +92,7 @@ impl Job<'_> {
 
     async fn send_signature_tags(&self, subject: &Digest) -> Result<usize, SendError> {
         let mut sent = 0;
-        for kind in SIGNATURE_TAGS {
-            // What is too long for a tag (of sha512) is no tag anywhere.
-            let Some(tag) = signature_tag(subject, kind) else {
-                continue;
-            };
+        for tag in signature_tags(subject) {
             let reference = Reference::Tag(tag);
             let digest = match self.source.digest(&self.order.from, &reference).await {
                 Ok(digest) => digest,
@@ -123,7 +119,10 @@ impl Job<'_> {
     }
 }
 
-fn signature_tag(subject: &Digest, kind: &str) -> Option<Tag> {
-    let tag = format!("{}-{}.{kind}", subject.algorithm().as_str(), subject.hex());
-    tag.parse().ok()
+/// The tags by which cosign keeps what is about a manifest.
+pub fn signature_tags(subject: &Digest) -> impl Iterator<Item = Tag> {
+    let stem = format!("{}-{}", subject.algorithm().as_str(), subject.hex());
+    // What is too long for a tag (of sha512) is no tag anywhere.
+    let tag = move |kind| format!("{stem}.{kind}").parse().ok();
+    SIGNATURE_TAGS.into_iter().filter_map(tag)
 }

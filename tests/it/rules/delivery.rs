@@ -256,7 +256,7 @@ async fn a_stop_acts_within_a_second_in_the_middle_of_a_blob_and_a_retry_goes_on
     let stopped = sites.post(&format!("{path}/stop"), json!({})).await;
     assert_eq!(stopped.status, 200);
     sites.execution(&id, &["Stopped"]).await;
-    assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
+    assert!(begun.elapsed().as_millis() < 1000, "{:?}", begun.elapsed());
     assert_eq!(sites.at_edge("team/app", "1").await, None);
     let mut fast = sites.get("/rules/to-edge").await;
     fast["bandwidth"] = json!(-1);

@@ -1,8 +1,12 @@
 //! Rules by the management API, and what they do.
 
 mod catalog;
+mod deletes;
 mod delivery;
 mod plans;
+mod registries;
+mod sync;
+mod turns;
 
 use std::time::Duration;
 

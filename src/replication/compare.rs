@@ -1,0 +1,320 @@
+//! Is what a rule is to have put at its remotes there? Asks them, for as long as somebody waits for the answer.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::{StreamExt, future::join_all, stream};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    KnownRule, Mode, Replication, ReplicationError, Rule,
+    ask::{There, there},
+    rule::PlatformMode,
+};
+use crate::{
+    client::{ClientError, RegistryClient},
+    meta::{DeliveryKey, DeliveryRow},
+    oci::{Digest, Name, Tag},
+};
+
+/// How long remotes are asked; what was not asked by then is judged by what was noted.
+const ASK_FOR: Duration = Duration::from_secs(15);
+/// Questions at one remote at once.
+const AT_ONCE: usize = 8;
+const PAGE: u32 = 1000;
+
+/// How a remote compares with what is here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    pub remote: String,
+    /// Tags that are not there.
+    pub missing: u64,
+    /// Tags that are something else there.
+    pub differing: u64,
+    /// Tags that the rule put there and would not any more.
+    pub extra: u64,
+    /// Since when what was to be there first is not.
+    pub behind_since: Option<SystemTime>,
+    pub last_success_at: Option<SystemTime>,
+    /// Why the remote could not be asked, or not for everything.
+    pub message: Option<String>,
+    pub in_sync: bool,
+}
+
+/// One tag that is to be somewhere, or is to be there no longer.
+struct Wanted {
+    key: DeliveryKey,
+    /// `None`: nothing is to be there.
+    digest: Option<Digest>,
+    /// What the rule put there.
+    noted: Option<Digest>,
+    /// When it came to be so.
+    since: SystemTime,
+}
+
+/// A remote while it is asked.
+struct Asking {
+    client: Option<RegistryClient>,
+    until: Instant,
+    /// What is made here of an index is known by what was noted.
+    is_rewritten: bool,
+    compared: Compared,
+}
+
+impl Replication {
+    /// Compares each remote of a push rule with what the rule takes now.
+    pub async fn compare(&self, known: &KnownRule) -> Result<Vec<Compared>, ReplicationError> {
+        if known.rule.mode == Mode::Pull {
+            return Err(ReplicationError::Conflict(
+                "only rules that push can be compared".to_owned(),
+            ));
+        }
+        let remotes = known.rule.remotes.iter();
+        let compared = remotes.map(|remote| self.compare_with(known, remote));
+        join_all(compared).await.into_iter().collect()
+    }
+
+    async fn compare_with(
+        &self,
+        known: &KnownRule,
+        remote: &str,
+    ) -> Result<Compared, ReplicationError> {
+        let meta = &self.inner.parts.meta;
+        let mut asking = Asking::new(self.inner.parts.remotes.get(remote), &known.rule);
+        let mut after: Option<Name> = None;
+        let mut noted = self.noted(known, remote).await?;
+        loop {
+            let page = self.repositories(&known.rule, after.as_ref()).await?;
+            let Some(last) = page.last() else {
+                break;
+            };
+            after = Some(last.clone());
+            for repository in page {
+                let taken = self.taken(&known.rule, &repository).await?;
+                let Ok(destination) = self.destination(&known.rule, &repository) else {
+                    asking.compared.missing += taken.len() as u64;
+                    continue;
+                };
+                let wanted = taken.into_iter().map(|one| Wanted {
+                    noted: noted
+                        .remove(&(destination.clone(), one.tag.clone()))
+                        .map(|row| row.digest),
+                    key: key(known, remote, &destination, one.tag),
+                    since: one.created_at.max(known.created_at),
+                    digest: Some(one.digest),
+                });
+                asking.ask(wanted.collect()).await;
+            }
+        }
+        let rest = noted.into_values().map(|row| Wanted {
+            key: key(known, remote, &row.destination, row.tag),
+            digest: None,
+            noted: Some(row.digest),
+            since: row.delivered_at,
+        });
+        asking.ask(rest.collect()).await;
+        let mut compared = asking.compared;
+        compared.remote = remote.to_owned();
+        compared.last_success_at = meta.last_success(known.id, remote).await?;
+        let lacks_nothing = compared.missing + compared.differing == 0;
+        let has_no_more = compared.extra == 0 || !known.rule.propagate_delete;
+        compared.in_sync = lacks_nothing && has_no_more && compared.message.is_none();
+        Ok(compared)
+    }
+
+    /// Everything that the rule put at a remote.
+    async fn noted(
+        &self,
+        known: &KnownRule,
+        remote: &str,
+    ) -> Result<BTreeMap<(Name, Tag), DeliveryRow>, ReplicationError> {
+        let mut noted = BTreeMap::new();
+        let mut after: Option<(Name, Tag)> = None;
+        loop {
+            let from = after.as_ref().map(|(name, tag)| (name, tag));
+            let meta = &self.inner.parts.meta;
+            let page = meta.deliveries(known.id, remote, from, PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            for row in page {
+                let place = (row.destination.clone(), row.tag.clone());
+                after = Some(place.clone());
+                noted.insert(place, row);
+            }
+            if is_last {
+                return Ok(noted);
+            }
+        }
+    }
+}
+
+impl Asking {
+    fn new(client: Option<RegistryClient>, rule: &Rule) -> Self {
+        let message = client
+            .is_none()
+            .then(|| "there is no such remote".to_owned());
+        Self {
+            client: client.map(|client| client.background()),
+            until: Instant::now() + ASK_FOR,
+            is_rewritten: rule.platform_mode == PlatformMode::RewriteIndex
+                && rule.filters.choose_platforms(),
+            compared: Compared {
+                message,
+                ..Compared::default()
+            },
+        }
+    }
+
+    async fn ask(&mut self, wanted: Vec<Wanted>) {
+        let mut waiting = wanted.into_iter();
+        while let Some(client) = self.client.clone() {
+            let step: Vec<_> = waiting.by_ref().take(AT_ONCE).collect();
+            if step.is_empty() {
+                return;
+            }
+            let keys = step.iter().map(|wanted| there(&client, &wanted.key));
+            let keys: Vec<_> = keys.collect();
+            let asked = stream::iter(keys).buffered(AT_ONCE).collect::<Vec<_>>();
+            let answers = timeout_at(self.until, asked).await;
+            let answers: Result<Vec<_>, ClientError> = match answers {
+                Ok(answers) => answers.into_iter().collect(),
+                Err(_) => {
+                    self.give_up("there was no time to ask for everything");
+                    self.judge_all(step);
+                    break;
+                }
+            };
+            match answers {
+                Ok(answers) => {
+                    for (wanted, there) in step.into_iter().zip(answers) {
+                        self.judge(&wanted, &there);
+                    }
+                }
+                Err(error) => {
+                    self.give_up(&error.to_string());
+                    self.judge_all(step);
+                }
+            }
+        }
+        self.judge_all(waiting);
+    }
+
+    fn give_up(&mut self, message: &str) {
+        self.client = None;
+        self.compared.message = Some(message.to_owned());
+    }
+
+    /// By what was noted.
+    fn judge_all(&mut self, wanted: impl IntoIterator<Item = Wanted>) {
+        for one in wanted {
+            let there = match &one.noted {
+                Some(digest) => There::Manifest(Some(digest.clone())),
+                None => There::Nothing,
+            };
+            self.judge(&one, &there);
+        }
+    }
+
+    fn judge(&mut self, wanted: &Wanted, there: &There) {
+        let compared = &mut self.compared;
+        let count = match (&wanted.digest, there) {
+            (None, There::Nothing) => return,
+            (None, There::Manifest(found)) => {
+                // What somebody else put there since is not the rule's.
+                if found.is_some() && *found != wanted.noted {
+                    return;
+                }
+                &mut compared.extra
+            }
+            (Some(_), There::Nothing) => &mut compared.missing,
+            (Some(digest), There::Manifest(found)) => {
+                let is_noted = wanted.noted.is_some()
+                    && (found.is_none() || self.is_rewritten && *found == wanted.noted);
+                if found.as_ref() == Some(digest) || is_noted {
+                    return;
+                }
+                &mut compared.differing
+            }
+        };
+        *count += 1;
+        if wanted.digest.is_some() {
+            let before = compared.behind_since.unwrap_or(wanted.since);
+            compared.behind_since = Some(before.min(wanted.since));
+        }
+    }
+}
+
+fn key(known: &KnownRule, remote: &str, destination: &Name, tag: Tag) -> DeliveryKey {
+    DeliveryKey {
+        rule: known.id,
+        remote: remote.to_owned(),
+        destination: destination.clone(),
+        tag,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn digest(text: &str) -> Digest {
+        Digest::sha256(text.as_bytes())
+    }
+
+    fn judged(
+        wanted: Option<&str>,
+        noted: Option<&str>,
+        there: Option<&str>,
+        is_rewritten: bool,
+    ) -> (u64, u64, u64) {
+        let mut asking = Asking {
+            client: None,
+            until: Instant::now(),
+            is_rewritten,
+            compared: Compared::default(),
+        };
+        let one = Wanted {
+            key: DeliveryKey {
+                rule: Uuid::nil(),
+                remote: "r".to_owned(),
+                destination: "a/b".parse().unwrap(),
+                tag: "1".parse().unwrap(),
+            },
+            digest: wanted.map(digest),
+            noted: noted.map(digest),
+            since: UNIX_EPOCH,
+        };
+        let there = there.map_or(There::Nothing, |text| There::Manifest(Some(digest(text))));
+        asking.judge(&one, &there);
+        let Compared {
+            missing,
+            differing,
+            extra,
+            ..
+        } = asking.compared;
+        (missing, differing, extra)
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_missing_and_what_is_other_differs() {
+        let new = Some("new");
+        assert_eq!(judged(new, None, None, false), (1, 0, 0));
+        assert_eq!(judged(new, None, new, false), (0, 0, 0));
+        assert_eq!(judged(new, None, Some("old"), false), (0, 1, 0));
+        assert_eq!(judged(new, Some("old"), Some("old"), false), (0, 1, 0));
+        assert_eq!(judged(new, Some("made"), Some("made"), true), (0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn only_what_the_rule_put_there_is_extra() {
+        let old = Some("old");
+        assert_eq!(judged(None, old, old, false), (0, 0, 1));
+        assert_eq!(judged(None, old, Some("foreign"), false), (0, 0, 0));
+        assert_eq!(judged(None, old, None, false), (0, 0, 0));
+    }
+}

@@ -1,0 +1,110 @@
+//! What of a manifest a task sends: which manifests of an index, and what refers to it.
+
+use super::{
+    ask::is_there,
+    rule::{Fill, PlatformMode},
+    task::{Run, Trouble},
+};
+use crate::{
+    oci::{Digest, Manifest, ManifestKind, Platform, PlatformPattern, Reference},
+    transfer::send::{Platforms, SendError, signature_tags},
+};
+
+/// Which manifests of an index are sent.
+pub(super) struct Selection {
+    pub(super) platforms: Platforms,
+    /// They, where it is not simply all of them.
+    children: Vec<Digest>,
+}
+
+impl Run<'_> {
+    /// Those of the rule's platforms, and of a mirror those that are here.
+    pub(super) async fn selection(&self, digest: &Digest) -> Result<Selection, Trouble> {
+        let mut selection = Selection {
+            platforms: Platforms::All,
+            children: Vec::new(),
+        };
+        let only_present = self.rule.fill == Fill::Present && self.is_from_mirror();
+        if !only_present && !self.rule.filters.choose_platforms() {
+            return Ok(selection);
+        }
+        let (name, reference) = (
+            &self.held.task.repository,
+            Reference::Digest(digest.clone()),
+        );
+        let manifest = self.inner.parts.source.manifest(name, &reference).await;
+        let manifest = Manifest::parse(&manifest.map_err(SendError::Source)?.bytes);
+        if manifest.kind != ManifestKind::Index {
+            return Ok(selection);
+        }
+        let (mut chosen, mut left_out) = (Vec::new(), false);
+        for child in &manifest.manifests {
+            let platform = Platform::of(child);
+            let is_chosen = platform
+                .as_ref()
+                .is_none_or(|platform| self.rule.filters.take_platform(platform));
+            if !is_chosen || only_present && !self.is_here(&child.digest).await? {
+                left_out = true;
+                continue;
+            }
+            selection.children.push(child.digest.clone());
+            chosen.extend(platform.map(exactly));
+        }
+        selection.platforms = match (left_out, self.rule.platform_mode) {
+            (false, _) => Platforms::All,
+            (true, PlatformMode::RewriteIndex) if !only_present => Platforms::Rewrite(chosen),
+            (true, _) => Platforms::Keep(chosen),
+        };
+        Ok(selection)
+    }
+
+    /// Does the destination, which has the index, lack one of the manifests that are to be there?
+    pub(super) async fn lacks(&self, selection: &Selection) -> Result<bool, Trouble> {
+        for child in &selection.children {
+            let reference = Reference::Digest(child.clone());
+            if !is_there(self.client(), &self.held.task.destination, &reference).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Is there anything here that refers to a manifest and is sent with it? Of a mirror that is not asked again: its remote
+    /// would have to be.
+    pub(super) async fn has_referrers(&self, digest: &Digest) -> Result<bool, Trouble> {
+        if !self.rule.referrers || self.is_from_mirror() {
+            return Ok(false);
+        }
+        let name = &self.held.task.repository;
+        let referrers = self.inner.parts.source.referrers(name, digest).await;
+        if !referrers.map_err(SendError::Source)?.is_empty() {
+            return Ok(true);
+        }
+        for tag in signature_tags(digest) {
+            if self.meta().tag(name, &tag).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_from_mirror(&self) -> bool {
+        let projects = self.inner.replication.inner.parts.projects.now();
+        projects.is_mirror(self.held.task.repository.first())
+    }
+
+    async fn is_here(&self, manifest: &Digest) -> Result<bool, Trouble> {
+        let (meta, name) = (self.meta(), &self.held.task.repository);
+        Ok(meta.manifest_present(name, manifest).await?
+            && meta.manifest(name, manifest).await?.is_some())
+    }
+}
+
+fn exactly(platform: Platform) -> PlatformPattern {
+    PlatformPattern {
+        os: Some(platform.os),
+        os_version: platform.os_version,
+        architecture: Some(platform.architecture),
+        variant: platform.variant,
+    }
+}

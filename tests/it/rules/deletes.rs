@@ -1,0 +1,111 @@
+//! Deletes that go on to other sites: when, in what order, and how many.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Sites, eventually, image};
+use crate::{harness::Trouble, push::Pusher};
+
+impl Sites {
+    async fn delete(&self, repository: &str, tag: &str) {
+        let hub = Pusher::of(&self.hub);
+        let path = format!("/v2/{repository}/manifests/{tag}");
+        let deleted = Pusher::send(hub.request(Method::DELETE, &path)).await;
+        assert_eq!(deleted.status, 202);
+    }
+
+    /// A rule that deletes, and what there is is at the edge.
+    async fn deleting(&self, more: Value) {
+        let mut rule = json!({"propagate_delete": true});
+        let (Value::Object(rule), Value::Object(more)) = (&mut rule, more) else {
+            panic!("no object");
+        };
+        rule.extend(more);
+        let made = self.rule(Value::Object(rule.clone())).await;
+        let first = self.done(made["execution"].as_str().unwrap()).await;
+        assert_eq!(first["status"], "Succeeded", "{first}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_deletes_than_the_rule_allows_wait_for_somebody_to_look_at_them() {
+    let sites = Sites::start().await;
+    for tag in ["1", "2", "3"] {
+        sites.push("team/app", tag, &image(1)).await;
+    }
+    sites.deleting(json!({"delete_cap": 1})).await;
+    sites.hub.execute("UPDATE rule SET enabled = FALSE").await;
+    for tag in ["1", "2"] {
+        sites.delete("team/app", tag).await;
+    }
+    sites.hub.execute("UPDATE rule SET enabled = TRUE").await;
+    let planned = eventually(async || {
+        let listed = sites.get("/executions?status=Planned").await;
+        listed["items"].as_array()?.first().cloned()
+    })
+    .await;
+    let id = planned["id"].as_str().unwrap();
+    let plan = sites.get(&format!("/executions/{id}/plan")).await;
+    assert_eq!(plan["totals"]["delete"], 2, "{plan}");
+    assert_eq!(sites.at_edge("team/app", "1").await, Some(image(1).root));
+    // Going through everything does not delete them, either, nor is there another plan.
+    let again = sites.done(&sites.run("to-edge", json!({})).await).await;
+    assert!(
+        again["message"].as_str().unwrap().contains("2 tags"),
+        "{again}"
+    );
+    let listed = sites.get("/executions?status=Planned").await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    assert_eq!(sites.at_edge("team/app", "2").await, Some(image(1).root));
+
+    let applied = sites
+        .post(&format!("/executions/{id}/apply"), json!({}))
+        .await;
+    assert_eq!(applied.status, 200);
+    assert_eq!(sites.done(id).await["status"], "Succeeded");
+    assert_eq!(sites.at_edge("team/app", "1").await, None);
+    assert_eq!(sites.at_edge("team/app", "2").await, None);
+    assert_eq!(sites.at_edge("team/app", "3").await, Some(image(1).root));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_comes_back_within_the_grace_stays() {
+    let sites = Sites::start().await;
+    sites.push("team/app", "back", &image(1)).await;
+    sites.push("team/app", "gone", &image(2)).await;
+    sites.deleting(json!({"delete_grace": "2s"})).await;
+    sites.delete("team/app", "back").await;
+    sites.delete("team/app", "gone").await;
+    sites.push("team/app", "back", &image(3)).await;
+    sites.arrived("team/app", "back", Some(&image(3))).await;
+    assert_eq!(sites.at_edge("team/app", "gone").await, Some(image(2).root));
+    sites.arrived("team/app", "gone", None).await;
+    assert_eq!(sites.at_edge("team/app", "back").await, Some(image(3).root));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_renamed_is_there_under_its_new_name_before_the_old_one_goes() {
+    let sites = Sites::start().await;
+    sites.push("team/app", "old", &image(1)).await;
+    sites.deleting(json!({})).await;
+    sites.line.set(Trouble::Refused);
+    sites.push("team/app", "new", &image(1)).await;
+    eventually(async || {
+        let listed = sites.get("/rules/to-edge/tasks").await;
+        let tasks = listed["items"].as_array()?;
+        tasks
+            .iter()
+            .any(|task| task["status"] == "Retrying")
+            .then_some(())
+    })
+    .await;
+    sites.delete("team/app", "old").await;
+    sites.line.set(Trouble::None);
+    eventually(async || {
+        let new = sites.at_edge("team/app", "new").await;
+        let old = sites.at_edge("team/app", "old").await;
+        assert!(new.is_some() || old.is_some());
+        (new.is_some() && old.is_none()).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,72 @@
+//! Whether a rule's remotes have what they are to have.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Sites, image};
+use crate::{harness::Trouble, push::Pusher};
+
+impl Sites {
+    async fn compared(&self) -> Value {
+        let compared = self.get("/rules/to-edge/sync").await;
+        let items = compared["items"].as_array().expect("a list");
+        assert_eq!(items.len(), 1, "{compared}");
+        items[0].clone()
+    }
+}
+
+fn counts(compared: &Value) -> [&Value; 4] {
+    ["in_sync", "missing", "differing", "extra"].map(|member| &compared[member])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_differs_or_is_too_much_is_told_for_each_remote() {
+    let sites = Sites::start().await;
+    for tag in ["same", "moves", "goes"] {
+        sites.push("team/app", tag, &image(1)).await;
+    }
+    let made = sites.rule(json!({"propagate_delete": true})).await;
+    sites.done(made["execution"].as_str().unwrap()).await;
+    let compared = sites.compared().await;
+    assert_eq!(
+        counts(&compared),
+        [&json!(true), &json!(0), &json!(0), &json!(0)],
+        "{compared}"
+    );
+    assert_eq!(
+        (&compared["remote"], &compared["lag_ms"]),
+        (&json!("edge"), &json!(0))
+    );
+    assert!(compared["last_success_at"].is_string(), "{compared}");
+
+    let off = Some(json!({"enabled": false}));
+    let off = sites.call(Method::PATCH, "/rules/to-edge", off).await;
+    assert_eq!(off.status, 200);
+    sites.push("team/app", "comes", &image(2)).await;
+    sites.push("team/other", "comes", &image(2)).await;
+    sites.push("team/app", "moves", &image(2)).await;
+    let hub = Pusher::of(&sites.hub);
+    let delete = hub.request(Method::DELETE, "/v2/team/app/manifests/goes");
+    assert_eq!(Pusher::send(delete).await.status, 202);
+    let compared = sites.compared().await;
+    assert_eq!(
+        counts(&compared),
+        [&json!(false), &json!(2), &json!(1), &json!(1)],
+        "{compared}"
+    );
+    assert!(compared["lag_ms"].as_u64().unwrap() > 0, "{compared}");
+
+    // What is put right by hand there is right.
+    for (repository, tag) in [("team/app", "comes"), ("team/other", "comes")] {
+        Pusher::of(&sites.edge)
+            .image(repository, tag, &image(2))
+            .await;
+    }
+    let compared = sites.compared().await;
+    assert_eq!(counts(&compared)[1..], [&json!(0), &json!(1), &json!(1)]);
+
+    sites.line.set(Trouble::Refused);
+    let compared = sites.compared().await;
+    assert_eq!(compared["in_sync"], false);
+    assert!(compared["message"].is_string(), "{compared}");
+}

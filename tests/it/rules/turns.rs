@@ -1,0 +1,156 @@
+//! When rules act, how fast, and how they are stopped; and what one destination means to the others.
+
+use std::time::Instant;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Sites, eventually, image};
+use crate::harness::{ImageBuilder, Trouble};
+
+impl Sites {
+    /// Tasks of the rule that have one of these states.
+    async fn tasks(&self, status: &str) -> Vec<Value> {
+        let listed = self.get("/rules/to-edge/tasks").await;
+        let tasks = listed["items"].as_array().expect("a list").iter();
+        tasks
+            .filter(|task| task["status"] == status)
+            .cloned()
+            .collect()
+    }
+
+    async fn switch(&self, enabled: bool) -> Value {
+        let body = Some(json!({"enabled": enabled}));
+        let switched = self.call(Method::PATCH, "/rules/to-edge", body).await;
+        assert_eq!(switched.status, 200, "{}", switched.body);
+        switched.body
+    }
+
+    /// Waits until some of a blob is sent.
+    async fn sends(&self) {
+        eventually(async || {
+            let running = self.tasks("Running").await;
+            running
+                .iter()
+                .any(|task| task["bytes_sent"].as_u64() > Some(0))
+                .then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disabling_a_rule_stops_it_within_a_second_in_the_middle_of_a_blob() {
+    let sites = Sites::start().await;
+    let big = ImageBuilder::new(1).layer(3_000_000).build();
+    sites.push("team/app", "1", &big).await;
+    sites.rule(json!({"bandwidth": "100KiB/s"})).await;
+    sites.sends().await;
+    let begun = Instant::now();
+    sites.switch(false).await;
+    eventually(async || (!sites.tasks("Stopped").await.is_empty()).then_some(())).await;
+    assert!(begun.elapsed().as_millis() < 1000, "{:?}", begun.elapsed());
+    // What happens meanwhile is nothing to it.
+    let small = image(2);
+    sites.push("team/other", "1", &small).await;
+    assert_eq!(sites.at_edge("team/app", "1").await, None);
+    // Enabled again, it begins with all that matches, in the limits that it has by now.
+    let mut rule = sites.get("/rules/to-edge").await;
+    rule["bandwidth"] = json!("-1");
+    let put = sites.call(Method::PUT, "/rules/to-edge", Some(rule)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    let enabled = sites.switch(true).await;
+    let execution = enabled["execution"].as_str().expect("an execution");
+    assert_eq!(sites.done(execution).await["status"], "Succeeded");
+    sites.arrived("team/app", "1", Some(&big)).await;
+    sites.arrived("team/other", "1", Some(&small)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_bandwidth_holds_for_what_is_being_sent() {
+    let sites = Sites::start().await;
+    let big = ImageBuilder::new(1).layer(3_000_000).build();
+    sites.push("team/app", "1", &big).await;
+    let mut rule = sites.rule(json!({"bandwidth": "10KiB/s"})).await;
+    sites.sends().await;
+    rule["bandwidth"] = json!("-1");
+    let put = sites.call(Method::PUT, "/rules/to-edge", Some(rule)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    // It would take five minutes.
+    sites.arrived("team/app", "1", Some(&big)).await;
+    let done = &sites.tasks("Succeeded").await[0];
+    assert_eq!(done["attempts"], 1, "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_with_a_time_begins_when_it_has_come() {
+    let sites = Sites::start().await;
+    let one = image(1);
+    sites.push("team/app", "1", &one).await;
+    let trigger = json!({"type": "cron", "cron": "0 3 * * *", "timezone": "Europe/Zurich"});
+    let made = sites.rule(json!({"trigger": trigger})).await;
+    assert_eq!(made["execution"], Value::Null);
+    assert_eq!(sites.get("/executions").await["items"], json!([]));
+    sites.hub.execute("UPDATE rule SET due_at = 1").await;
+    sites.arrived("team/app", "1", Some(&one)).await;
+    let listed = sites.get("/executions?rule=to-edge").await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["items"][0]["trigger"], "cron");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_is_away_does_not_slow_another() {
+    for trouble in [Trouble::Silent, Trouble::Refused] {
+        let sites = Sites::with("concurrency = 2\n").await;
+        let more = json!({"name": "near", "urls": [sites.edge.url()], "username": "admin",
+            "password": crate::api::PASSWORD});
+        assert_eq!(sites.post("/remotes", more).await.status, 201);
+        sites.line.set(trouble);
+        sites.rule(json!({"remotes": ["edge", "near"]})).await;
+        let images: Vec<_> = (1..9).map(image).collect();
+        let begun = Instant::now();
+        for (number, image) in images.iter().enumerate() {
+            sites.push(&format!("team/app-{number}"), "1", image).await;
+        }
+        for (number, image) in images.iter().enumerate() {
+            let repository = format!("team/app-{number}");
+            sites.arrived(&repository, "1", Some(image)).await;
+        }
+        assert!(begun.elapsed().as_secs() < 8, "{:?}", begun.elapsed());
+        let waiting = eventually(async || {
+            let open = sites.get("/rules/to-edge/tasks").await;
+            let open = open["items"].as_array()?.iter();
+            let of_edge = open.filter(|task| task["remote"] == "edge");
+            let open: Vec<_> = of_edge.map(|task| task["status"].clone()).collect();
+            (!open.is_empty()).then_some(open)
+        })
+        .await;
+        assert!(
+            waiting.iter().all(
+                |status| ["Pending", "Running", "Retrying"].contains(&status.as_str().unwrap())
+            ),
+            "{waiting:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_cannot_be_done_in_time_fails_and_is_done_by_a_retry() {
+    let sites = Sites::start().await;
+    sites.push("team/app", "1", &image(1)).await;
+    sites.line.set(Trouble::Refused);
+    let manual = json!({"retry_for": "1s", "trigger": {"type": "manual"}});
+    sites.rule(manual).await;
+    let id = sites.run("to-edge", json!({})).await;
+    let failed = sites.done(&id).await;
+    assert_eq!(failed["status"], "Failed", "{failed}");
+    let task = &sites.tasks("Failed").await[0];
+    assert!(task["error"].as_str().unwrap().contains("tried"), "{task}");
+    sites.line.set(Trouble::None);
+    let retried = sites
+        .post(&format!("/executions/{id}/retry"), json!({}))
+        .await;
+    assert_eq!(retried.status, 200, "{}", retried.body);
+    assert_eq!(sites.done(&id).await["status"], "Succeeded");
+    sites.arrived("team/app", "1", Some(&image(1))).await;
+}
