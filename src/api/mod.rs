@@ -59,6 +59,7 @@ pub use repositories::{
 pub use rule::{
     Rule, RuleDestination, RuleFields, RuleFilter, RuleSource, RuleSwitch, RuleTrigger,
 };
+pub use rule_sync::RuleSync;
 pub use search::{Found, FoundProject};
 pub use status::{DatabaseStatus, ProjectBudget, Replica, Status, StoreStatus, Totals};
 pub use tasks::Task;

@@ -5,6 +5,7 @@
 mod connection;
 mod entrance;
 mod error;
+mod home;
 mod listener;
 mod middleware;
 mod open_files;
@@ -36,6 +37,7 @@ use tracing::info;
 
 use self::{
     entrance::Entrance,
+    home::OwnHome,
     listener::{Connections, Listener},
     middleware::limit::RequestLimit,
     room::Room,
@@ -172,19 +174,26 @@ impl App {
             max_bytes: config.storage.max_bytes,
             tasks: tasks.clone(),
         });
+        let own = OwnSource {
+            projects: projects.clone(),
+            mirror: mirror.clone(),
+            pushes: pushes.clone(),
+        };
+        let home = OwnHome {
+            own: own.clone(),
+            settings: settings.clone(),
+            meta: meta.clone(),
+        };
         let replication = rules::start(
             replication::Parts {
                 meta: meta.clone(),
                 projects: projects.clone(),
                 remotes: remotes.clone(),
+                home: Arc::new(home),
                 event_delay: config.replication.event_delay,
                 reconcile: config.replication.reconcile,
             },
-            OwnSource {
-                projects: projects.clone(),
-                mirror: mirror.clone(),
-                pushes: pushes.clone(),
-            },
+            own,
             &config.replication,
             &tasks,
             &shutdown,

@@ -7,13 +7,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::source::OwnSource;
 use crate::{
     config, jobs,
-    replication::{Parts, Replication, WorkParts, Worker},
+    replication::{Parts, Planner, Replication, WorkParts, Worker},
 };
 
 /// How often it is looked whether a task is due that nobody told of.
 const POLL: Duration = Duration::from_secs(1);
 /// However many remotes there are.
 const MAX_TASKS: usize = 128;
+/// Executions that are planned at once: remotes are asked meanwhile, and some of them are slow.
+const MAX_PLANS: usize = 8;
 
 /// Begins to plan and to carry out.
 pub(super) fn start(
@@ -24,8 +26,10 @@ pub(super) fn start(
     shutdown: &CancellationToken,
 ) -> Replication {
     let replication = Replication::new(parts);
-    let plans = replication.clone();
-    tasks.spawn(plans.run(shutdown.clone()));
+    tasks.spawn(replication.clone().run(shutdown.clone()));
+    let planner = Planner::new(replication.clone(), shutdown.clone());
+    let (wake, poll) = (replication.plan_waker(), replication.event_delay());
+    tasks.spawn(jobs::run(planner, MAX_PLANS, wake, poll, shutdown.clone()));
     let work = WorkParts {
         source: Arc::new(source),
         concurrency: usize::try_from(config.concurrency).unwrap_or(usize::MAX),

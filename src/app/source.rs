@@ -26,13 +26,13 @@ pub(super) struct OwnSource {
 }
 
 /// Where a repository is.
-enum Place {
+pub(super) enum Place {
     Mirror(mirror::Repository),
     Hosted(push::Repository),
 }
 
 impl OwnSource {
-    fn place(&self, name: &Name) -> Result<Place, SourceError> {
+    pub(super) fn place(&self, name: &Name) -> Result<Place, SourceError> {
         let missing = || SourceError::Missing(format!("there is no project `{}`", name.first()));
         let projects = self.projects.now();
         let project = projects.get(name.first()).ok_or_else(missing)?;

@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 use url::Url;
 
-use crate::oci::Tag;
+use crate::oci::{Name, Tag};
 
 const MAX_PAGES: usize = 1000;
 /// Of all pages together.
@@ -95,6 +95,18 @@ pub(super) fn tags(bytes: &[u8]) -> Option<impl Iterator<Item = Tag> + use<>> {
     let page: TagPage = serde_json::from_slice(bytes).ok()?;
     let tags = page.tags.unwrap_or_default().into_iter();
     Some(tags.filter_map(|tag| tag.parse().ok()))
+}
+
+#[derive(Deserialize)]
+struct CatalogPage {
+    repositories: Option<Vec<String>>,
+}
+
+/// The repositories of one page; what is no name is left out. `None`: not a list of repositories.
+pub(super) fn repositories(bytes: &[u8]) -> Option<impl Iterator<Item = Name> + use<>> {
+    let page: CatalogPage = serde_json::from_slice(bytes).ok()?;
+    let names = page.repositories.unwrap_or_default().into_iter();
+    Some(names.filter_map(|name| name.parse().ok()))
 }
 
 #[cfg(test)]

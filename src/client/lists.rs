@@ -37,6 +37,25 @@ impl RegistryClient {
         Ok(tags.into_iter().collect())
     }
 
+    /// All repositories, every page (bounded), as far as we may see them.
+    pub async fn catalog(&self, patience: Patience) -> Result<BTreeSet<Name>, ClientError> {
+        let path = format!("{}?n={TAGS_PER_PAGE}", Path::Catalog);
+        let mut call = self.plain_call("catalog", Method::GET, &path);
+        call.scope = "registry:catalog:*".to_owned();
+        let accept = HeaderValue::from_static("application/json");
+        call.headers.insert(header::ACCEPT, accept);
+        let deadline = self.deadline(patience);
+        let mut names = BTreeSet::new();
+        self.each_page(&mut call, deadline, listing::MAX_BYTES, &mut |bytes| {
+            let page = listing::repositories(bytes)
+                .ok_or_else(|| self.invalid("answers with no list of repositories"))?;
+            names.extend(page);
+            self.bounded(names.len())
+        })
+        .await?;
+        Ok(names)
+    }
+
     /// All referrers, by the referrers API or else by the tag schema; none is an empty list.
     pub async fn referrer_list(
         &self,

@@ -326,6 +326,15 @@ impl RegistryClient {
     }
 
     pub(super) fn call(&self, kind: &'static str, method: Method, path: &str, name: &Name) -> Call {
+        let scope = format!("repository:{name}:{}", self.purpose.actions());
+        Call {
+            scope,
+            ..self.plain_call(kind, method, path)
+        }
+    }
+
+    /// About no repository, and without a scope.
+    pub(super) fn plain_call(&self, kind: &'static str, method: Method, path: &str) -> Call {
         let identity: (HeaderName, _) = (
             header::ACCEPT_ENCODING,
             HeaderValue::from_static("identity"),
@@ -334,7 +343,7 @@ impl RegistryClient {
             kind,
             method,
             path: path.trim_start_matches('/').to_owned(),
-            scope: format!("repository:{name}:{}", self.purpose.actions()),
+            scope: String::new(),
             headers: HeaderMap::from_iter([identity]),
             body: None,
             takes_parts: false,

@@ -3,11 +3,11 @@
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
-use super::{Replication, Rule, plan::Problem};
+use super::{Mode, Replication, Rule, plan::Problem};
 use crate::{
-    client::{ClientError, ErrorKind, Patience, RegistryClient},
     meta::{Action, DeliveryKey, ExecutionRow, TaskWrite},
     oci::{Digest, Name, Reference},
+    transfer::send::{Destination, SendError},
 };
 
 /// Questions at once.
@@ -17,18 +17,11 @@ const STEP: usize = 200;
 
 /// One question.
 struct Asked {
-    client: RegistryClient,
+    destination: Destination,
     key: DeliveryKey,
     repository: Name,
     digest: Digest,
     action: Action,
-}
-
-/// What is there of a tag.
-pub(super) enum There {
-    Nothing,
-    /// A manifest; of some registries only its being there is known.
-    Manifest(Option<Digest>),
 }
 
 impl Replication {
@@ -41,19 +34,17 @@ impl Replication {
         tasks: &mut [TaskWrite],
     ) -> Result<(), Problem> {
         for task in tasks {
-            let Some(client) = self.inner.parts.remotes.get(&task.remote) else {
-                return Err(Problem::Told(format!(
-                    "there is no remote `{}`",
-                    task.remote
-                )));
-            };
-            let client = client.background();
+            let destination = self.destination_of(rule, &task.remote);
+            let destination = destination.ok_or_else(|| {
+                let remote = &task.remote;
+                Problem::Told(format!("there is no remote `{remote}`"))
+            })?;
             for items in task.items.chunks_mut(STEP) {
                 self.go_on(execution.id, holder).await?;
                 let asked: Vec<_> = items
                     .iter()
                     .map(|item| Asked {
-                        client: client.clone(),
+                        destination: destination.clone(),
                         key: DeliveryKey {
                             rule: execution.rule_id,
                             remote: task.remote.clone(),
@@ -78,23 +69,40 @@ impl Replication {
         Ok(())
     }
 
+    /// Where a rule puts things at one of its remotes, or here.
+    pub(super) fn destination_of(&self, rule: &Rule, remote: &str) -> Option<Destination> {
+        match rule.mode {
+            Mode::Pull => Some(self.inner.home.clone()),
+            Mode::Push => {
+                let client = self.inner.parts.remotes.get(remote)?;
+                Some(Destination::new(&client.background()))
+            }
+        }
+    }
+
+    /// May a rule replace what it did not put there? What a mirror has is its remote's, whoever asked for it.
+    pub(super) fn may_overwrite(&self, rule: &Rule, destination: &Name) -> bool {
+        let projects = self.inner.parts.projects.now();
+        rule.overwrite || rule.mode == Mode::Pull && projects.is_mirror(destination.first())
+    }
+
     async fn would_do(&self, rule: &Rule, asked: Asked) -> Result<(Action, Option<u64>), Problem> {
         if asked.action == Action::Collision {
             return Ok((Action::Collision, None));
         }
-        let there = there(&asked.client, &asked.key).await;
+        let there = there(&asked.destination, &asked.key).await;
         let there = there.map_err(|error| Problem::Told(error.to_string()))?;
         let meta = &self.inner.parts.meta;
         let ours = meta.delivery(&asked.key).await?.map(|(digest, _)| digest);
         let action = decide(
             asked.action,
-            &there,
+            there.as_ref(),
             &asked.digest,
             ours.as_ref(),
-            rule.overwrite,
+            self.may_overwrite(rule, &asked.key.destination),
         );
         let bytes = match action {
-            Action::Copy => {
+            Action::Copy if rule.mode == Mode::Push => {
                 let bytes = meta
                     .manifest_bytes(&asked.repository, &asked.digest)
                     .await?;
@@ -108,63 +116,30 @@ impl Replication {
 
 /// What a destination has under a tag.
 pub(super) async fn there(
-    client: &RegistryClient,
+    destination: &Destination,
     key: &DeliveryKey,
-) -> Result<There, ClientError> {
+) -> Result<Option<Digest>, SendError> {
     let reference = Reference::Tag(key.tag.clone());
-    let head = client.manifest_head(&key.destination, &reference, Patience::Full);
-    match head.await {
-        Ok(head) => Ok(There::Manifest(head.digest)),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(There::Nothing),
-        Err(error) => Err(error),
-    }
-}
-
-/// Does a destination have a manifest?
-pub(super) async fn is_there(
-    client: &RegistryClient,
-    name: &Name,
-    reference: &Reference,
-) -> Result<bool, ClientError> {
-    match client.manifest_head(name, reference, Patience::Full).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    destination.digest(&key.destination, &reference).await
 }
 
 /// What is to be done with a tag, by what is there and what the rule put there. Pure.
 pub(super) fn decide(
     wanted: Action,
-    there: &There,
+    there: Option<&Digest>,
     digest: &Digest,
     ours: Option<&Digest>,
     overwrite: bool,
 ) -> Action {
     match (wanted, there) {
-        (Action::Delete, There::Nothing) => Action::Skip,
-        (Action::Delete, There::Manifest(there)) => {
-            let is_ours = there.is_none() || there.as_ref() == ours;
-            if is_ours && ours.is_some() {
-                Action::Delete
-            } else {
-                Action::Conflict
-            }
-        }
-        (_, There::Nothing) => Action::Copy,
-        (_, There::Manifest(Some(there))) if there == digest => Action::Skip,
+        (Action::Delete, None) => Action::Skip,
+        (Action::Delete, Some(_)) if there == ours => Action::Delete,
+        (Action::Delete, Some(_)) => Action::Conflict,
+        (_, None) => Action::Copy,
+        (_, Some(there)) if there == digest => Action::Skip,
         // What was rewritten on its way has another digest there.
-        (_, There::Manifest(there)) => {
-            let is_ours = match there {
-                Some(there) => ours == Some(there),
-                None => ours.is_some(),
-            };
-            if is_ours || overwrite {
-                Action::Copy
-            } else {
-                Action::Conflict
-            }
-        }
+        (_, Some(_)) if there == ours || overwrite => Action::Copy,
+        (_, Some(_)) => Action::Conflict,
     }
 }
 
@@ -177,9 +152,14 @@ mod tests {
     }
 
     fn decided(wanted: Action, there: Option<&str>, ours: Option<&str>, overwrite: bool) -> Action {
-        let there = there.map_or(There::Nothing, |text| There::Manifest(Some(digest(text))));
-        let ours = ours.map(digest);
-        decide(wanted, &there, &digest("new"), ours.as_ref(), overwrite)
+        let (there, ours) = (there.map(digest), ours.map(digest));
+        decide(
+            wanted,
+            there.as_ref(),
+            &digest("new"),
+            ours.as_ref(),
+            overwrite,
+        )
     }
 
     #[test]
@@ -201,14 +181,5 @@ mod tests {
         assert_eq!(delete(Some("old"), Some("old")), Action::Delete);
         assert_eq!(delete(Some("foreign"), Some("old")), Action::Conflict);
         assert_eq!(delete(Some("foreign"), None), Action::Conflict);
-    }
-
-    #[test]
-    fn a_registry_that_tells_no_digest_is_believed_to_have_what_was_put_there() {
-        let unknown = There::Manifest(None);
-        let (new, old) = (digest("new"), digest("old"));
-        let decided = |ours| decide(Action::Copy, &unknown, &new, ours, false);
-        assert_eq!(decided(Some(&old)), Action::Copy);
-        assert_eq!(decided(None), Action::Conflict);
     }
 }

@@ -9,14 +9,13 @@ use futures_util::{StreamExt, future::join_all, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    KnownRule, Mode, Replication, ReplicationError, Rule,
-    ask::{There, there},
-    rule::PlatformMode,
+    KnownRule, Mode, Replication, ReplicationError, Rule, ask::there, filter::Candidate,
+    plan::Problem, rule::PlatformMode,
 };
 use crate::{
-    client::{ClientError, RegistryClient},
     meta::{DeliveryKey, DeliveryRow},
     oci::{Digest, Name, Tag},
+    transfer::send::{Destination, SendError},
 };
 
 /// How long remotes are asked; what was not asked by then is judged by what was noted.
@@ -54,9 +53,12 @@ struct Wanted {
     since: SystemTime,
 }
 
+/// What a rule put at a remote, by its place there.
+type Noted = BTreeMap<(Name, Tag), DeliveryRow>;
+
 /// A remote while it is asked.
 struct Asking {
-    client: Option<RegistryClient>,
+    destination: Option<Destination>,
     until: Instant,
     /// What is made here of an index is known by what was noted.
     is_rewritten: bool,
@@ -64,13 +66,8 @@ struct Asking {
 }
 
 impl Replication {
-    /// Compares each remote of a push rule with what the rule takes now.
+    /// Compares each remote of a rule with what is here: what the rule takes now with what is where it is to be.
     pub async fn compare(&self, known: &KnownRule) -> Result<Vec<Compared>, ReplicationError> {
-        if known.rule.mode == Mode::Pull {
-            return Err(ReplicationError::Conflict(
-                "only rules that push can be compared".to_owned(),
-            ));
-        }
         let remotes = known.rule.remotes.iter();
         let compared = remotes.map(|remote| self.compare_with(known, remote));
         join_all(compared).await.into_iter().collect()
@@ -82,30 +79,24 @@ impl Replication {
         remote: &str,
     ) -> Result<Compared, ReplicationError> {
         let meta = &self.inner.parts.meta;
-        let mut asking = Asking::new(self.inner.parts.remotes.get(remote), &known.rule);
-        let mut after: Option<Name> = None;
+        let mut asking = Asking::new(self.destination_of(&known.rule, remote), &known.rule);
         let mut noted = self.noted(known, remote).await?;
-        loop {
-            let page = self.repositories(&known.rule, after.as_ref()).await?;
-            let Some(last) = page.last() else {
-                break;
-            };
-            after = Some(last.clone());
-            for repository in page {
-                let taken = self.taken(&known.rule, &repository).await?;
-                let Ok(destination) = self.destination(&known.rule, &repository) else {
-                    asking.compared.missing += taken.len() as u64;
-                    continue;
-                };
-                let wanted = taken.into_iter().map(|one| Wanted {
-                    noted: noted
-                        .remove(&(destination.clone(), one.tag.clone()))
-                        .map(|row| row.digest),
-                    key: key(known, remote, &destination, one.tag),
-                    since: one.created_at.max(known.created_at),
-                    digest: Some(one.digest),
-                });
-                asking.ask(wanted.collect()).await;
+        match known.rule.mode {
+            Mode::Push => {
+                self.compare_ours(known, remote, &mut noted, &mut asking)
+                    .await?;
+            }
+            Mode::Pull => {
+                let found = self.compare_theirs(known, remote, &mut noted, &mut asking);
+                match found.await {
+                    Ok(()) => {}
+                    Err(Problem::Failed(error)) => return Err(error),
+                    Err(Problem::Told(message)) => {
+                        asking.give_up(&message);
+                        noted.clear();
+                    }
+                    Err(Problem::Lost) => {}
+                }
             }
         }
         let rest = noted.into_values().map(|row| Wanted {
@@ -124,13 +115,57 @@ impl Replication {
         Ok(compared)
     }
 
-    /// Everything that the rule put at a remote.
-    async fn noted(
+    async fn compare_ours(
         &self,
         known: &KnownRule,
         remote: &str,
-    ) -> Result<BTreeMap<(Name, Tag), DeliveryRow>, ReplicationError> {
-        let mut noted = BTreeMap::new();
+        noted: &mut Noted,
+        asking: &mut Asking,
+    ) -> Result<(), ReplicationError> {
+        let mut after: Option<Name> = None;
+        loop {
+            let page = self.repositories(&known.rule, after.as_ref()).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            for repository in page {
+                let taken = self.taken(&known.rule, &repository).await?;
+                match self.destination(&known.rule, &repository) {
+                    Ok(destination) => {
+                        let wanted = wanted(known, remote, &destination, taken, noted);
+                        asking.ask(wanted).await;
+                    }
+                    Err(_) => asking.compared.missing += taken.len() as u64,
+                }
+            }
+        }
+    }
+
+    async fn compare_theirs(
+        &self,
+        known: &KnownRule,
+        remote: &str,
+        noted: &mut Noted,
+        asking: &mut Asking,
+    ) -> Result<(), Problem> {
+        let client = self.pulled(&known.rule).map_err(Problem::Told)?;
+        for repository in self.repositories_there(&known.rule, &client).await? {
+            let taken = self.taken_there(&known.rule, &client, &repository).await?;
+            match self.name_here(&known.rule, &repository) {
+                Ok(destination) => {
+                    let wanted = wanted(known, remote, &destination, taken, noted);
+                    asking.ask(wanted).await;
+                }
+                Err(_) => asking.compared.missing += taken.len() as u64,
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that the rule put at a remote.
+    async fn noted(&self, known: &KnownRule, remote: &str) -> Result<Noted, ReplicationError> {
+        let mut noted = Noted::new();
         let mut after: Option<(Name, Tag)> = None;
         loop {
             let from = after.as_ref().map(|(name, tag)| (name, tag));
@@ -150,12 +185,12 @@ impl Replication {
 }
 
 impl Asking {
-    fn new(client: Option<RegistryClient>, rule: &Rule) -> Self {
-        let message = client
+    fn new(destination: Option<Destination>, rule: &Rule) -> Self {
+        let message = destination
             .is_none()
             .then(|| "there is no such remote".to_owned());
         Self {
-            client: client.map(|client| client.background()),
+            destination,
             until: Instant::now() + ASK_FOR,
             is_rewritten: rule.platform_mode == PlatformMode::RewriteIndex
                 && rule.filters.choose_platforms(),
@@ -168,16 +203,16 @@ impl Asking {
 
     async fn ask(&mut self, wanted: Vec<Wanted>) {
         let mut waiting = wanted.into_iter();
-        while let Some(client) = self.client.clone() {
+        while let Some(destination) = self.destination.clone() {
             let step: Vec<_> = waiting.by_ref().take(AT_ONCE).collect();
             if step.is_empty() {
                 return;
             }
-            let keys = step.iter().map(|wanted| there(&client, &wanted.key));
+            let keys = step.iter().map(|wanted| there(&destination, &wanted.key));
             let keys: Vec<_> = keys.collect();
             let asked = stream::iter(keys).buffered(AT_ONCE).collect::<Vec<_>>();
             let answers = timeout_at(self.until, asked).await;
-            let answers: Result<Vec<_>, ClientError> = match answers {
+            let answers: Result<Vec<_>, SendError> = match answers {
                 Ok(answers) => answers.into_iter().collect(),
                 Err(_) => {
                     self.give_up("there was no time to ask for everything");
@@ -188,7 +223,7 @@ impl Asking {
             match answers {
                 Ok(answers) => {
                     for (wanted, there) in step.into_iter().zip(answers) {
-                        self.judge(&wanted, &there);
+                        self.judge(&wanted, there.as_ref());
                     }
                 }
                 Err(error) => {
@@ -201,41 +236,29 @@ impl Asking {
     }
 
     fn give_up(&mut self, message: &str) {
-        self.client = None;
+        self.destination = None;
         self.compared.message = Some(message.to_owned());
     }
 
     /// By what was noted.
     fn judge_all(&mut self, wanted: impl IntoIterator<Item = Wanted>) {
         for one in wanted {
-            let there = match &one.noted {
-                Some(digest) => There::Manifest(Some(digest.clone())),
-                None => There::Nothing,
-            };
-            self.judge(&one, &there);
+            self.judge(&one, one.noted.as_ref());
         }
     }
 
-    fn judge(&mut self, wanted: &Wanted, there: &There) {
+    fn judge(&mut self, wanted: &Wanted, there: Option<&Digest>) {
         let compared = &mut self.compared;
+        let noted = wanted.noted.as_ref();
         let count = match (&wanted.digest, there) {
-            (None, There::Nothing) => return,
-            (None, There::Manifest(found)) => {
-                // What somebody else put there since is not the rule's.
-                if found.is_some() && *found != wanted.noted {
-                    return;
-                }
-                &mut compared.extra
-            }
-            (Some(_), There::Nothing) => &mut compared.missing,
-            (Some(digest), There::Manifest(found)) => {
-                let is_noted = wanted.noted.is_some()
-                    && (found.is_none() || self.is_rewritten && *found == wanted.noted);
-                if found.as_ref() == Some(digest) || is_noted {
-                    return;
-                }
-                &mut compared.differing
-            }
+            (None, None) => return,
+            // What somebody else put there since is not the rule's.
+            (None, Some(_)) if there != noted => return,
+            (None, Some(_)) => &mut compared.extra,
+            (Some(_), None) => &mut compared.missing,
+            (Some(digest), Some(found)) if found == digest => return,
+            (Some(_), Some(_)) if self.is_rewritten && there == noted => return,
+            (Some(_), Some(_)) => &mut compared.differing,
         };
         *count += 1;
         if wanted.digest.is_some() {
@@ -243,6 +266,25 @@ impl Asking {
             compared.behind_since = Some(before.min(wanted.since));
         }
     }
+}
+
+/// What is to be in a repository, with what was noted of it.
+fn wanted(
+    known: &KnownRule,
+    remote: &str,
+    destination: &Name,
+    taken: Vec<Candidate>,
+    noted: &mut Noted,
+) -> Vec<Wanted> {
+    let wanted = taken.into_iter().map(|one| Wanted {
+        noted: noted
+            .remove(&(destination.clone(), one.tag.clone()))
+            .map(|row| row.digest),
+        key: key(known, remote, destination, one.tag),
+        since: one.created_at.max(known.created_at),
+        digest: Some(one.digest),
+    });
+    wanted.collect()
 }
 
 fn key(known: &KnownRule, remote: &str, destination: &Name, tag: Tag) -> DeliveryKey {
@@ -273,7 +315,7 @@ mod tests {
         is_rewritten: bool,
     ) -> (u64, u64, u64) {
         let mut asking = Asking {
-            client: None,
+            destination: None,
             until: Instant::now(),
             is_rewritten,
             compared: Compared::default(),
@@ -289,8 +331,7 @@ mod tests {
             noted: noted.map(digest),
             since: UNIX_EPOCH,
         };
-        let there = there.map_or(There::Nothing, |text| There::Manifest(Some(digest(text))));
-        asking.judge(&one, &there);
+        asking.judge(&one, there.map(digest).as_ref());
         let Compared {
             missing,
             differing,

@@ -3,32 +3,38 @@
 use futures_util::{StreamExt, stream};
 
 use super::{
-    ask::{There, decide, there},
-    task::{Run, Trouble},
+    ask::{decide, there},
+    task::Run,
+    trouble::Trouble,
 };
 use crate::{
     client::{Patience, RegistryClient},
     meta::{Action, DeliveryKey, TaskItem},
     oci::{Digest, Name},
+    transfer::send::SendError,
 };
 
 impl Run<'_> {
     /// `Some`: the tag was left alone, and why.
     pub(super) async fn delete(&self, item: &TaskItem) -> Result<Option<String>, Trouble> {
-        let here = self
-            .meta()
-            .tag(&self.held.task.repository, &item.tag)
-            .await?;
+        let here = self.at_source(&item.tag).await?;
         if here.is_some() {
-            self.log.line(format!("`{}` is here again", item.tag));
+            self.log
+                .line(format!("`{}` is at its source again", item.tag));
             return Ok(None);
         }
         let key = self.key(item);
         let ours = self.meta().delivery(&key).await?.map(|(digest, _)| digest);
-        let there = there(self.client(), &key).await?;
-        match decide(Action::Delete, &there, &item.digest, ours.as_ref(), false) {
+        let there = there(&self.destination, &key).await?;
+        match decide(
+            Action::Delete,
+            there.as_ref(),
+            &item.digest,
+            ours.as_ref(),
+            false,
+        ) {
             Action::Skip => {}
-            Action::Delete => match self.delete_there(item, &there).await? {
+            Action::Delete => match self.delete_there(item, there.as_ref()).await? {
                 None => self.log.line(format!("`{}` is deleted", item.tag)),
                 Some(note) => return Ok(Some(note)),
             },
@@ -42,16 +48,16 @@ impl Run<'_> {
     async fn delete_there(
         &self,
         item: &TaskItem,
-        there: &There,
+        there: Option<&Digest>,
     ) -> Result<Option<String>, Trouble> {
-        let (client, name) = (self.client(), &self.held.task.destination);
-        match client.tag_delete(name, &item.tag).await {
+        let name = &self.held.task.destination;
+        match self.destination.tag_delete(name, &item.tag).await {
             Ok(()) => return Ok(None),
-            Err(error) if matches!(error.status, Some(400 | 405)) => {}
+            Err(SendError::Destination(error)) if matches!(error.status, Some(400 | 405)) => {}
             Err(error) => return Err(error.into()),
         }
-        let There::Manifest(Some(digest)) = there else {
-            let note = format!("`{}` stays: the registry there deletes no tags", item.tag);
+        let (Some(client), Some(digest)) = (self.destination.client(), there) else {
+            let note = format!("`{}` stays: tags are not deleted there", item.tag);
             return Ok(Some(self.noted(note)));
         };
         if let Some(other) = self.other_tag(client, name, item, digest).await? {
@@ -81,16 +87,14 @@ impl Run<'_> {
                 tag,
                 ..self.key(item)
             };
-            let there = there(client, &key).await;
+            let there = there(&self.destination, &key).await;
             there.map(|there| (key.tag, there))
         });
         let mut found = stream::iter(asked).buffer_unordered(AT_ONCE);
         while let Some(answer) = found.next().await {
             let (tag, there) = answer?;
-            match there {
-                There::Manifest(Some(other)) if other != *digest => {}
-                There::Nothing => {}
-                There::Manifest(_) => return Ok(Some(tag.to_string())),
+            if there.as_ref() == Some(digest) {
+                return Ok(Some(tag.to_string()));
             }
         }
         Ok(None)

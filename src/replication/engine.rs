@@ -7,16 +7,17 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Mode, ReplicationError, Rule, Trigger};
+use super::{ReplicationError, Rule, Trigger};
 use crate::{
     access::Projects,
     client::Remotes,
     meta::{ExecutionRow, ExecutionStatus, ExecutionWrite, Meta, RuleRow, RuleWrite},
+    transfer::send::{Destination, Home},
 };
 
 /// However short events are gathered.
@@ -27,6 +28,8 @@ pub struct Parts {
     pub meta: Meta,
     pub projects: Projects,
     pub remotes: Remotes,
+    /// Our own repositories, as what rules pull into.
+    pub home: Arc<dyn Home>,
     /// How long events are gathered.
     pub event_delay: Duration,
     /// How often event rules go through everything.
@@ -41,8 +44,9 @@ pub struct Replication {
 
 pub(super) struct Inner {
     pub(super) parts: Parts,
+    pub(super) home: Destination,
     /// Something is to be planned.
-    pub(super) to_plan: Notify,
+    pub(super) to_plan: Arc<Notify>,
     /// A task may be due.
     pub(super) to_work: Arc<Notify>,
     /// What runs here, by its execution, so that a stop acts at once.
@@ -114,8 +118,9 @@ pub(super) fn read(members: &str) -> Option<Rule> {
 impl Replication {
     pub fn new(parts: Parts) -> Self {
         let inner = Inner {
+            home: Destination::home(Arc::clone(&parts.home)),
             parts,
-            to_plan: Notify::new(),
+            to_plan: Arc::default(),
             to_work: Arc::default(),
             running: Mutex::default(),
         };
@@ -124,25 +129,26 @@ impl Replication {
         }
     }
 
-    /// Plans what waits, and lets rules act on events and on their time, until the shutdown.
+    /// Lets rules act on events and on their time, until the shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
-        let delay = self.inner.parts.event_delay.max(SHORTEST_DELAY);
+        let delay = self.event_delay();
         let turn = async || {
-            let woken = self.inner.to_plan.notified();
-            if let Err(error) = self.run_once().await {
-                warn!(%error, "rules cannot be planned: {error}");
+            if let Err(error) = self.look_once().await {
+                warn!(%error, "rules cannot look for what is to be done: {error}");
             }
-            // A wake-up that came meanwhile is kept.
-            let _ = timeout(delay, woken).await;
+            sleep(delay).await;
         };
         while shutdown.run_until_cancelled(turn()).await.is_some() {}
     }
 
-    /// Plans all that waits, and lets every rule act on what happened since it last looked.
-    pub async fn run_once(&self) -> Result<(), ReplicationError> {
-        self.look_once().await?;
-        while self.plan_once().await? {}
-        Ok(())
+    /// How long events are gathered, and how often it is looked whether something is to be planned.
+    pub fn event_delay(&self) -> Duration {
+        self.inner.parts.event_delay.max(SHORTEST_DELAY)
+    }
+
+    /// Notified when something is to be planned.
+    pub fn plan_waker(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.to_plan)
     }
 
     /// Notified when a task may be due.
@@ -179,27 +185,6 @@ impl Replication {
         let rules = self.rules().await?.into_iter().map(|known| known.rule);
         let users = rules.filter(|rule| rule.remotes.iter().any(|used| used == remote));
         Ok(users.map(|rule| rule.name).collect())
-    }
-
-    /// Reads a rule and looks whether everything that it names is there.
-    pub fn check(&self, members: Map<String, Value>) -> Result<Rule, ReplicationError> {
-        let rule = Rule::read(members).map_err(ReplicationError::Invalid)?;
-        let parts = &self.inner.parts;
-        let missing = rule
-            .remotes
-            .iter()
-            .find(|name| parts.remotes.get(name).is_none());
-        if let Some(name) = missing {
-            let message = format!("there is no remote `{name}`");
-            return Err(ReplicationError::field("remotes", message));
-        }
-        let projects = parts.projects.now();
-        let is_local = rule.mode == Mode::Push && !rule.is_for_every_project();
-        if is_local && projects.get(&rule.project).is_none() {
-            let message = format!("there is no project `{}`", rule.project);
-            return Err(ReplicationError::field("source.project", message));
-        }
-        Ok(rule)
     }
 
     /// Makes a rule. One for events that is enabled begins with an execution of all that matches, whose id is given.

@@ -7,6 +7,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -14,10 +16,12 @@ use super::{
     Mode, Replication, ReplicationError, Rule, check_depth,
     collision::{self, Shipment},
     engine::{Cause, Run, read},
+    pull::Seen,
 };
 use crate::{
-    meta::{Action, ExecutionRow, MetaError, Planned, TaskItem, TaskWrite},
-    oci::{Name, Tag},
+    jobs::{Job, Queue},
+    meta::{Action, DeliveryRow, ExecutionRow, MetaError, Planned, TaskItem, TaskWrite},
+    oci::{Digest, Name, Tag},
 };
 
 /// Nobody else plans an execution for so long after it was last heard of.
@@ -29,12 +33,26 @@ const PAGE: u32 = 1000;
 
 /// What a plan holds before it is divided into tasks.
 #[derive(Default)]
-struct Draft {
+pub(super) struct Draft {
     shipments: Vec<Shipment>,
+    /// How many tags need not be sent.
+    pub(super) same: usize,
     /// Remote, place, tag: what is to be deleted there.
     deletes: Vec<(String, Shipment)>,
     /// For the execution.
     notes: Vec<String>,
+}
+
+impl Draft {
+    pub(super) fn ship(&mut self, repository: &Name, destination: &Name, tag: Tag, digest: Digest) {
+        self.shipments.push(Shipment {
+            repository: repository.clone(),
+            destination: destination.clone(),
+            tag,
+            digest,
+            action: Action::Copy,
+        });
+    }
 }
 
 /// Why there is no plan.
@@ -58,21 +76,58 @@ impl From<MetaError> for Problem {
     }
 }
 
+/// Takes executions that wait for their plans.
+pub struct Planner {
+    replication: Replication,
+    shutdown: CancellationToken,
+}
+
+impl Planner {
+    pub fn new(replication: Replication, shutdown: CancellationToken) -> Self {
+        Self {
+            replication,
+            shutdown,
+        }
+    }
+}
+
+impl Queue for Planner {
+    fn take(&self) -> BoxFuture<'_, Option<Job>> {
+        async {
+            let (replication, holder) = (self.replication.clone(), Uuid::now_v7());
+            let held = replication.inner.parts.meta.execution_hold(holder, HOLD);
+            let execution = match held.await {
+                Ok(execution) => execution?,
+                Err(error) => {
+                    warn!(%error, "cannot look for what is to be planned: {error}");
+                    return None;
+                }
+            };
+            let shutdown = self.shutdown.clone();
+            let plan = async move {
+                let planned = replication.plan_held(&execution, holder);
+                // What is cut is planned anew, when the hold is over.
+                let _ = shutdown.run_until_cancelled(planned).await;
+            };
+            Some(plan.boxed())
+        }
+        .boxed()
+    }
+}
+
 impl Replication {
-    /// Plans the oldest execution that waits for it. False: none does.
-    pub async fn plan_once(&self) -> Result<bool, ReplicationError> {
-        let meta = &self.inner.parts.meta;
-        let holder = Uuid::now_v7();
-        let Some(execution) = meta.execution_hold(holder, HOLD).await? else {
-            return Ok(false);
-        };
-        let planned = match self.plan(&execution, holder).await {
+    /// Plans an execution that was taken.
+    async fn plan_held(&self, execution: &ExecutionRow, holder: Uuid) {
+        let (id, rule) = (execution.id, execution.rule_id);
+        let planned = match self.plan(execution, holder).await {
             Ok(planned) => planned,
             Err(Problem::Told(message)) => Planned::Failed(message),
-            Err(Problem::Lost) => return Ok(true),
-            Err(Problem::Failed(error)) => return Err(error),
+            Err(Problem::Lost) => return,
+            Err(Problem::Failed(error)) => {
+                warn!(%id, %rule, %error, "an execution cannot be planned now: {error}");
+                return;
+            }
         };
-        let (id, rule) = (execution.id, execution.rule_id);
         match &planned {
             Planned::Tasks { tasks, message } => {
                 info!(%id, %rule, tasks = tasks.len(), "an execution is planned: {message}");
@@ -81,21 +136,27 @@ impl Replication {
                 warn!(%id, %rule, "an execution cannot be planned: {message}");
             }
         }
-        meta.execution_plan(id, holder, planned).await?;
+        let meta = &self.inner.parts.meta;
+        if let Err(error) = meta.execution_plan(id, holder, planned).await {
+            warn!(%id, %rule, %error, "a plan cannot be written: {error}");
+        }
         self.inner.to_work.notify_one();
-        Ok(true)
     }
 
     async fn plan(&self, execution: &ExecutionRow, holder: Uuid) -> Result<Planned, Problem> {
         let rule = read(&execution.members)
             .ok_or_else(|| Problem::Told("the rule cannot be read any more".to_owned()))?;
-        if rule.mode == Mode::Pull {
-            return Err(Problem::Told(
-                "rules that pull are not possible yet".to_owned(),
-            ));
-        }
         let mut draft = Draft::default();
-        self.draft(&rule, execution.id, holder, &mut draft).await?;
+        let seen = match rule.mode {
+            Mode::Push => {
+                self.draft(&rule, execution.id, holder, &mut draft).await?;
+                None
+            }
+            Mode::Pull => Some(
+                self.draft_pull(&rule, execution, holder, &mut draft)
+                    .await?,
+            ),
+        };
         let collisions = collision::mark(&mut draft.shipments);
         if collisions > 0 {
             draft.notes.push(format!(
@@ -103,13 +164,17 @@ impl Replication {
             ));
         }
         if rule.propagate_delete {
-            self.find_deletes(&rule, execution, &mut draft).await?;
+            self.find_deletes(&rule, execution, seen.as_ref(), &mut draft)
+                .await?;
         }
         let mut tasks = divided(&rule, &draft);
         if execution.dry_run {
             self.ask(&rule, execution, holder, &mut tasks).await?;
         }
-        if tasks.is_empty() {
+        if draft.same > 0 {
+            let same = draft.same;
+            draft.notes.push(format!("{same} tags are here already"));
+        } else if tasks.is_empty() {
             draft.notes.push("there is nothing to replicate".to_owned());
         }
         let message = draft.notes.join("; ");
@@ -138,14 +203,9 @@ impl Replication {
                     continue;
                 }
                 let destination = self.destination(rule, &repository).map_err(Problem::Told)?;
-                let shipments = tags.into_iter().map(|(tag, digest)| Shipment {
-                    repository: repository.clone(),
-                    destination: destination.clone(),
-                    tag,
-                    digest,
-                    action: Action::Copy,
-                });
-                draft.shipments.extend(shipments);
+                for (tag, digest) in tags {
+                    draft.ship(&repository, &destination, tag, digest);
+                }
             }
         }
     }
@@ -176,15 +236,15 @@ impl Replication {
         Ok(destination)
     }
 
-    /// What the rule put somewhere and is here no longer.
+    /// What the rule put somewhere and is at its source no longer.
     async fn find_deletes(
         &self,
         rule: &Rule,
         execution: &ExecutionRow,
+        seen: Option<&Seen>,
         draft: &mut Draft,
     ) -> Result<(), Problem> {
         let meta = &self.inner.parts.meta;
-        let projects = self.inner.parts.projects.now();
         let mut delivered = 0;
         for remote in &rule.remotes {
             let mut after: Option<(Name, Tag)> = None;
@@ -199,11 +259,7 @@ impl Replication {
                     .map(|row| (row.destination.clone(), row.tag.clone()));
                 let is_last = page.len() < PAGE as usize;
                 for row in page {
-                    // A mirror forgets what is not used: only deleting it there is one, of which an event tells.
-                    let is_hosted = projects
-                        .get(row.repository.first())
-                        .is_some_and(|project| !project.is_mirror());
-                    if !is_hosted || meta.tag(&row.repository, &row.tag).await?.is_some() {
+                    if !self.is_gone(&row, seen).await? {
                         continue;
                     }
                     let shipment = Shipment {
@@ -229,6 +285,23 @@ impl Replication {
             self.propose(execution.rule_id, rule).await?;
         }
         Ok(())
+    }
+
+    /// Is a tag certainly gone from where it came from?
+    async fn is_gone(&self, row: &DeliveryRow, seen: Option<&Seen>) -> Result<bool, MetaError> {
+        if let Some(seen) = seen {
+            // Of a repository that told no tags, nothing is known.
+            let tags = seen.get(&row.repository);
+            return Ok(tags.is_some_and(|tags| !tags.contains(&row.tag)));
+        }
+        let projects = self.inner.parts.projects.now();
+        let project = projects.get(row.repository.first());
+        // A mirror forgets what is not used: only deleting it there is one, of which an event tells.
+        if project.is_none_or(|project| project.is_mirror()) {
+            return Ok(false);
+        }
+        let meta = &self.inner.parts.meta;
+        Ok(meta.tag(&row.repository, &row.tag).await?.is_none())
     }
 
     /// Makes a plan that somebody may apply, unless one waits already.

@@ -1,9 +1,10 @@
 //! What of a manifest a task sends: which manifests of an index, and what refers to it.
 
 use super::{
-    ask::is_there,
+    Mode,
     rule::{Fill, PlatformMode},
-    task::{Run, Trouble},
+    task::Run,
+    trouble::Trouble,
 };
 use crate::{
     oci::{Digest, Manifest, ManifestKind, Platform, PlatformPattern, Reference},
@@ -32,7 +33,7 @@ impl Run<'_> {
             &self.held.task.repository,
             Reference::Digest(digest.clone()),
         );
-        let manifest = self.inner.parts.source.manifest(name, &reference).await;
+        let manifest = self.source.manifest(name, &reference).await;
         let manifest = Manifest::parse(&manifest.map_err(SendError::Source)?.bytes);
         if manifest.kind != ManifestKind::Index {
             return Ok(selection);
@@ -62,21 +63,22 @@ impl Run<'_> {
     pub(super) async fn lacks(&self, selection: &Selection) -> Result<bool, Trouble> {
         for child in &selection.children {
             let reference = Reference::Digest(child.clone());
-            if !is_there(self.client(), &self.held.task.destination, &reference).await? {
+            let name = &self.held.task.destination;
+            if self.destination.digest(name, &reference).await?.is_none() {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Is there anything here that refers to a manifest and is sent with it? Of a mirror that is not asked again: its remote
-    /// would have to be.
+    /// Is there anything here that refers to a manifest and is sent with it? Of a remote, and of a mirror, that is not asked
+    /// again each time.
     pub(super) async fn has_referrers(&self, digest: &Digest) -> Result<bool, Trouble> {
-        if !self.rule.referrers || self.is_from_mirror() {
+        if !self.rule.referrers || self.rule.mode == Mode::Pull || self.is_from_mirror() {
             return Ok(false);
         }
         let name = &self.held.task.repository;
-        let referrers = self.inner.parts.source.referrers(name, digest).await;
+        let referrers = self.source.referrers(name, digest).await;
         if !referrers.map_err(SendError::Source)?.is_empty() {
             return Ok(true);
         }
@@ -90,7 +92,7 @@ impl Run<'_> {
 
     fn is_from_mirror(&self) -> bool {
         let projects = self.inner.replication.inner.parts.projects.now();
-        projects.is_mirror(self.held.task.repository.first())
+        self.rule.mode == Mode::Push && projects.is_mirror(self.held.task.repository.first())
     }
 
     async fn is_here(&self, manifest: &Digest) -> Result<bool, Trouble> {

@@ -1,71 +1,32 @@
 //! One task: the tags of a repository at one remote, one after the other; deletes after what is sent.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::{
-    Rule,
+    Mode, Rule,
     ask::{decide, there},
     engine::read,
     log::Log,
+    trouble::{Ended, Fault, Trouble},
     work::Inner,
 };
 use crate::{
-    client::{ClientError, ErrorKind, RegistryClient},
-    meta::{Action, DeliveryKey, HeldTask, Meta, MetaError, TaskItem},
-    oci::{Digest, Reference},
+    client::ErrorKind,
+    meta::{Action, DeliveryKey, HeldTask, Meta, TaskItem},
+    oci::{Digest, Reference, Tag},
     transfer::send::{
-        Destination, Existing, Order, Outcome, Platforms, Progress, Referrers, SendError, Sender,
-        Sent, SourceError,
+        Destination, Existing, Order, Outcome, Platforms, Progress, Referrers, RemoteSource,
+        SendError, Sender, Sent, Source, SourceError,
     },
 };
-
-/// How a task came to an end.
-pub(super) enum Ended {
-    Succeeded {
-        /// What was left alone, if anything was.
-        message: Option<String>,
-    },
-    Failed(String),
-    Stopped,
-    /// The server goes.
-    Interrupted,
-    /// It deletes, and what is to be sent there before is not yet.
-    Behind,
-    Retry {
-        error: String,
-        /// As long as the remote asks for.
-        after: Option<Duration>,
-        fault: Fault,
-    },
-}
-
-/// Whose fault it is that something cannot be done now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    Remote,
-    Ours,
-}
-
-/// Why a tag was not dealt with.
-pub(super) enum Trouble {
-    /// It may go better later.
-    Retry {
-        error: String,
-        after: Option<Duration>,
-        fault: Fault,
-    },
-    /// Neither this one nor any other tag of the repository can be.
-    Repository(String),
-    /// This one cannot be.
-    Tag(String),
-}
 
 /// What a task is carried out with.
 pub(super) struct Run<'a> {
     pub(super) inner: &'a Inner,
     pub(super) held: &'a HeldTask,
     pub(super) rule: Rule,
-    destination: Destination,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) destination: Destination,
     sender: Sender,
     progress: &'a Progress,
     pub(super) log: &'a Log,
@@ -83,11 +44,23 @@ pub(super) async fn run(
     let Some(rule) = read(&held.members) else {
         return Ended::Failed("the rule cannot be read any more".to_owned());
     };
-    let Some(destination) = inner.destination(remote) else {
+    let destination = match rule.mode {
+        Mode::Push => inner.destination(remote),
+        Mode::Pull => Some(inner.replication.inner.home.clone()),
+    };
+    let Some(destination) = destination else {
         return Ended::Failed(format!("there is no remote `{remote}` any more"));
+    };
+    let source = match rule.mode {
+        Mode::Push => Arc::clone(&inner.parts.source),
+        Mode::Pull => match inner.replication.pulled(&rule) {
+            Ok(client) => RemoteSource::of(client),
+            Err(error) => return Ended::Failed(error),
+        },
     };
     let run = Run {
         inner,
+        source,
         held,
         rule,
         destination,
@@ -167,13 +140,15 @@ impl Run<'_> {
 
     async fn copy(&self, item: &TaskItem) -> Result<Option<String>, Trouble> {
         let Some(digest) = self.current(item).await? else {
-            self.log.line(format!("`{}` is here no longer", item.tag));
+            self.log
+                .line(format!("`{}` is at its source no longer", item.tag));
             return Ok(None);
         };
         let key = self.key(item);
         let ours = self.meta().delivery(&key).await?;
         if let Some((_, other)) = &ours
             && *other != self.held.task.repository
+            && self.rule.mode == Mode::Push
             && self.meta().tag(other, &item.tag).await?.is_some()
         {
             return Err(Trouble::Tag(format!(
@@ -182,9 +157,16 @@ impl Run<'_> {
             )));
         }
         let ours = ours.map(|(digest, _)| digest);
-        let there = there(self.client(), &key).await?;
-        let overwrite = self.rule.overwrite;
-        let decided = decide(Action::Copy, &there, &digest, ours.as_ref(), overwrite);
+        let there = there(&self.destination, &key).await?;
+        let decided = decide(
+            Action::Copy,
+            there.as_ref(),
+            &digest,
+            ours.as_ref(),
+            self.inner
+                .replication
+                .may_overwrite(&self.rule, &key.destination),
+        );
         let selection = self.selection(&digest).await?;
         let mut existing = Existing::Overwrite;
         if decided == Action::Conflict {
@@ -281,9 +263,8 @@ impl Run<'_> {
     }
 
     async fn send_once(&self, order: &Order) -> Result<Sent, SendError> {
-        let source = &self.inner.parts.source;
         self.sender
-            .send(source, &self.destination, order, self.progress)
+            .send(&self.source, &self.destination, order, self.progress)
             .await
     }
 
@@ -292,11 +273,22 @@ impl Run<'_> {
         if self.held.is_as_planned {
             return Ok(Some(item.digest.clone()));
         }
-        let row = self
-            .meta()
-            .tag(&self.held.task.repository, &item.tag)
-            .await?;
-        Ok(row.map(|row| row.target.digest))
+        self.at_source(&item.tag).await
+    }
+
+    /// What a tag points to at its source.
+    pub(super) async fn at_source(&self, tag: &Tag) -> Result<Option<Digest>, Trouble> {
+        let name = &self.held.task.repository;
+        if self.rule.mode == Mode::Push {
+            let row = self.meta().tag(name, tag).await?;
+            return Ok(row.map(|row| row.target.digest));
+        }
+        let reference = Reference::Tag(tag.clone());
+        match self.source.digest(name, &reference).await {
+            Ok(digest) => Ok(Some(digest)),
+            Err(SourceError::Remote(error)) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(SendError::from(error).into()),
+        }
     }
 
     pub(super) fn conflict(&self, item: &TaskItem) -> String {
@@ -321,10 +313,6 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn client(&self) -> &RegistryClient {
-        self.destination.client()
-    }
-
     pub(super) fn meta(&self) -> &Meta {
         &self.inner.replication.inner.parts.meta
     }
@@ -342,50 +330,5 @@ fn summary(notes: &[String]) -> String {
     match notes.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown}; and {more} more"),
-    }
-}
-
-impl From<MetaError> for Trouble {
-    fn from(error: MetaError) -> Self {
-        Self::Retry {
-            error: error.to_string(),
-            after: None,
-            fault: Fault::Ours,
-        }
-    }
-}
-
-impl From<ClientError> for Trouble {
-    fn from(error: ClientError) -> Self {
-        let told = error.to_string();
-        match error.kind {
-            ErrorKind::Denied | ErrorKind::Credentials => Self::Repository(format!(
-                "{told}; the credentials of the remote need the right to push, and to delete if the rule propagates deletes"
-            )),
-            ErrorKind::NotFound => Self::Repository(format!(
-                "{told}; the project may have to be made there first"
-            )),
-            ErrorKind::Invalid => Self::Tag(told),
-            ErrorKind::RateLimited | ErrorKind::Unreachable | ErrorKind::TimedOut => Self::Retry {
-                error: told,
-                after: error.retry_after,
-                fault: Fault::Remote,
-            },
-        }
-    }
-}
-
-impl From<SendError> for Trouble {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Destination(error) => error.into(),
-            SendError::Source(SourceError::Remote(error)) => error.into(),
-            other if other.is_terminal() => Self::Tag(other.to_string()),
-            other => Self::Retry {
-                error: other.to_string(),
-                after: None,
-                fault: Fault::Ours,
-            },
-        }
     }
 }

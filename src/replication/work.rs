@@ -21,7 +21,8 @@ use super::{
     backoff::{SHORTEST, wait},
     engine::read,
     log::Log,
-    task::{self, Ended, Fault},
+    task,
+    trouble::{Ended, Fault},
     turns::Turns,
 };
 use crate::{
@@ -150,9 +151,11 @@ impl Inner {
         let client = self.replication.inner.parts.remotes.get(remote)?;
         let client = client.background();
         let mut destinations = locked(&self.destinations);
-        if let Some(known) = destinations.get(remote)
-            && known.client().is_of_same_remote(&client)
-        {
+        let is_same = |known: &&Destination| {
+            let known = known.client();
+            known.is_some_and(|known| known.is_of_same_remote(&client))
+        };
+        if let Some(known) = destinations.get(remote).filter(is_same) {
             return Some(known.clone());
         }
         let destination = Destination::new(&client);

@@ -1,9 +1,12 @@
 //! One blob into one repository of a destination: nothing if it is there, a mount where the destination has it elsewhere,
 //! else an upload.
 
-use super::{Job, SendError, progress::Placed, reader::Reader, upload::Upload};
+use super::{
+    Home, Job, SendError, destination::Place, home::give, progress::Placed, reader::Reader,
+    upload::Upload,
+};
 use crate::{
-    client::{ErrorKind, Started, UploadSession},
+    client::{ErrorKind, RegistryClient, Started, UploadSession},
     oci::{Descriptor, Digest, Name},
 };
 
@@ -24,27 +27,81 @@ impl Job<'_> {
         if places.0.contains(to) {
             return Ok(Placed::Present);
         }
-        let client = self.destination.client();
-        if client.blob_is_there(to, digest).await? {
-            places.0.push(to.clone());
-            return Ok(Placed::Present);
-        }
         let elsewhere = places.0.first().or(self.order.mount_from.as_ref());
-        let _permit = self.sender.permit().await;
-        let placed = match self.start(digest, elsewhere).await? {
-            Started::Mounted => Placed::Mounted,
-            Started::Session(session) => {
-                self.upload(blob, session).await?;
-                Placed::Sent
-            }
+        let placed = match self.destination.place() {
+            Place::Remote(client) => self.place_at(client, blob, elsewhere).await?,
+            Place::Home(home) => self.place_here(&**home, blob, elsewhere).await?,
         };
         places.0.push(to.clone());
         Ok(placed)
     }
 
+    async fn place_at(
+        &self,
+        client: &RegistryClient,
+        blob: &Descriptor,
+        elsewhere: Option<&Name>,
+    ) -> Result<Placed, SendError> {
+        let (to, digest) = (&self.order.to, &blob.digest);
+        if client.blob_is_there(to, digest).await? {
+            return Ok(Placed::Present);
+        }
+        let _permit = self.sender.permit().await;
+        match self.start(client, digest, elsewhere).await? {
+            Started::Mounted => Ok(Placed::Mounted),
+            Started::Session(session) => {
+                self.upload(client, blob, session).await?;
+                Ok(Placed::Sent)
+            }
+        }
+    }
+
+    async fn place_here(
+        &self,
+        home: &dyn Home,
+        blob: &Descriptor,
+        elsewhere: Option<&Name>,
+    ) -> Result<Placed, SendError> {
+        let (to, digest) = (&self.order.to, &blob.digest);
+        if home.has_blob(to, digest).await? {
+            return Ok(Placed::Present);
+        }
+        let _permit = self.sender.permit().await;
+        if let Some(from) = elsewhere
+            && home.mount(to, digest, from).await?
+        {
+            return Ok(Placed::Mounted);
+        }
+        let reader = self.reader(blob).await?;
+        let size = reader.total_bytes();
+        let (given, body) = give(reader);
+        let taken = home.take_blob(to, digest, size, body).await;
+        match (taken, given.take_failure()) {
+            (Ok(()), _) => Ok(Placed::Sent),
+            (Err(_), Some(failure)) => Err(failure),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    /// Reads the blob from the source, and knows its size if the source does.
+    async fn reader(&self, blob: &Descriptor) -> Result<Reader, SendError> {
+        let what = (&self.order.from, &blob.digest, blob.size);
+        let budgets = self.sender.budgets().to_vec();
+        let mut reader = Reader::new(self.source, what, budgets, self.progress);
+        if blob.size.is_none() {
+            reader.open().await?;
+        }
+        Ok(reader)
+    }
+
     /// A mount is a wish: whatever speaks against it, an upload may still be.
-    async fn start(&self, digest: &Digest, elsewhere: Option<&Name>) -> Result<Started, SendError> {
-        let (client, to) = (self.destination.client(), &self.order.to);
+    async fn start(
+        &self,
+        client: &RegistryClient,
+        digest: &Digest,
+        elsewhere: Option<&Name>,
+    ) -> Result<Started, SendError> {
+        let to = &self.order.to;
         if let Some(from) = elsewhere {
             match client.blob_mount(to, digest, from).await {
                 Ok(started) => return Ok(started),
@@ -59,14 +116,15 @@ impl Job<'_> {
         Ok(Started::Session(client.upload_start(to).await?))
     }
 
-    async fn upload(&self, blob: &Descriptor, session: UploadSession) -> Result<(), SendError> {
-        let what = (&self.order.from, &blob.digest, blob.size);
-        let budgets = self.sender.budgets().to_vec();
-        let mut reader = Reader::new(self.source, what, budgets, self.progress);
-        if blob.size.is_none() {
-            reader.open().await?;
-        }
+    async fn upload(
+        &self,
+        client: &RegistryClient,
+        blob: &Descriptor,
+        session: UploadSession,
+    ) -> Result<(), SendError> {
+        let reader = self.reader(blob).await?;
         let upload = Upload {
+            client,
             destination: self.destination,
             to: &self.order.to,
             digest: &blob.digest,

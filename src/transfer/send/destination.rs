@@ -1,4 +1,4 @@
-//! A registry that content is sent to, with what is known to be there.
+//! A registry that content is sent to, with what is known to be there; or our own repositories.
 
 use std::{
     sync::{
@@ -11,9 +11,10 @@ use std::{
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 
+use super::{Home, SendError, SourceManifest};
 use crate::{
-    client::RegistryClient,
-    oci::{Digest, Name},
+    client::{ErrorKind, ManifestTaken, Patience, RegistryClient},
+    oci::{Digest, Name, Reference, Tag},
 };
 
 const MAX_BLOBS: u64 = 100_000;
@@ -26,10 +27,16 @@ const BELIEVED_FOR: Duration = Duration::from_mins(10);
 pub struct Destination(Arc<Inner>);
 
 struct Inner {
-    client: RegistryClient,
+    place: Place,
     blobs: Cache<Digest, Arc<Mutex<Places>>>,
     /// Largest body that it took when it refused larger ones; 0: it refused none.
     piece_bytes: AtomicU64,
+}
+
+/// Where content goes.
+pub(super) enum Place {
+    Remote(RegistryClient),
+    Home(Arc<dyn Home>),
 }
 
 /// The repositories that have a blob. Whoever sends it holds the lock: those who want it in another repository wait, and
@@ -39,8 +46,17 @@ pub(super) struct Places(pub(super) Vec<Name>);
 
 impl Destination {
     pub fn new(client: &RegistryClient) -> Self {
+        Self::at(Place::Remote(client.pushing()))
+    }
+
+    /// Our own repositories.
+    pub fn home(home: Arc<dyn Home>) -> Self {
+        Self::at(Place::Home(home))
+    }
+
+    fn at(place: Place) -> Self {
         Self(Arc::new(Inner {
-            client: client.pushing(),
+            place,
             blobs: Cache::builder()
                 .max_capacity(MAX_BLOBS)
                 .time_to_live(BELIEVED_FOR)
@@ -49,9 +65,75 @@ impl Destination {
         }))
     }
 
-    /// Asks with the rights to push.
-    pub fn client(&self) -> &RegistryClient {
-        &self.0.client
+    /// Asks with the rights to push. `None`: it is no remote.
+    pub fn client(&self) -> Option<&RegistryClient> {
+        match &self.0.place {
+            Place::Remote(client) => Some(client),
+            Place::Home(_) => None,
+        }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// The manifest that is there under a reference.
+    pub async fn digest(
+        &self,
+        name: &Name,
+        reference: &Reference,
+    ) -> Result<Option<Digest>, SendError> {
+        let client = match self.place() {
+            Place::Remote(client) => client,
+            Place::Home(home) => return Ok(home.digest(name, reference).await?),
+        };
+        let head = match client.manifest_head(name, reference, Patience::Full).await {
+            Ok(head) => head,
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if let Reference::Digest(digest) = reference {
+            return Ok(Some(digest.clone()));
+        }
+        match head.digest {
+            Some(digest) => Ok(Some(digest)),
+            None => match client.manifest_get(name, reference, Patience::Full).await {
+                Ok(manifest) => Ok(Some(manifest.digest)),
+                Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    pub(super) async fn put(
+        &self,
+        name: &Name,
+        reference: &Reference,
+        manifest: &SourceManifest,
+    ) -> Result<ManifestTaken, SendError> {
+        match self.place() {
+            Place::Remote(client) => {
+                let (media_type, bytes) = (&manifest.media_type, manifest.bytes.clone());
+                let taken = client.manifest_put(name, reference, media_type, bytes);
+                Ok(taken.await?)
+            }
+            Place::Home(home) => {
+                home.take_manifest(name, reference, manifest.clone())
+                    .await?;
+                Ok(ManifestTaken {
+                    digest: Some(manifest.digest.clone()),
+                    lists_referrers: true,
+                })
+            }
+        }
+    }
+
+    /// Deletes a tag alone. Registries that cannot do that say so by 400 or 405. A tag that is not there is deleted.
+    pub async fn tag_delete(&self, name: &Name, tag: &Tag) -> Result<(), SendError> {
+        match self.place() {
+            Place::Remote(client) => Ok(client.tag_delete(name, tag).await?),
+            Place::Home(home) => Ok(home.delete_tag(name, tag).await?),
+        }
     }
 
     pub(super) fn places(&self, digest: &Digest) -> Arc<Mutex<Places>> {

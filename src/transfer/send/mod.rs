@@ -13,6 +13,7 @@
 mod blob;
 mod choice;
 mod destination;
+mod home;
 mod progress;
 mod reader;
 mod referrers;
@@ -30,11 +31,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::budget::Budget;
 use crate::{
-    client::{ClientError, ErrorKind, Patience},
+    client::ClientError,
     oci::{Digest, Name, PlatformPattern, Reference, Tag},
 };
 
 pub use destination::Destination;
+pub use home::{Home, HomeBody, HomeError};
 pub use progress::{Counted, Progress};
 pub use referrers::signature_tags;
 pub use source::{RemoteSource, Source, SourceBlob, SourceError, SourceManifest};
@@ -121,6 +123,8 @@ pub enum SendError {
     Source(#[from] SourceError),
     #[error("cannot write to {0}")]
     Destination(#[from] ClientError),
+    #[error("cannot be taken in: {0}")]
+    Home(#[from] HomeError),
     #[error("{digest} should have {expected} bytes, and the source has {found}")]
     Size {
         digest: Digest,
@@ -139,6 +143,7 @@ impl SendError {
         match self {
             Self::Source(error) => !error.is_transient(),
             Self::Destination(error) => !source::is_transient(error),
+            Self::Home(error) => matches!(error, HomeError::Refused(_)),
             Self::Size { .. } | Self::Damaged(_) | Self::Nested => true,
         }
     }
@@ -263,23 +268,7 @@ impl Job<'_> {
 
     /// The manifest that the destination has under this reference.
     async fn there(&self, reference: &Reference) -> Result<Option<Digest>, SendError> {
-        let (client, to) = (self.destination.client(), &self.order.to);
-        let head = match client.manifest_head(to, reference, Patience::Full).await {
-            Ok(head) => head,
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        if let Reference::Digest(digest) = reference {
-            return Ok(Some(digest.clone()));
-        }
-        match head.digest {
-            Some(digest) => Ok(Some(digest)),
-            None => match client.manifest_get(to, reference, Patience::Full).await {
-                Ok(manifest) => Ok(Some(manifest.digest)),
-                Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error.into()),
-            },
-        }
+        self.destination.digest(&self.order.to, reference).await
     }
 }
 

@@ -4,7 +4,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 
 use super::{Job, Platforms, SendError, SourceManifest};
 use crate::{
-    client::{ClientError, ManifestTaken},
+    client::ManifestTaken,
     oci::{Descriptor, Digest, Manifest, Reference, media_type},
 };
 
@@ -92,9 +92,9 @@ impl Job<'_> {
                     self.destination.forget(&blob.digest);
                 }
                 self.place_blobs(parsed).await?;
-                Ok(self.put_once(manifest, reference).await?)
+                self.put_once(manifest, reference).await
             }
-            answer => Ok(answer?),
+            answer => answer,
         }
     }
 
@@ -102,12 +102,9 @@ impl Job<'_> {
         &self,
         manifest: &SourceManifest,
         reference: &Reference,
-    ) -> Result<ManifestTaken, ClientError> {
-        let client = self.destination.client();
-        let bytes = manifest.bytes.clone();
-        client
-            .manifest_put(&self.order.to, reference, &manifest.media_type, bytes)
-            .await
+    ) -> Result<ManifestTaken, SendError> {
+        let to = &self.order.to;
+        self.destination.put(to, reference, manifest).await
     }
 }
 
@@ -129,6 +126,7 @@ fn all(
 }
 
 /// By the code of the specification (code-1) or the older one for the same.
-fn misses_a_blob(error: &ClientError) -> bool {
-    error.status.is_some() && error.message.contains("BLOB_UNKNOWN")
+fn misses_a_blob(error: &SendError) -> bool {
+    matches!(error, SendError::Destination(error)
+        if error.status.is_some() && error.message.contains("BLOB_UNKNOWN"))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{SendError, destination::Destination, reader::Reader, source::is_transient};
 use crate::{
-    client::{ClientError, Lender, UploadSession},
+    client::{ClientError, Lender, RegistryClient, UploadSession},
     oci::{Digest, Name},
 };
 
@@ -24,6 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What goes where.
 pub(super) struct Upload<'a> {
+    pub(super) client: &'a RegistryClient,
     pub(super) destination: &'a Destination,
     pub(super) to: &'a Name,
     pub(super) digest: &'a Digest,
@@ -76,7 +77,7 @@ impl Upload<'_> {
 impl Run<'_> {
     /// One request.
     async fn step(&mut self) -> Result<Step, ClientError> {
-        let client = self.upload.destination.client();
+        let client = self.upload.client;
         let received = self.session.received;
         let total = self.lender.with(|reader| {
             reader.seek(received);
@@ -108,12 +109,7 @@ impl Run<'_> {
     /// What to do after a request failed; the error when that is the end.
     async fn after(&mut self, error: ClientError) -> Result<Step, SendError> {
         if let Some(failure) = self.lender.with(Reader::take_failure) {
-            let _ = self
-                .upload
-                .destination
-                .client()
-                .upload_cancel(&self.session)
-                .await;
+            let _ = self.upload.client.upload_cancel(&self.session).await;
             return Err(failure);
         }
         let pause = match error.status {
@@ -169,7 +165,7 @@ impl Run<'_> {
 
     async fn look(&mut self) -> Result<Step, ClientError> {
         let Upload { to, digest, .. } = *self.upload;
-        let client = self.upload.destination.client();
+        let client = self.upload.client;
         // Its answer may have been lost.
         if client.blob_is_there(to, digest).await? {
             return Ok(Step::Done);

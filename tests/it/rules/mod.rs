@@ -4,6 +4,7 @@ mod catalog;
 mod deletes;
 mod delivery;
 mod plans;
+mod pulling;
 mod registries;
 mod sync;
 mod turns;

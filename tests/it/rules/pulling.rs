@@ -1,0 +1,222 @@
+//! Rules that pull: from registries of other makers into hosted projects, and into a mirror ahead of its use.
+
+use std::time::Instant;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Sites, eventually, image};
+use crate::{
+    copy_command::assert_has,
+    harness::{FakeRegistry, ImageBuilder, On, get},
+    push::Pusher,
+    real_registry::{Program, RealRegistry},
+};
+
+fn keys(url: &str) -> String {
+    format!("[[remote]]\nname = \"real\"\nurls = [\"{url}\"]\n")
+}
+
+/// A rule that pulls what is under `upstream` into `team`.
+fn pull(more: Value) -> Value {
+    let mut rule = json!({
+        "mode": "pull", "remotes": ["real"], "source": {"project": "upstream"},
+        "destination": {"project": "team", "flatten": 1},
+    });
+    let (Value::Object(members), Value::Object(more)) = (&mut rule, more) else {
+        panic!("no object");
+    };
+    members.extend(more);
+    rule
+}
+
+impl Sites {
+    /// Runs the rule to its end.
+    async fn pulled(&self) -> Value {
+        let id = self.run("to-edge", json!({})).await;
+        let done = self.done(&id).await;
+        assert_eq!(done["status"], "Succeeded", "{done}");
+        done
+    }
+
+    async fn here(&self, repository: &str, tag: &str) -> Option<String> {
+        let answer = get(&self.hub.manifest_url(repository, tag)).await;
+        (answer.status == 200).then(|| answer.header("docker-content-digest").to_owned())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_registry_is_pulled_from_and_only_what_changed() {
+    for program in [Program::Distribution, Program::DockerRegistry] {
+        let registry = RealRegistry::start(program).await;
+        let sites = Sites::with(&keys(&registry.url())).await;
+        let upstream = Pusher::at(&registry.url());
+        let (one, two) = (image(1), image(2));
+        let many = ImageBuilder::new(3)
+            .layer(5_000)
+            .platforms(&["linux/amd64", "linux/arm64"])
+            .build();
+        upstream.image("upstream/app", "1", &one).await;
+        upstream.image("upstream/deep/db", "many", &many).await;
+        upstream.image("other/app", "1", &one).await;
+        let made = sites.rule(pull(json!({"propagate_delete": true}))).await;
+        assert_eq!(made["trigger"]["type"], "manual");
+        let first = sites.pulled().await;
+        assert_eq!(first["repositories"], 2, "{first}");
+        assert_has(sites.hub.url(), "team/app", "1", &one).await;
+        assert_has(sites.hub.url(), "team/deep/db", "many", &many).await;
+
+        let again = sites.pulled().await;
+        assert_eq!(again["tasks"]["total"], 0, "{again}");
+        assert!(again["message"].as_str().unwrap().contains("2 tags"));
+        let compared = sites.get("/rules/to-edge/sync").await;
+        assert_eq!(compared["items"][0]["in_sync"], true, "{compared}");
+
+        upstream.image("upstream/app", "1", &two).await;
+        upstream.image("upstream/app", "2", &one).await;
+        let compared = &sites.get("/rules/to-edge/sync").await["items"][0];
+        assert_eq!(
+            (&compared["missing"], &compared["differing"]),
+            (&json!(1), &json!(1)),
+            "{compared}"
+        );
+        sites.pulled().await;
+        assert_has(sites.hub.url(), "team/app", "1", &two).await;
+        assert_has(sites.hub.url(), "team/app", "2", &one).await;
+
+        // What is deleted there goes here, and nothing else.
+        sites.push("team/app", "ours", &one).await;
+        let path = format!("/v2/upstream/app/manifests/{}", two.root);
+        let deleted = Pusher::send(upstream.request(Method::DELETE, &path)).await;
+        assert_eq!(deleted.status, 202);
+        sites.pulled().await;
+        assert_eq!(sites.here("team/app", "1").await, None);
+        assert_eq!(sites.here("team/app", "2").await, Some(one.root.clone()));
+        assert_eq!(sites.here("team/app", "ours").await, Some(one.root.clone()));
+        assert_eq!(
+            sites.here("team/deep/db", "many").await,
+            Some(many.root.clone())
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_here_by_others_stays_unless_the_rule_may_replace_it() {
+    let registry = RealRegistry::start(Program::Distribution).await;
+    let sites = Sites::with(&keys(&registry.url())).await;
+    let (ours, theirs) = (image(1), image(2));
+    Pusher::at(&registry.url())
+        .image("upstream/app", "1", &theirs)
+        .await;
+    sites.push("team/app", "1", &ours).await;
+    let mut rule = sites.rule(pull(json!({}))).await;
+    sites.pulled().await;
+    assert_eq!(sites.here("team/app", "1").await, Some(ours.root.clone()));
+    rule["override"] = json!(true);
+    let put = sites.call(Method::PUT, "/rules/to-edge", Some(rule)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    sites.pulled().await;
+    assert_eq!(sites.here("team/app", "1").await, Some(theirs.root.clone()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_is_not_there_is_made() {
+    let registry = RealRegistry::start(Program::Distribution).await;
+    let sites = Sites::with(&keys(&registry.url())).await;
+    Pusher::at(&registry.url())
+        .image("upstream/app", "1", &image(1))
+        .await;
+    let destination = json!({"project": "fresh", "flatten": 1});
+    sites.rule(pull(json!({"destination": destination}))).await;
+    sites.pulled().await;
+    let project = sites.get("/projects/fresh").await;
+    assert_eq!(project["kind"], "hosted", "{project}");
+    let tags = Pusher::of(&sites.hub).get("/v2/fresh/app/tags/list").await;
+    assert!(String::from_utf8_lossy(&tags.body).contains("\"1\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_lists_nothing_is_asked_for_what_the_rule_names() {
+    let remote = FakeRegistry::start().await;
+    let one = image(1);
+    remote.put_image("upstream/app", "1", &one);
+    remote.put_image("upstream/app", "2", &image(2));
+    let sites = Sites::with(&keys(remote.url())).await;
+    let mut rule = sites.rule(pull(json!({}))).await;
+    let id = sites.run("to-edge", json!({})).await;
+    let failed = sites.done(&id).await;
+    assert_eq!(failed["status"], "Failed", "{failed}");
+    assert!(failed["message"].as_str().unwrap().contains("`name`"));
+    rule["source"]["filters"] =
+        json!([{"type": "name", "value": "{app,none}"}, {"type": "tag", "value": "1"}]);
+    let put = sites.call(Method::PUT, "/rules/to-edge", Some(rule)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    sites.pulled().await;
+    assert_has(sites.hub.url(), "team/app", "1", &one).await;
+    assert_eq!(sites.here("team/app", "2").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_is_warmed_ahead_of_its_use() {
+    let remote = FakeRegistry::start().await;
+    let image = ImageBuilder::new(1)
+        .layer(20_000)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .build();
+    remote.put_image("upstream/app", "1", &image);
+    let far = format!(
+        "{}[[project]]\nname = \"far\"\nkind = \"mirror\"\nremote = \"real\"\n",
+        keys(remote.url())
+    );
+    let sites = Sites::with(&far).await;
+    let filters = json!([{"type": "name", "value": "app"}]);
+    let warm = pull(json!({
+        "source": {"project": "upstream", "filters": filters}, "destination": {"project": "far"},
+    }));
+    sites.rule(warm.clone()).await;
+    sites.pulled().await;
+    let again = sites.pulled().await;
+    assert_eq!(again["tasks"]["total"], 0, "{again}");
+    remote.forget_requests();
+    assert_has(sites.hub.url(), "far/upstream/app", "1", &image).await;
+    assert_eq!(remote.count(On::blob()), 0);
+    // It moves on with its remote.
+    let newer = crate::harness::ImageBuilder::new(2).layer(20_000).build();
+    remote.put_image("upstream/app", "1", &newer);
+    sites.pulled().await;
+    remote.forget_requests();
+    assert_has(sites.hub.url(), "far/upstream/app", "1", &newer).await;
+    assert_eq!(remote.count(On::blob()), 0);
+
+    // Of another remote nothing is pulled into it.
+    let mut other = warm;
+    other["name"] = json!("other");
+    other["remotes"] = json!(["edge"]);
+    let other = super::rule(other);
+    assert_eq!(
+        sites.post("/rules", other).await.fields(),
+        ["destination.project"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_is_stopped_within_a_second_in_the_middle_of_a_blob() {
+    let registry = RealRegistry::start(Program::Distribution).await;
+    let sites = Sites::with(&keys(&registry.url())).await;
+    let big = ImageBuilder::new(1).layer(3_000_000).build();
+    Pusher::at(&registry.url())
+        .image("upstream/app", "1", &big)
+        .await;
+    sites.rule(pull(json!({"bandwidth": "100KiB/s"}))).await;
+    let id = sites.run("to-edge", json!({})).await;
+    let path = format!("/executions/{id}");
+    eventually(async || (sites.get(&path).await["bytes_sent"].as_u64()? > 0).then_some(())).await;
+    let begun = Instant::now();
+    assert_eq!(
+        sites.post(&format!("{path}/stop"), json!({})).await.status,
+        200
+    );
+    sites.execution(&id, &["Stopped"]).await;
+    assert!(begun.elapsed().as_millis() < 1000, "{:?}", begun.elapsed());
+    assert_eq!(sites.here("team/app", "1").await, None);
+}
