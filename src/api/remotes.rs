@@ -24,7 +24,7 @@ use super::{
     projects::created,
     query::Fields,
 };
-use crate::{replication::Mode, settings::Settings};
+use crate::replication::Mode;
 
 /// Which page of which list.
 #[derive(IntoParams)]
@@ -66,12 +66,14 @@ pub(super) async fn list(
 ) -> Result<Page<Remote>, Problem> {
     let settings = &api.parts.settings;
     let known = settings.remotes().await?;
+    let rules = api.parts.replication.rules().await?;
     let mut remotes: Vec<Remote> = known
         .into_iter()
-        .map(|known| shown(settings, &known))
+        .map(|known| shown(settings, &known, &rules))
         .collect();
-    let rules = api.parts.replication.rules().await?.into_iter();
-    let pushes = rules.filter(|known| known.rule.mode == Mode::Push);
+    let pushes = rules
+        .into_iter()
+        .filter(|known| known.rule.mode == Mode::Push);
     let destinations: HashSet<String> = pushes.flat_map(|known| known.rule.remotes).collect();
     let wanted = query.q.as_deref().unwrap_or_default().to_lowercase();
     remotes.retain(|remote| remote.name.to_lowercase().contains(&wanted));
@@ -118,7 +120,7 @@ pub(super) async fn show(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
 ) -> Result<Json<Remote>, Problem> {
-    let remote = find(&api.parts.settings, &name).await?;
+    let remote = find(&api, &name).await?;
     remote.map(Json).ok_or_else(|| missing(&name))
 }
 
@@ -140,7 +142,7 @@ pub(super) async fn create(
     let (members, secrets) = split(body)?;
     let settings = &api.parts.settings;
     settings.remote_create(&name, members, secrets).await?;
-    let remote = find(settings, &name).await?.ok_or_else(Problem::internal)?;
+    let remote = find(&api, &name).await?.ok_or_else(Problem::internal)?;
     Ok(created("/remotes", &name, remote))
 }
 
@@ -167,7 +169,7 @@ pub(super) async fn replace(
     let (members, secrets) = split(body)?;
     let settings = &api.parts.settings;
     settings.remote_replace(&name, members, secrets).await?;
-    let remote = find(settings, &name).await?.ok_or_else(Problem::internal)?;
+    let remote = find(&api, &name).await?.ok_or_else(Problem::internal)?;
     Ok(Json(remote))
 }
 
@@ -195,10 +197,12 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn find(settings: &Settings, name: &str) -> Result<Option<Remote>, Problem> {
+async fn find(api: &Api, name: &str) -> Result<Option<Remote>, Problem> {
+    let settings = &api.parts.settings;
     let known = settings.remotes().await?;
     let found = known.into_iter().find(|known| known.remote.name == name);
-    Ok(found.map(|known| shown(settings, &known)))
+    let rules = api.parts.replication.rules().await?;
+    Ok(found.map(|known| shown(settings, &known, &rules)))
 }
 
 pub(super) fn missing(name: &str) -> Problem {

@@ -243,11 +243,14 @@ impl Connection {
             }
         }
         let next = next_query(response.headers());
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        let is_text = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
         if !response.status().is_success() {
             return Err(self.failure(response.status(), &body));
         }
         let body = match body.as_slice() {
             [] => Value::Null,
+            text if is_text => String::from_utf8_lossy(text).into(),
             json => serde_json::from_slice(json).map_err(|_| self.foreign("it is no JSON"))?,
         };
         Ok(Answer { body, next })

@@ -11,11 +11,16 @@ mod config;
 mod connection;
 mod copy;
 mod copy_text;
+mod execution;
+mod execution_watch;
 mod healthcheck;
 mod image;
+mod members;
 mod output;
 mod project;
+mod remote;
 mod rights;
+mod rule;
 mod serve;
 mod session;
 mod sync;
@@ -65,6 +70,12 @@ enum Command {
     Sync(sync::Options),
     /// The projects of a running server
     Project(project::Options),
+    /// The registries elsewhere that a running server knows
+    Remote(remote::Options),
+    /// What a running server replicates to and from other registries
+    Rule(rule::Options),
+    /// What rules of a running server do and did
+    Execution(execution::Options),
     /// Who may log in at a running server, and what they may
     User(user::Options),
     /// What machines log in with at a running server
@@ -156,6 +167,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Copy(options) => copy::run(&options),
         Command::Sync(options) => Ok(sync::run(&options)),
         Command::Project(options) => project::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Remote(options) => remote::run(&options),
+        Command::Rule(options) => rule::run(&options),
+        Command::Execution(options) => execution::run(&options),
         Command::User(options) => user::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Token(options) => token::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Config(command) => config::run(&command).map(|()| ExitCode::SUCCESS),

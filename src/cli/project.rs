@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Failure,
+    members::{member, overlay},
     output::{size, table},
     rights::split,
     session::{EXIT_CODES, Session, SessionOptions, path_of},
@@ -162,27 +163,6 @@ async fn change_members(
     .await
 }
 
-/// JSON where it is some, else a text.
-fn member(text: &str) -> Result<(String, Value), &'static str> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => {
-            let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
-            Ok((key.to_owned(), value))
-        }
-        _ => Err("expected KEY=VALUE"),
-    }
-}
-
-fn overlay(project: &mut Map<String, Value>, members: &[(String, Value)]) {
-    for (key, value) in members {
-        if value.is_null() {
-            project.remove(key);
-        } else {
-            project.insert(key.clone(), value.clone());
-        }
-    }
-}
-
 fn listed(projects: &[Project]) -> String {
     let head = ["PROJECT", "KIND", "VISIBILITY", "FROM"].map(str::to_owned);
     let rows = projects.iter().map(|project| {
@@ -254,24 +234,5 @@ fn visibility(visibility: Visibility) -> &'static str {
         Visibility::Public => "public",
         Visibility::Private => "private",
         Visibility::Remote => "remote",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_member_is_json_where_it_is_some_and_else_a_text() {
-        for (text, value) in [
-            ("quota=10GiB", json!("10GiB")),
-            ("default=true", json!(true)),
-            ("allow=[\"a\"]", json!(["a"])),
-            ("prefix=", json!("")),
-            ("x=a=b", json!("a=b")),
-        ] {
-            assert_eq!(member(text).unwrap().1, value, "{text}");
-        }
-        assert!(member("quota").is_err() && member("=1").is_err());
     }
 }

@@ -17,7 +17,7 @@ use super::output::{print, size};
 use crate::transfer::send::Progress;
 
 const EVERY: Duration = Duration::from_millis(200);
-const CLEAR_LINE: &str = "\r\x1b[2K";
+pub(super) const CLEAR_LINE: &str = "\r\x1b[2K";
 
 /// What runs, and who sees it.
 pub(super) struct Watch {
@@ -99,7 +99,8 @@ impl Watch {
             left += counted.bytes_total.saturating_sub(handled);
         }
         let (done, expected) = (self.done.load(Relaxed), self.expected.load(Relaxed));
-        status((done, expected), (sent, left), self.began.elapsed())
+        let counts = (done as u64, expected as u64);
+        status(counts, (sent, left), self.began.elapsed())
     }
 
     fn all(&self) -> MutexGuard<'_, Vec<Progress>> {
@@ -108,7 +109,11 @@ impl Watch {
 }
 
 /// `3/10 · 120 MiB sent · 45 MiB/s · 20s left`
-fn status((done, expected): (usize, usize), (sent, left): (u64, u64), elapsed: Duration) -> String {
+pub(super) fn status(
+    (done, expected): (u64, u64),
+    (sent, left): (u64, u64),
+    elapsed: Duration,
+) -> String {
     let milliseconds = u64::try_from(elapsed.as_millis())
         .unwrap_or(u64::MAX)
         .max(1);

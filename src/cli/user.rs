@@ -1,22 +1,17 @@
 //! `entrepot user …`: who may log in at a running server, by the management API.
 
-use std::io::{self, Read};
-
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::{
     Failure,
+    members::password,
     output::table,
     rights::{RightsText, written},
     session::{EXIT_CODES, Session, SessionOptions, path_of},
 };
-use crate::{api::User, config::Secret};
-
-/// More is no password.
-const MAX_PASSWORD: u64 = 4096;
+use crate::api::User;
 
 const RIGHTS_HELP: &str = "\
 Rights are written PROJECT[/REPOSITORIES]:RIGHT[,RIGHT…], patterns included: team:pull,push 'apps-*/web/**:delete'. \
@@ -123,17 +118,6 @@ impl May {
     fn json(&self) -> Value {
         json!({"admin": self.admin, "rights": RightsText::all(&self.rights)})
     }
-}
-
-/// What standard input holds, without the end of its line.
-fn password() -> anyhow::Result<Secret> {
-    let mut text = String::new();
-    let mut input = io::stdin().lock().take(MAX_PASSWORD);
-    let read = input.read_to_string(&mut text);
-    read.context("cannot read the password from standard input")?;
-    let password = text.trim_end_matches(['\n', '\r']);
-    anyhow::ensure!(!password.is_empty(), "standard input holds no password");
-    Ok(Secret::new(password.to_owned()))
 }
 
 fn listed(users: &[User]) -> String {

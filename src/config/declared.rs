@@ -1,7 +1,7 @@
 //! Remotes and projects: those that the file declares, those that are kept as rows, and the built-in ones, all read by the
 //! same rules. What the file declares cannot be changed by a row.
 
-use std::{cell::RefCell, collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
@@ -85,7 +85,6 @@ impl Declared {
             file: inner.file.clone(),
             folder: inner.folder.clone(),
             environment: inner.environment.clone(),
-            without_effect: RefCell::default(),
         };
         let mut root = Section::root(&context, &inner.table);
         read(&mut root, inner.default_visibility, rows)

@@ -1,6 +1,6 @@
 //! Finding and reading the file and the environment.
 
-use std::{cell::RefCell, collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     Access, Cluster, Config, ConfigError, Database, Declared, Log, Replication, Secrets, Server,
@@ -29,7 +29,6 @@ pub fn load(
             .map(Path::to_owned)
             .unwrap_or_default(),
         environment,
-        without_effect: RefCell::default(),
     };
     let (mut config, default_visibility) = read(Section::root(&context, &table), &context)?;
     config.declared = Declared::new(table, context, default_visibility);
@@ -60,7 +59,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<(Config, Visibility)
     let upkeep = Upkeep::read(root.table("upkeep")?)?;
     let log = Log::read(root.table("log")?)?;
     root.finish()?;
-    let mut without_effect = context.without_effect.take();
+    let mut without_effect = Vec::new();
     let traces = Traces::read(&context.environment, &mut without_effect)?;
     let config = Config {
         server,

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use url::Url;
 
 use super::{
-    ConfigError, Credentials,
+    ConfigError, Credentials, Hours,
     builtin::{self, BuiltIn},
     cloud::Place,
     credentials,
@@ -67,6 +67,10 @@ pub struct Remote {
     pub bandwidth: Option<u64>,
     /// Pulls of the remote's rate budget that background work leaves alone.
     pub rate_reserve: u64,
+    /// Tasks of rules at once.
+    pub max_concurrent: Option<u32>,
+    /// When background work may use the remote; `None`: at any time.
+    pub allowed_hours: Option<Hours>,
 }
 
 impl Provider {
@@ -211,6 +215,8 @@ impl Remote {
             max_connections: None,
             bandwidth: None,
             rate_reserve: 10,
+            max_concurrent: None,
+            allowed_hours: None,
         }
     }
 
@@ -252,7 +258,8 @@ impl Remote {
         self.bandwidth = section.take("bandwidth", bandwidth)?;
         let reserve = section.take("rate_reserve", value::whole)?;
         self.rate_reserve = reserve.unwrap_or(self.rate_reserve);
-        section.set_aside("allowed_hours", hours)?;
+        self.max_concurrent = section.take("max_concurrent", count)?;
+        self.allowed_hours = section.take("allowed_hours", hours)?;
         Ok(())
     }
 }
@@ -287,18 +294,11 @@ fn remote_name(node: &Node) -> Read<String> {
 }
 
 /// Two times of the day, `22:00-06:00`.
-fn hours(node: &Node) -> Read<()> {
+fn hours(node: &Node) -> Read<Hours> {
     let text = text(node)?;
-    let is_time = |text: &str| {
-        let parts = text
-            .split_once(':')
-            .map(|(hour, minute)| (hour.parse::<u8>(), minute.parse::<u8>()));
-        text.len() == 5 && matches!(parts, Some((Ok(0..24), Ok(0..60))))
-    };
-    match text.split_once('-') {
-        Some((from, to)) if is_time(from) && is_time(to) => Ok(()),
-        _ => Err(Problem::new(format!(
+    Hours::parse(&text).ok_or_else(|| {
+        Problem::new(format!(
             "expected hours such as \"22:00-06:00\", found `{text}`"
-        ))),
-    }
+        ))
+    })
 }

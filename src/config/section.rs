@@ -2,7 +2,6 @@
 //! every mistake with key and place.
 
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
@@ -20,8 +19,6 @@ pub(super) struct Context {
     /// Relative paths start here.
     pub(super) folder: PathBuf,
     pub(super) environment: BTreeMap<String, String>,
-    /// Keys that are set, and valid, but that nothing acts on.
-    pub(super) without_effect: RefCell<Vec<String>>,
 }
 
 static NO_KEYS: Table = Table::new();
@@ -147,23 +144,6 @@ impl<'c> Section<'c> {
             _ => Err(self.error(key, wrong())),
         };
         nodes.iter().enumerate().map(section).collect()
-    }
-
-    /// Checks the value of a key that this version does not act on yet, and remembers that it is set.
-    pub(super) fn set_aside<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&Node) -> Read<T>,
-    ) -> Result<Option<T>, ConfigError> {
-        let value = self.take(key, read)?;
-        if value.is_some() {
-            self.note_without_effect(self.full_name(key));
-        }
-        Ok(value)
-    }
-
-    pub(super) fn note_without_effect(&self, key: String) {
-        self.context.without_effect.borrow_mut().push(key);
     }
 
     /// A path, relative to the file's folder.

@@ -11,6 +11,7 @@
 
 mod ask;
 mod backoff;
+mod budgets;
 mod check;
 mod collision;
 mod compare;

@@ -18,6 +18,8 @@ pub(super) enum Ended {
     Stopped,
     /// The server goes.
     Interrupted,
+    /// The hours are over in which the remote may be used.
+    Closed,
     /// It deletes, and what is to be sent there before is not yet.
     Behind,
     Retry {

@@ -17,8 +17,9 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{
-    Replication, Rule,
+    Replication,
     backoff::{SHORTEST, wait},
+    budgets::Budgets,
     engine::read,
     log::Log,
     task,
@@ -30,7 +31,7 @@ use crate::{
     meta::{HeldTask, MetaError, TaskBytes, TaskEnd, TaskStatus},
     transfer::{
         Budget,
-        send::{Destination, Progress, Sender, Source},
+        send::{Destination, Progress, Source},
     },
 };
 
@@ -38,8 +39,6 @@ use crate::{
 const HOLD: Duration = Duration::from_secs(30);
 /// How often it is told how far a task is, and asked whether it is to stop.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// Blobs that one task sends at once.
-const TRANSFERS: usize = 3;
 
 /// What tasks are carried out with.
 pub struct WorkParts {
@@ -59,17 +58,11 @@ pub struct Worker(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) replication: Replication,
     pub(super) parts: WorkParts,
-    everything: Arc<Budget>,
+    pub(super) everything: Arc<Budget>,
     turns: Turns,
     destinations: Mutex<HashMap<String, Destination>>,
     /// Of the rules that have tasks here.
-    budgets: Mutex<HashMap<Uuid, Arc<Budget>>>,
-}
-
-/// What the bytes of a task are counted against.
-pub(super) struct Budgets {
-    of_rule: Arc<Budget>,
-    of_transfer: Arc<Budget>,
+    pub(super) budgets: Mutex<HashMap<Uuid, Arc<Budget>>>,
 }
 
 /// Counts a task while it runs.
@@ -99,7 +92,7 @@ impl Worker {
         let inner = &self.0;
         let meta = &inner.replication.inner.parts.meta;
         let queues = meta.task_queues().await?;
-        for (remote, rule) in inner.turns.order(queues, |_| None) {
+        for (remote, rule) in inner.turns.order(queues, |remote| inner.limit(remote)) {
             let due = meta.task_due(&remote, rule).await?;
             if due.is_none_or(|due| due > SystemTime::now()) || inner.is_busy(rule).await? {
                 continue;
@@ -133,6 +126,22 @@ impl Queue for Worker {
 }
 
 impl Inner {
+    /// How many tasks a remote takes at once; `None`: it does not say.
+    fn limit(&self, remote: &str) -> Option<usize> {
+        if self.closed_until(remote).is_some() {
+            return Some(0);
+        }
+        let client = self.replication.inner.parts.remotes.get(remote)?;
+        client.remote().max_concurrent.map(|limit| limit as usize)
+    }
+
+    /// When a remote that may not be used now may be used again.
+    fn closed_until(&self, remote: &str) -> Option<SystemTime> {
+        let client = self.replication.inner.parts.remotes.get(remote)?;
+        let (hours, now) = (client.remote().allowed_hours?, SystemTime::now());
+        (!hours.contain(now)).then(|| hours.begin_after(now))
+    }
+
     /// Does the rule run as many tasks here as it may?
     async fn is_busy(&self, rule: Uuid) -> Result<bool, MetaError> {
         let running = self.turns.of_rule(rule);
@@ -162,53 +171,9 @@ impl Inner {
         destinations.insert(remote.to_owned(), destination.clone());
         Some(destination)
     }
-
-    /// The limits of a task's rule.
-    async fn budgets(&self, held: &HeldTask) -> Budgets {
-        let of_rule = Arc::clone(locked(&self.budgets).entry(held.rule_id).or_default());
-        let budgets = Budgets {
-            of_rule,
-            of_transfer: Arc::default(),
-        };
-        if !self.adjust(held, &budgets).await
-            && let Some(rule) = read(&held.members)
-        {
-            budgets.set(&rule);
-        }
-        budgets
-    }
-
-    /// Lets a task keep to what its rule says by now. False: nothing does.
-    async fn adjust(&self, held: &HeldTask, budgets: &Budgets) -> bool {
-        let meta = &self.replication.inner.parts.meta;
-        let row = meta.rule_by_id(held.rule_id).await.ok().flatten();
-        let rule = row.and_then(|row| read(&row.members));
-        if let Some(rule) = &rule {
-            budgets.set(rule);
-        }
-        rule.is_some()
-    }
-
-    /// Keeps to the budgets of the rule, of one transfer, and of everything.
-    pub(super) fn sender(&self, budgets: &Budgets) -> Sender {
-        let of_rule = Arc::clone(&budgets.of_rule);
-        let of_transfer = Arc::clone(&budgets.of_transfer);
-        Sender::new(
-            TRANSFERS,
-            [of_rule, of_transfer, Arc::clone(&self.everything)],
-        )
-    }
 }
 
-impl Budgets {
-    fn set(&self, rule: &Rule) {
-        let rate = |limit: Option<u64>| limit.and_then(NonZeroU64::new);
-        self.of_rule.set(rate(rule.bandwidth));
-        self.of_transfer.set(rate(rule.transfer_bandwidth));
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -291,6 +256,9 @@ async fn tell(
     let meta = &inner.replication.inner.parts.meta;
     loop {
         sleep(TELL_EVERY).await;
+        if inner.closed_until(&held.task.remote).is_some() {
+            return Some(Ended::Closed);
+        }
         inner.adjust(held, budgets).await;
         flush(inner, held, log).await;
         let kept = meta.task_keep(held.task.id, held.token, bytes(progress), HOLD);
@@ -348,6 +316,12 @@ impl Inner {
             Ended::Interrupted => {
                 let error = "the server was stopped".to_owned();
                 let at = SystemTime::now();
+                return TaskEnd::Retry { at, error };
+            }
+            Ended::Closed => {
+                let error = "background work may not use the remote at this hour".to_owned();
+                let at = self.closed_until(&held.task.remote);
+                let at = at.unwrap_or_else(SystemTime::now);
                 return TaskEnd::Retry { at, error };
             }
             Ended::Behind => {

@@ -17,12 +17,7 @@ use crate::{
 /// The members that are secret.
 pub const SECRET_MEMBERS: [&str; 2] = ["password", "token"];
 /// Members of the API's object that the configuration does not know.
-const API_MEMBERS: [&str; 4] = [
-    "description",
-    "projects",
-    "credentials_expire_at",
-    "max_concurrent",
-];
+const API_MEMBERS: [&str; 3] = ["description", "projects", "credentials_expire_at"];
 const USERNAME: &str = "username";
 
 /// The secret members of a call, where they are given; `None` takes one away.

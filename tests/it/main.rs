@@ -63,6 +63,7 @@ mod remote_tokens;
 mod restart;
 mod revalidation;
 mod routing;
+mod rule_commands;
 mod rules;
 mod scarcity;
 mod server;

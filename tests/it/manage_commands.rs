@@ -10,29 +10,38 @@ use crate::{
     server::Setup,
 };
 
-struct Scene {
-    server: Process,
+pub(crate) struct Scene {
+    pub(crate) server: Process,
 }
 
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let server = Process::serve(&Setup::empty().text(), &[]).await;
+        Self::of(&Setup::empty()).await
+    }
+
+    pub(crate) async fn of(setup: &Setup) -> Self {
+        let server = Process::serve(&setup.text(), &[]).await;
         Self { server }
     }
 
     /// Runs a command as a person does who has the server's configuration at hand.
-    async fn run(&self, arguments: &str) -> Said {
+    pub(crate) async fn run(&self, arguments: &str) -> Said {
         self.run_with(arguments, "", &[("ENTREPOT_CONFIG", "entrepot.toml")])
             .await
     }
 
-    async fn run_with(&self, arguments: &str, input: &str, environment: &[(&str, &str)]) -> Said {
+    pub(crate) async fn run_with(
+        &self,
+        arguments: &str,
+        input: &str,
+        environment: &[(&str, &str)],
+    ) -> Said {
         let arguments: Vec<_> = arguments.split(' ').collect();
         let mut command = command(self.server.folder.path(), &arguments);
         command.env("ENTREPOT_URL", &self.server.url);
@@ -56,7 +65,7 @@ impl Scene {
     }
 
     /// What it says is there, by the API's names.
-    async fn json(&self, arguments: &str) -> Value {
+    pub(crate) async fn json(&self, arguments: &str) -> Value {
         let said = self.run(&format!("{arguments} --output json")).await;
         assert_eq!(said.code, Some(0), "{}", said.stderr);
         serde_json::from_str(&said.stdout).expect("JSON")

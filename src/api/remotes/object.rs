@@ -11,13 +11,15 @@ use super::super::{
 };
 use crate::{
     config::{self, Credentials, Secret},
+    replication::KnownRule,
     settings::{GivenSecrets, KnownRemote, SECRET_MEMBERS, Settings},
 };
 
 /// What an answer has and a change need not have.
-const TOLD: [&str; 6] = [
+const TOLD: [&str; 7] = [
     "managed_by",
     "used_by",
+    "used_by_rules",
     "has_secret",
     "anonymous",
     "created_at",
@@ -37,6 +39,9 @@ pub struct Remote {
     pub managed_by: ManagedBy,
     /// The projects that are filled from it
     pub used_by: Vec<String>,
+    /// The rules that push to it or pull from it
+    #[serde(default)]
+    pub used_by_rules: Vec<String>,
     /// Projects whose admins may use it in rules
     pub projects: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,16 +160,6 @@ fn check(members: &Map<String, Value>) -> Result<(), Problem> {
         let message = "expected a time such as \"2027-01-31T00:00:00Z\"";
         return Err(Problem::bad_field("credentials_expire_at", message));
     }
-    let is_count = |value: &Value| {
-        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
-        number.is_some_and(|number| number > 0)
-    };
-    if given("max_concurrent").is_some_and(|number| !is_count(number)) {
-        return Err(Problem::bad_field(
-            "max_concurrent",
-            "expected a whole number from 1",
-        ));
-    }
     Ok(())
 }
 
@@ -182,7 +177,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Problem> {
     ))
 }
 
-pub(super) fn shown(settings: &Settings, known: &KnownRemote) -> Remote {
+pub(super) fn shown(settings: &Settings, known: &KnownRemote, rules: &[KnownRule]) -> Remote {
     let KnownRemote {
         remote, members, ..
     } = known;
@@ -201,6 +196,11 @@ pub(super) fn shown(settings: &Settings, known: &KnownRemote) -> Remote {
         description: text("description").unwrap_or_default(),
         managed_by: known.managed_by.into(),
         used_by: settings.users_of_remote(&remote.name),
+        used_by_rules: rules
+            .iter()
+            .filter(|known| known.rule.remotes.contains(&remote.name))
+            .map(|known| known.rule.name.clone())
+            .collect(),
         projects: projects.map(str::to_owned).collect(),
         username,
         has_secret: has_secret(&remote.credentials),
@@ -210,11 +210,8 @@ pub(super) fn shown(settings: &Settings, known: &KnownRemote) -> Remote {
         account: text("account"),
         instance: text("instance"),
         credentials_expire_at: text("credentials_expire_at"),
-        allowed_hours: text("allowed_hours"),
-        max_concurrent: members
-            .get("max_concurrent")
-            .and_then(Value::as_u64)
-            .and_then(|number| u32::try_from(number).ok()),
+        allowed_hours: remote.allowed_hours.map(|hours| hours.to_string()),
+        max_concurrent: remote.max_concurrent,
         verify_tls: remote.verify_tls,
         ca: remote.ca.as_ref().map(|path| path.display().to_string()),
         proxy: remote.proxy.as_ref().map(without_password),

@@ -45,6 +45,8 @@ pub(super) fn remote(url: Url) -> Remote {
         max_connections: None,
         bandwidth: None,
         rate_reserve: 10,
+        max_concurrent: None,
+        allowed_hours: None,
     }
 }
 

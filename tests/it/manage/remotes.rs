@@ -267,6 +267,10 @@ async fn a_remote_in_use_is_not_deleted_and_its_users_are_named() {
         get(&server, "/remotes/corp").await.body["used_by"],
         json!(["corp"])
     );
+    assert_eq!(
+        get(&server, "/remotes/corp").await.body["used_by_rules"],
+        json!([])
+    );
     let unused = json!({"name": "unused", "urls": [hub.url()], "region": "eu-1"});
     assert_eq!(post(&server, "/remotes", unused).await.status, 201);
     let list = get(&server, "/remotes?used_as=mirror").await;

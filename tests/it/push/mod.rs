@@ -113,7 +113,12 @@ impl Pusher {
     pub(crate) async fn session(&self, repository: &str) -> String {
         let started = self.post(repository, "").await;
         assert_eq!(started.status, 202);
-        started.header("location").to_owned()
+        let location = started.header("location");
+        // Some tell the whole URL.
+        location
+            .strip_prefix(&self.url)
+            .unwrap_or(location)
+            .to_owned()
     }
 
     pub(crate) async fn patch(&self, session: &str, range: Option<&str>, body: Bytes) -> Pushed {
@@ -125,7 +130,8 @@ impl Pusher {
     }
 
     pub(crate) async fn finish(&self, session: &str, digest: &str, body: Bytes) -> Pushed {
-        let path = format!("{session}?digest={digest}");
+        let mark = if session.contains('?') { '&' } else { '?' };
+        let path = format!("{session}{mark}digest={digest}");
         Self::send(self.request(Method::PUT, &path).body(body)).await
     }
 

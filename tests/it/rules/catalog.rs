@@ -100,6 +100,7 @@ async fn a_remote_that_a_rule_uses_stays() {
         .await;
     let listed = sites.get("/remotes?used_as=destination").await;
     assert_eq!(listed["items"][0]["name"], "other");
+    assert_eq!(listed["items"][0]["used_by_rules"], json!(["to-edge"]));
     let refused = sites.call(Method::DELETE, "/remotes/other", None).await;
     assert_eq!(refused.status, 409);
     assert!(refused.body["detail"].as_str().unwrap().contains("to-edge"));

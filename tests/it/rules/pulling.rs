@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Sites, eventually, image};
 use crate::{
     copy_command::assert_has,
-    harness::{FakeRegistry, ImageBuilder, On, get},
+    harness::{FakeRegistry, Fault, ImageBuilder, Kind, On, get},
     push::Pusher,
     real_registry::{Program, RealRegistry},
 };
@@ -141,6 +141,7 @@ async fn a_remote_that_lists_nothing_is_asked_for_what_the_rule_names() {
     let one = image(1);
     remote.put_image("upstream/app", "1", &one);
     remote.put_image("upstream/app", "2", &image(2));
+    remote.fault_always(On::kind(Kind::Catalog), Fault::Status(404, None));
     let sites = Sites::with(&keys(remote.url())).await;
     let mut rule = sites.rule(pull(json!({}))).await;
     let id = sites.run("to-edge", json!({})).await;
@@ -181,7 +182,7 @@ async fn a_mirror_is_warmed_ahead_of_its_use() {
     assert_has(sites.hub.url(), "far/upstream/app", "1", &image).await;
     assert_eq!(remote.count(On::blob()), 0);
     // It moves on with its remote.
-    let newer = crate::harness::ImageBuilder::new(2).layer(20_000).build();
+    let newer = ImageBuilder::new(2).layer(20_000).build();
     remote.put_image("upstream/app", "1", &newer);
     sites.pulled().await;
     remote.forget_requests();

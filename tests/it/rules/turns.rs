@@ -154,3 +154,89 @@ async fn a_task_that_cannot_be_done_in_time_fails_and_is_done_by_a_retry() {
     assert_eq!(sites.done(&id).await["status"], "Succeeded");
     sites.arrived("team/app", "1", Some(&image(1))).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_takes_no_more_tasks_at_once_than_it_says() {
+    let sites = Sites::start().await;
+    let narrow = json!({
+        "name": "narrow", "urls": [sites.edge.url()], "username": "admin",
+        "password": crate::api::PASSWORD, "max_concurrent": 1, "bandwidth": "200KiB/s",
+    });
+    let made = sites.post("/remotes", narrow).await;
+    assert_eq!(
+        (made.status, &made.body["max_concurrent"]),
+        (201, &json!(1))
+    );
+    let images: Vec<_> = (1..4)
+        .map(|seed| ImageBuilder::new(seed).layer(100_000).build())
+        .collect();
+    for (number, image) in images.iter().enumerate() {
+        sites.push(&format!("team/app-{number}"), "1", image).await;
+    }
+    let manual = json!({"remotes": ["narrow"], "trigger": {"type": "manual"}});
+    sites.rule(manual).await;
+    let id = sites.run("to-edge", json!({})).await;
+    let path = format!("/executions/{id}");
+    eventually(async || {
+        let execution = sites.get(&path).await;
+        assert!(
+            execution["tasks"]["running"].as_u64() <= Some(1),
+            "{execution}"
+        );
+        (execution["status"] == "Succeeded").then_some(())
+    })
+    .await;
+}
+
+/// An hour that is far from now, as the API has it.
+fn far_hours() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let hour = now.expect("after 1970").as_secs() / 3600 % 24;
+    let (from, to) = ((hour + 11) % 24, (hour + 12) % 24);
+    format!("{from:02}:00-{to:02}:00")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_is_used_in_its_hours_only() {
+    let sites = Sites::start().await;
+    let remote = |hours: Value| {
+        json!({
+            "name": "night", "urls": [sites.edge.url()], "username": "admin",
+            "password": crate::api::PASSWORD, "allowed_hours": hours,
+        })
+    };
+    let night = remote(json!(far_hours()));
+    assert_eq!(sites.post("/remotes", night.clone()).await.status, 201);
+    let big = ImageBuilder::new(1).layer(3_000_000).build();
+    sites.push("team/app", "1", &big).await;
+    let more = json!({"remotes": ["night"], "bandwidth": "100KiB/s"});
+    let mut rule = sites.rule(more).await;
+    let path = format!("/executions/{}", rule["execution"].as_str().unwrap());
+    eventually(async || (sites.get(&path).await["tasks"]["pending"] == 1).then_some(())).await;
+    // Not even after a while.
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    assert_eq!(sites.get(&path).await["tasks"]["pending"], 1);
+    let set = async |remote: Value| {
+        let put = sites
+            .call(Method::PUT, "/remotes/night", Some(remote))
+            .await;
+        assert_eq!(put.status, 200, "{}", put.body);
+    };
+    set(remote(Value::Null)).await;
+    sites.sends().await;
+    // The hours are over in the middle of a blob.
+    set(night).await;
+    let waiting = eventually(async || sites.tasks("Retrying").await.first().cloned()).await;
+    assert!(
+        waiting["error"].as_str().unwrap().contains("hour"),
+        "{waiting}"
+    );
+    assert!(waiting["next_attempt_at"].is_string(), "{waiting}");
+    rule["bandwidth"] = json!("-1");
+    let put = sites.call(Method::PUT, "/rules/to-edge", Some(rule)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    set(remote(json!("00:00-00:00"))).await;
+    let again = sites.run("to-edge", json!({})).await;
+    assert_eq!(sites.done(&again).await["status"], "Succeeded");
+    sites.arrived("team/app", "1", Some(&big)).await;
+}
