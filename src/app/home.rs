@@ -18,19 +18,27 @@ const MAX_DEPTH: usize = 4;
 
 /// All repositories of this server.
 pub(super) struct OwnHome {
-    pub(super) own: OwnSource,
-    pub(super) settings: Settings,
-    pub(super) meta: Meta,
+    own: OwnSource,
+    settings: Settings,
+    meta: Meta,
 }
 
 impl OwnHome {
+    pub(super) fn new(own: &OwnSource, settings: &Settings, meta: &Meta) -> Self {
+        Self {
+            own: own.clone(),
+            settings: settings.clone(),
+            meta: meta.clone(),
+        }
+    }
+
     /// Where a repository is; a project that is not there yet is made.
     async fn place(&self, name: &Name) -> Result<Place, HomeError> {
         if self.own.projects.now().get(name.first()).is_none() {
             let made = self.settings.project_on_push(name).await;
-            made.map_err(of_settings)?;
+            made.map_err(|error| of_settings(&error))?;
         }
-        self.own.place(name).map_err(of_source)
+        self.own.place(name).map_err(|error| of_source(&error))
     }
 
     /// Is all of this manifest of a mirror here?
@@ -80,7 +88,7 @@ impl Home for OwnHome {
             if self.own.projects.now().get(name.first()).is_none() {
                 return Ok(None);
             }
-            match self.own.place(name).map_err(of_source)? {
+            match self.own.place(name).map_err(|error| of_source(&error))? {
                 Place::Hosted(repository) => {
                     match self.own.pushes.head_manifest(&repository, reference).await {
                         Ok(summary) => Ok(Some(summary.digest)),
@@ -233,11 +241,11 @@ impl Home for OwnHome {
     }
 }
 
-fn of_source(error: SourceError) -> HomeError {
+fn of_source(error: &SourceError) -> HomeError {
     HomeError::Refused(error.to_string())
 }
 
-fn of_settings(error: SettingsError) -> HomeError {
+fn of_settings(error: &SettingsError) -> HomeError {
     HomeError::Refused(error.to_string())
 }
 

@@ -174,30 +174,10 @@ impl App {
             max_bytes: config.storage.max_bytes,
             tasks: tasks.clone(),
         });
-        let own = OwnSource {
-            projects: projects.clone(),
-            mirror: mirror.clone(),
-            pushes: pushes.clone(),
-        };
-        let home = OwnHome {
-            own: own.clone(),
-            settings: settings.clone(),
-            meta: meta.clone(),
-        };
-        let replication = rules::start(
-            replication::Parts {
-                meta: meta.clone(),
-                projects: projects.clone(),
-                remotes: remotes.clone(),
-                home: Arc::new(home),
-                event_delay: config.replication.event_delay,
-                reconcile: config.replication.reconcile,
-            },
-            own,
-            &config.replication,
-            &tasks,
-            &shutdown,
-        );
+        let own = OwnSource::new(&projects, &mirror, &pushes);
+        let home = OwnHome::new(&own, &settings, &meta);
+        let replication = rules::replication(&config, &meta, &projects, &remotes, home);
+        rules::start(&replication, own, &config.replication, &tasks, &shutdown);
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
         let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());

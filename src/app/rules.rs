@@ -4,9 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::source::OwnSource;
+use super::{home::OwnHome, source::OwnSource};
 use crate::{
-    config, jobs,
+    access::Projects,
+    client::Remotes,
+    config::{self, Config},
+    jobs,
+    meta::Meta,
     replication::{Parts, Planner, Replication, WorkParts, Worker},
 };
 
@@ -17,15 +21,32 @@ const MAX_TASKS: usize = 128;
 /// Executions that are planned at once: remotes are asked meanwhile, and some of them are slow.
 const MAX_PLANS: usize = 8;
 
+/// Rules, which nothing is done for yet.
+pub(super) fn replication(
+    config: &Config,
+    meta: &Meta,
+    projects: &Projects,
+    remotes: &Remotes,
+    home: OwnHome,
+) -> Replication {
+    Replication::new(Parts {
+        meta: meta.clone(),
+        projects: projects.clone(),
+        remotes: remotes.clone(),
+        home: Arc::new(home),
+        event_delay: config.replication.event_delay,
+        reconcile: config.replication.reconcile,
+    })
+}
+
 /// Begins to plan and to carry out.
 pub(super) fn start(
-    parts: Parts,
+    replication: &Replication,
     source: OwnSource,
     config: &config::Replication,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
-) -> Replication {
-    let replication = Replication::new(parts);
+) {
     tasks.spawn(replication.clone().run(shutdown.clone()));
     let planner = Planner::new(replication.clone(), shutdown.clone());
     let (wake, poll) = (replication.plan_waker(), replication.event_delay());
@@ -39,5 +60,4 @@ pub(super) fn start(
     let wake = replication.work_waker();
     let worker = Worker::new(replication.clone(), work);
     tasks.spawn(jobs::run(worker, MAX_TASKS, wake, POLL, shutdown.clone()));
-    replication
 }

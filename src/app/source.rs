@@ -32,6 +32,14 @@ pub(super) enum Place {
 }
 
 impl OwnSource {
+    pub(super) fn new(projects: &Projects, mirror: &Mirror, pushes: &Pushes) -> Self {
+        Self {
+            projects: projects.clone(),
+            mirror: mirror.clone(),
+            pushes: pushes.clone(),
+        }
+    }
+
     pub(super) fn place(&self, name: &Name) -> Result<Place, SourceError> {
         let missing = || SourceError::Missing(format!("there is no project `{}`", name.first()));
         let projects = self.projects.now();

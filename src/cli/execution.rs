@@ -31,7 +31,7 @@ enum Command {
         /// Of this rule
         #[arg(long, value_name = "RULE")]
         rule: Option<String>,
-        /// Planned, InProgress, Retrying, Stopping, Succeeded, Failed or Stopped
+        /// `Planned`, `InProgress`, `Retrying`, `Stopping`, `Succeeded`, `Failed` or `Stopped`
         #[arg(long, value_name = "STATUS")]
         status: Option<String>,
     },
@@ -46,7 +46,7 @@ enum Command {
     /// What it does with each repository at each remote
     Tasks {
         id: Uuid,
-        /// Pending, Running, Retrying, Stopping, Succeeded, Failed or Stopped
+        /// `Pending`, `Running`, `Retrying`, `Stopping`, `Succeeded`, `Failed` or `Stopped`
         #[arg(long, value_name = "STATUS")]
         status: Option<String>,
         /// At this remote

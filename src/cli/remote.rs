@@ -106,8 +106,7 @@ async fn execute(session: &Session, command: &Command) -> Result<ExitCode, Failu
         }
         Command::Test { name } => {
             let path = format!("{}/test", path_of("/remotes", name));
-            let body = session.change(Method::POST, &path, Some(&json!({})));
-            let body = body.await?;
+            let body = session.change(Method::POST, &path, None).await?;
             session.show(&body, told)?;
             let tested: Tested = session.server.read(&body)?;
             if !tested.healthy {

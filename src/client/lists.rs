@@ -40,8 +40,8 @@ impl RegistryClient {
     /// All repositories, every page (bounded), as far as we may see them.
     pub async fn catalog(&self, patience: Patience) -> Result<BTreeSet<Name>, ClientError> {
         let path = format!("{}?n={TAGS_PER_PAGE}", Path::Catalog);
-        let mut call = self.plain_call("catalog", Method::GET, &path);
-        call.scope = "registry:catalog:*".to_owned();
+        let mut call = Self::plain_call("catalog", Method::GET, &path);
+        "registry:catalog:*".clone_into(&mut call.scope);
         let accept = HeaderValue::from_static("application/json");
         call.headers.insert(header::ACCEPT, accept);
         let deadline = self.deadline(patience);

@@ -329,12 +329,12 @@ impl RegistryClient {
         let scope = format!("repository:{name}:{}", self.purpose.actions());
         Call {
             scope,
-            ..self.plain_call(kind, method, path)
+            ..Self::plain_call(kind, method, path)
         }
     }
 
     /// About no repository, and without a scope.
-    pub(super) fn plain_call(&self, kind: &'static str, method: Method, path: &str) -> Call {
+    pub(super) fn plain_call(kind: &'static str, method: Method, path: &str) -> Call {
         let identity: (HeaderName, _) = (
             header::ACCEPT_ENCODING,
             HeaderValue::from_static("identity"),

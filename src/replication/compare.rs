@@ -89,13 +89,12 @@ impl Replication {
             Mode::Pull => {
                 let found = self.compare_theirs(known, remote, &mut noted, &mut asking);
                 match found.await {
-                    Ok(()) => {}
+                    Ok(()) | Err(Problem::Lost) => {}
                     Err(Problem::Failed(error)) => return Err(error),
                     Err(Problem::Told(message)) => {
                         asking.give_up(&message);
                         noted.clear();
                     }
-                    Err(Problem::Lost) => {}
                 }
             }
         }
@@ -212,14 +211,12 @@ impl Asking {
             let keys: Vec<_> = keys.collect();
             let asked = stream::iter(keys).buffered(AT_ONCE).collect::<Vec<_>>();
             let answers = timeout_at(self.until, asked).await;
-            let answers: Result<Vec<_>, SendError> = match answers {
-                Ok(answers) => answers.into_iter().collect(),
-                Err(_) => {
-                    self.give_up("there was no time to ask for everything");
-                    self.judge_all(step);
-                    break;
-                }
+            let Ok(answers) = answers else {
+                self.give_up("there was no time to ask for everything");
+                self.judge_all(step);
+                break;
             };
+            let answers: Result<Vec<_>, SendError> = answers.into_iter().collect();
             match answers {
                 Ok(answers) => {
                     for (wanted, there) in step.into_iter().zip(answers) {

@@ -105,7 +105,7 @@ impl Queue for Planner {
             };
             let shutdown = self.shutdown.clone();
             let plan = async move {
-                let planned = replication.plan_held(&execution, holder);
+                let planned = replication.plan_held(&execution, holder).boxed();
                 // What is cut is planned anew, when the hold is over.
                 let _ = shutdown.run_until_cancelled(planned).await;
             };
@@ -119,7 +119,7 @@ impl Replication {
     /// Plans an execution that was taken.
     async fn plan_held(&self, execution: &ExecutionRow, holder: Uuid) {
         let (id, rule) = (execution.id, execution.rule_id);
-        let planned = match self.plan(execution, holder).await {
+        let planned = match self.plan(execution, holder).boxed().await {
             Ok(planned) => planned,
             Err(Problem::Told(message)) => Planned::Failed(message),
             Err(Problem::Lost) => return,

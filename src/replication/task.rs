@@ -60,9 +60,9 @@ pub(super) async fn run(
     };
     let run = Run {
         inner,
-        source,
         held,
         rule,
+        source,
         destination,
         sender,
         progress,

@@ -72,6 +72,7 @@ const CALLS: [(&str, &str, &str); 63] = [
     ("PUT", "/rules/{name}", ""),
     ("PATCH", "/rules/{name}", ""),
     ("DELETE", "/rules/{name}", ""),
+    ("GET", "/rules/{name}/sync", ""),
     ("GET", "/rules/{name}/tasks", ""),
     ("POST", "/rules/{name}/executions", ""),
     ("GET", "/executions", ""),
