@@ -12,6 +12,7 @@ mod progress;
 mod replicas;
 mod room;
 mod router;
+mod server;
 mod shutdown;
 mod sniff;
 mod status;
@@ -24,21 +25,16 @@ mod tests;
 
 pub use error::StartError;
 pub use open_files::raise_open_files;
+pub use server::Server;
 pub use shutdown::stop_signal;
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use self::{
-    entrance::Entrance,
-    listener::{Connections, Listener},
-    middleware::limit::RequestLimit,
-    room::Room,
-    tls::Certificates,
-    upkeep::Upkeep,
+    entrance::Entrance, middleware::limit::RequestLimit, tls::Certificates, upkeep::Upkeep,
 };
 use crate::{
     access::{Accounts, Gate, ProjectSet, Projects, SecretKey, Site},
@@ -55,7 +51,6 @@ use crate::{
     telemetry::Metrics,
     transfer::{self, Fills, Space, Tier},
     upkeep::{Evictor, Orphans, Retainer, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
-    v2,
 };
 
 /// All long-lived handles.
@@ -88,14 +83,6 @@ pub struct App {
     tasks: TaskTracker,
 }
 
-/// An [`App`] that has its addresses.
-pub struct Server {
-    app: App,
-    main: Listener,
-    mirror_only: Option<Listener>,
-    connections: Connections,
-}
-
 impl App {
     /// Reads the files that the configuration names; opens, binds and writes nothing.
     pub fn check(config: &Config) -> Result<(), StartError> {
@@ -108,7 +95,6 @@ impl App {
 
     /// Opens store and database and starts the background work.
     pub async fn build(config: Config) -> Result<Self, StartError> {
-        let started_at = SystemTime::now();
         let metrics = Metrics::default();
         let remotes = Remotes::new(&config.remotes, &metrics)?;
         let certificates = certificates(&config)?;
@@ -169,6 +155,7 @@ impl App {
             max_bytes: config.storage.max_bytes,
             tasks: tasks.clone(),
         });
+        pushes.recover().await?;
         let replication = replication(&config, &meta, &projects, &remotes);
         tasks.spawn(replication.clone().run(shutdown.clone()));
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
@@ -204,42 +191,9 @@ impl App {
             metrics,
             certificates,
             new_password: entrance.new_password,
-            started_at,
+            started_at: SystemTime::now(),
             shutdown,
             tasks,
-        })
-    }
-
-    /// Takes the addresses that the configuration names.
-    pub async fn bind(self) -> Result<Server, StartError> {
-        let server = &self.config.server;
-        let main = socket(server.listen).await?;
-        let mirror_only = match server.mirror_listen {
-            Some(address) => Some(socket(address).await?),
-            None => None,
-        };
-        let connections = Connections::new(self.metrics.clone());
-        let parts = self.v2_parts([Some(&main), mirror_only.as_ref()].into_iter().flatten());
-        let tls = match &self.certificates {
-            Some(certificates) => Some(tls::acceptor(certificates)?),
-            None => None,
-        };
-        let listeners = 1 + usize::from(mirror_only.is_some());
-        let trusted = &self.config.server.trusted_proxies;
-        let listener = |socket, kind| Listener {
-            socket,
-            tls: tls.clone(),
-            router: router::router(&self, parts.clone(), kind),
-            connections: connections.clone(),
-            room: Room::new(open_files::allowed(), listeners, trusted.clone()),
-        };
-        let main = listener(main, v2::Listener::Main);
-        let mirror_only = mirror_only.map(|socket| listener(socket, v2::Listener::MirrorOnly));
-        Ok(Server {
-            main,
-            mirror_only,
-            connections,
-            app: self,
         })
     }
 
@@ -269,75 +223,12 @@ impl App {
         }
     }
 
-    fn v2_parts<'a>(&self, sockets: impl Iterator<Item = &'a TcpListener>) -> v2::Parts {
-        let public_url = self.config.server.public_url.as_ref();
-        let public = public_url.and_then(|url| {
-            let host = url.host_str()?;
-            Some(match url.port() {
-                Some(port) => format!("{host}:{port}"),
-                None => host.to_owned(),
-            })
-        });
-        let own_hosts = sockets
-            .filter_map(|socket| socket.local_addr().ok())
-            .map(|address| address.to_string())
-            .chain(public)
-            .collect();
-        v2::Parts {
-            mirror: self.mirror.clone(),
-            pushes: self.pushes.clone(),
-            projects: self.projects.clone(),
-            settings: self.settings.clone(),
-            auto_create_projects: self.config.access.auto_create_projects,
-            meta: self.meta.clone(),
-            gate: Arc::clone(&self.gate),
-            metrics: self.metrics.clone(),
-            own_hosts,
-            site: self.site(),
-        }
-    }
-
     fn site(&self) -> Site {
         let public_url = self.config.server.public_url.as_ref();
         Site {
             public_url: public_url.map(|url| url.origin().ascii_serialization()),
             is_tls: self.certificates.is_some(),
         }
-    }
-}
-
-impl Server {
-    /// Where `server.listen` really listens (a port 0 has become a number).
-    pub fn address(&self) -> SocketAddr {
-        self.main.address()
-    }
-
-    /// Where `server.mirror_listen` really listens.
-    pub fn mirror_address(&self) -> Option<SocketAddr> {
-        self.mirror_only.as_ref().map(Listener::address)
-    }
-
-    /// The password of the user `admin`, when this start has made it: to be shown now, and never again.
-    pub fn new_password(&self) -> Option<&Secret> {
-        self.app.new_password.as_ref()
-    }
-
-    /// Serves until `stop` is done, then drains: no new connections, requests that run may end within `shutdown_grace`,
-    /// what is left is cut, background work ends, rows are durable.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self {
-            app,
-            main,
-            mirror_only,
-            connections,
-        } = self;
-        let listeners = [Some(main), mirror_only];
-        for listener in listeners.into_iter().flatten() {
-            info!(address = %listener.address(), tls = listener.tls.is_some(), "listening");
-            app.tasks.spawn(listener.run());
-        }
-        stop.await;
-        shutdown::drain(app, connections).await;
     }
 }
 
@@ -404,10 +295,4 @@ fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError
         Some(files) => Ok(Some(Arc::new(Certificates::load(files.clone())?))),
         None => Ok(None),
     }
-}
-
-async fn socket(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Bind { address, source })
 }
