@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, State};
-use http::request;
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     Api,
-    page::{Items, Limit, Page, next_page},
+    page::{Items, List, Page, PageQuery},
     problem::Problem,
-    query::Fields,
     timestamp::Timestamp,
 };
 use crate::meta::AuditRow;
@@ -35,20 +33,8 @@ pub struct AuditEntry {
     pub detail: Option<serde_json::Value>,
 }
 
-/// Which page of the list.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct AuditQuery {
-    /// At most so many: 1 to 1000
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// From the `Link` of the page before
-    #[param(value_type = Option<i64>)]
-    after: Option<i64>,
-}
-
 #[utoipa::path(
-    get, path = "/audit", tag = "audit", operation_id = "listAudit", params(AuditQuery),
+    get, path = "/audit", tag = "audit", operation_id = "listAudit", params(PageQuery<i64>),
     responses(
         (status = 200, description = "Who did what, the newest first", body = Items<AuditEntry>,
             headers(("Link" = String, description = "The next page"), ("X-Total-Count" = u64))),
@@ -56,20 +42,18 @@ pub(super) struct AuditQuery {
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    query: AuditQuery,
+    query: PageQuery<i64>,
 ) -> Result<Page<AuditEntry>, Problem> {
     let accounts = &api.parts.accounts;
-    let mut rows = accounts.audits(query.after, query.limit.and_one()).await?;
-    let limit = query.limit.get() as usize;
-    let is_last = rows.len() <= limit;
-    rows.truncate(limit);
+    let rows = accounts.audits(query.after, query.limit.and_one()).await?;
     let items: Vec<AuditEntry> = rows.into_iter().map(Into::into).collect();
-    let next = items.last().filter(|_| !is_last).map(|last| {
-        let after = last.id.to_string();
-        next_page("/audit", query.limit, &[("after", Some(after.as_str()))])
-    });
     let total = accounts.audit_count().await?;
-    Ok(Page { items, total, next })
+    let list = List {
+        path: "/audit",
+        parameters: &[],
+        limit: query.limit,
+    };
+    Ok(list.page(items, total, |last| last.id.to_string()))
 }
 
 impl From<AuditRow> for AuditEntry {
@@ -87,18 +71,5 @@ impl From<AuditRow> for AuditEntry {
             outcome: entry.outcome,
             detail,
         }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for AuditQuery {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
-        let mut fields = Fields::of(&parts.uri);
-        let query = Self {
-            limit: Limit::read(&mut fields),
-            after: fields.optional("after"),
-        };
-        fields.finish(Some(query))
     }
 }

@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use super::{
     Api,
     entry::{CacheEntry, EntryQuery},
-    page::{Items, Limit, Page, next_page},
+    page::{Items, Limit, List, Page},
     problem::Problem,
     query::Fields,
 };
@@ -56,20 +56,17 @@ pub(super) async fn list(
     let projects = projects(&api.parts.mirror, query.project.as_deref())?;
     let after = query.after.map(|after| (after.name, after.tag));
     let limit = query.limit;
-    let mut entries = entries(&api.parts.mirror, &projects, after, limit.and_one()).await?;
-    let is_last = entries.len() <= limit.get() as usize;
-    entries.truncate(limit.get() as usize);
+    let entries = entries(&api.parts.mirror, &projects, after, limit.and_one()).await?;
     let total = api.parts.meta.tag_count(&projects).await?;
     let items: Vec<_> = entries.into_iter().map(CacheEntry::from).collect();
-    let next = items.last().filter(|_| !is_last).map(|last| {
-        let after = format!("{}:{}", last.name, last.reference);
-        let parameters = [
-            ("project", query.project.as_deref()),
-            ("after", Some(&*after)),
-        ];
-        next_page("/cache", limit, &parameters)
-    });
-    Ok(Page { items, total, next })
+    let list = List {
+        path: "/cache",
+        parameters: &[("project", query.project.as_deref())],
+        limit,
+    };
+    Ok(list.page(items, total, |last| {
+        format!("{}:{}", last.name, last.reference)
+    }))
 }
 
 #[utoipa::path(

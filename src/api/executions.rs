@@ -16,7 +16,7 @@ use super::{
     Api,
     body::Body,
     execution::{Execution, Id, Plan, status},
-    page::{Items, Limit, Page, next_page},
+    page::{Items, Limit, List, Page},
     problem::Problem,
     projects::created,
     query::Fields,
@@ -126,22 +126,16 @@ pub(super) async fn list(
             }
         }
     }
-    let is_last = items.len() <= wanted;
-    items.truncate(wanted);
     let total = meta.execution_count(rule).await?;
-    let last = items
-        .last()
-        .filter(|_| !is_last)
-        .map(|last| last.id.to_string());
-    let next = last.map(|last| {
-        let parameters = [
+    let list = List {
+        path: "/executions",
+        parameters: &[
             ("rule", query.rule.as_deref()),
             ("status", query.status.as_deref()),
-            ("after", Some(last.as_str())),
-        ];
-        next_page("/executions", query.limit, &parameters)
-    });
-    Ok(Page { items, total, next })
+        ],
+        limit: query.limit,
+    };
+    Ok(list.page(items, total, |last| last.id.to_string()))
 }
 
 #[utoipa::path(

@@ -11,43 +11,26 @@ use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Extension, Json,
-    extract::{FromRequestParts, Path, State},
+    extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header, request};
+use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use utoipa::IntoParams;
 
 use self::object::check;
 use super::{
     Api, PREFIX,
     body::Body,
-    page::{Items, Limit, Page, next_page},
+    page::{Items, List, NamesQuery, Page},
     problem::Problem,
-    query::Fields,
 };
 use crate::{
     access::{Actor, Caller, Right, Source},
     settings::{self, KnownProject},
 };
 
-/// Which page of the list.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ProjectsQuery {
-    /// Whose name has this in it
-    #[param(value_type = Option<String>)]
-    q: Option<String>,
-    /// At most so many: 1 to 1000
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// From the `Link` of the page before
-    #[param(value_type = Option<String>)]
-    after: Option<String>,
-}
-
 #[utoipa::path(
-    get, path = "/projects", tag = "projects", operation_id = "listProjects", params(ProjectsQuery),
+    get, path = "/projects", tag = "projects", operation_id = "listProjects", params(NamesQuery),
     responses(
         (status = 200, description = "The projects that the caller may see, by name", body = Items<Project>,
             headers(("Link" = String, description = "The next page"), ("X-Total-Count" = u64))),
@@ -56,29 +39,20 @@ pub(super) struct ProjectsQuery {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
-    query: ProjectsQuery,
+    query: NamesQuery,
 ) -> Result<Page<Project>, Problem> {
     let visible = api.parts.projects.now().visible(&caller);
-    let wanted = query.q.as_deref().unwrap_or_default().to_lowercase();
     let mut known = api.parts.settings.projects().await?;
     known.retain(|known| visible.contains(&known.project.name));
-    known.retain(|known| known.project.name.contains(&wanted));
-    let total = known.len() as u64;
-    if let Some(after) = &query.after {
-        known.retain(|known| known.project.name > *after);
-    }
-    let limit = query.limit;
-    let is_last = known.len() <= limit.get() as usize;
-    known.truncate(limit.get() as usize);
+    let total = query.retain(&mut known, |known| &known.project.name);
+    known.truncate(query.limit.and_one() as usize);
     let items = shown(&api, &caller, known).await?;
-    let next = items.last().filter(|_| !is_last).map(|last| {
-        let parameters = [
-            ("q", query.q.as_deref()),
-            ("after", Some(last.name.as_str())),
-        ];
-        next_page("/projects", limit, &parameters)
-    });
-    Ok(Page { items, total, next })
+    let list = List {
+        path: "/projects",
+        parameters: &[("q", query.q.as_deref())],
+        limit: query.limit,
+    };
+    Ok(list.page(items, total, |last| last.name.clone()))
 }
 
 #[utoipa::path(
@@ -245,18 +219,4 @@ pub(super) fn created(path: &str, name: &str, object: impl Serialize) -> Respons
     let place = place.expect("an encoded name is visible ASCII");
     response.headers_mut().insert(header::LOCATION, place);
     response
-}
-
-impl<S: Sync> FromRequestParts<S> for ProjectsQuery {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
-        let mut fields = Fields::of(&parts.uri);
-        let query = Self {
-            q: fields.optional("q"),
-            limit: Limit::read(&mut fields),
-            after: fields.optional("after"),
-        };
-        fields.finish(Some(query))
-    }
 }

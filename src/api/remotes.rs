@@ -19,7 +19,7 @@ use self::object::{check_name, shown};
 use super::{
     Api,
     body::Body,
-    page::{Items, Limit, Page, next_page},
+    page::{Items, Limit, List, Page},
     problem::Problem,
     projects::created,
     query::Fields,
@@ -89,23 +89,16 @@ pub(super) async fn list(
     if let Some(after) = &query.after {
         remotes.retain(|remote| remote.name > *after);
     }
-    let limit = query.limit;
-    let is_last = remotes.len() <= limit.get() as usize;
-    remotes.truncate(limit.get() as usize);
-    let next = remotes.last().filter(|_| !is_last).map(|last| {
-        let parameters = [
+    let list = List {
+        path: "/remotes",
+        parameters: &[
             ("q", query.q.as_deref()),
             ("used_as", query.used_as.map(UsedAs::as_str)),
             ("region", query.region.as_deref()),
-            ("after", Some(last.name.as_str())),
-        ];
-        next_page("/remotes", limit, &parameters)
-    });
-    Ok(Page {
-        items: remotes,
-        total,
-        next,
-    })
+        ],
+        limit: query.limit,
+    };
+    Ok(list.page(remotes, total, |last| last.name.clone()))
 }
 
 #[utoipa::path(

@@ -22,7 +22,7 @@ use self::object::{found, visibility};
 use super::{
     Api, PREFIX,
     body::Body,
-    page::{Items, Limit, Page, next_page},
+    page::{Items, Limit, List, Page},
     problem::Problem,
     query::Fields,
 };
@@ -104,17 +104,15 @@ pub(super) async fn list(
             items.extend(listed(&projects, &name));
         }
     }
-    let is_last = items.len() <= limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| !is_last).map(|last| {
-        let parameters = [
+    let list = List {
+        path: "/repositories",
+        parameters: &[
             ("project", query.project.as_deref()),
             ("q", query.q.as_deref()),
-            ("after", Some(last.name.as_str())),
-        ];
-        next_page("/repositories", query.limit, &parameters)
-    });
-    Ok(Page { items, total, next })
+        ],
+        limit: query.limit,
+    };
+    Ok(list.page(items, total, |last| last.name.clone()))
 }
 
 #[utoipa::path(
@@ -177,23 +175,17 @@ pub(super) async fn show(
     if !api.parts.projects.now().may_pull(&caller, name) {
         return Err(missing(name));
     }
-    let limit = query.limit.get() as usize;
     let repository = found(&api, name, query.after.as_ref(), query.limit.and_one()).await?;
     let mut repository = repository.ok_or_else(|| missing(name))?;
-    let is_last = repository.tags.len() <= limit;
-    repository.tags.truncate(limit);
-    let next = repository.tags.last().filter(|_| !is_last).map(|last| {
-        let parameters = [
-            ("name", Some(name.as_str())),
-            ("after", Some(last.tag.as_str())),
-        ];
-        next_page("/repository", query.limit, &parameters)
-    });
+    let list = List {
+        path: "/repository",
+        parameters: &[("name", Some(name.as_str()))],
+        limit: query.limit,
+    };
+    let next = list.cut(&mut repository.tags, |last| last.tag.clone());
     let mut response = Json(repository).into_response();
     if let Some(next) = next {
-        let link = HeaderValue::try_from(format!("<{next}>; rel=\"next\""));
-        let link = link.expect("paths of ours and encoded parameters are visible ASCII");
-        response.headers_mut().insert(header::LINK, link);
+        response.headers_mut().insert(header::LINK, next);
     }
     Ok(response)
 }

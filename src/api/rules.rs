@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     Api,
     body::Body,
-    page::{Items, Limit, Page, next_page},
+    page::{Items, List, NamesQuery, Page, PageQuery},
     problem::Problem,
     projects::created,
     query::Fields,
@@ -37,33 +37,6 @@ const TOLD: [&str; 6] = [
     "changed_at",
 ];
 
-/// Which page of the list.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct RulesQuery {
-    /// Whose name has this in it
-    #[param(value_type = Option<String>)]
-    q: Option<String>,
-    /// At most so many: 1 to 1000
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// From the `Link` of the page before
-    #[param(value_type = Option<String>)]
-    after: Option<String>,
-}
-
-/// Which page of a rule's tasks.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct RuleTasksQuery {
-    /// At most so many: 1 to 1000
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// From the `Link` of the page before
-    #[param(value_type = Option<Uuid>)]
-    after: Option<Uuid>,
-}
-
 /// How a rule is taken away.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -74,7 +47,7 @@ pub(super) struct DeleteQuery {
 }
 
 #[utoipa::path(
-    get, path = "/rules", tag = "rules", operation_id = "listRules", params(RulesQuery),
+    get, path = "/rules", tag = "rules", operation_id = "listRules", params(NamesQuery),
     responses(
         (status = 200, description = "The rules that the caller may change, by name", body = Items<Rule>,
             headers(("Link" = String, description = "The next page"), ("X-Total-Count" = u64))),
@@ -83,28 +56,19 @@ pub(super) struct DeleteQuery {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
-    query: RulesQuery,
+    query: NamesQuery,
 ) -> Result<Page<Rule>, Problem> {
     let mut rules = api.parts.replication.rules().await?;
     rules.retain(|known| may_see(&caller, &known.rule));
-    let wanted = query.q.as_deref().unwrap_or_default().to_lowercase();
-    rules.retain(|known| known.rule.name.contains(&wanted));
-    let total = rules.len() as u64;
-    if let Some(after) = &query.after {
-        rules.retain(|known| known.rule.name > *after);
-    }
-    let limit = query.limit;
-    let is_last = rules.len() <= limit.get() as usize;
-    rules.truncate(limit.get() as usize);
+    let total = query.retain(&mut rules, |known| &known.rule.name);
+    rules.truncate(query.limit.and_one() as usize);
     let items: Vec<Rule> = rules.iter().map(shown).collect::<Result<_, _>>()?;
-    let next = items.last().filter(|_| !is_last).map(|last| {
-        let parameters = [
-            ("q", query.q.as_deref()),
-            ("after", Some(last.name.as_str())),
-        ];
-        next_page("/rules", limit, &parameters)
-    });
-    Ok(Page { items, total, next })
+    let list = List {
+        path: "/rules",
+        parameters: &[("q", query.q.as_deref())],
+        limit: query.limit,
+    };
+    Ok(list.page(items, total, |last| last.name.clone()))
 }
 
 #[utoipa::path(
@@ -216,7 +180,7 @@ pub(super) async fn delete(
 
 #[utoipa::path(
     get, path = "/rules/{name}/tasks", tag = "rules", operation_id = "listRuleTasks",
-    params(("name" = String, Path), RuleTasksQuery),
+    params(("name" = String, Path), PageQuery<Uuid>),
     responses(
         (status = 200, description = "Tasks of all its executions, the newest first", body = Items<Task>,
             headers(("Link" = String, description = "The next page"), ("X-Total-Count" = u64))),
@@ -227,27 +191,19 @@ pub(super) async fn tasks(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    query: RuleTasksQuery,
+    query: PageQuery<Uuid>,
 ) -> Result<Page<Task>, Problem> {
     let known = find(&api, &caller, &name).await?;
     let (meta, limit) = (&api.parts.meta, query.limit);
     let rows = meta.tasks_of_rule(known.id, query.after, limit.and_one());
-    let mut items: Vec<Task> = rows.await?.into_iter().map(Into::into).collect();
-    let is_last = items.len() <= limit.get() as usize;
-    items.truncate(limit.get() as usize);
+    let items: Vec<Task> = rows.await?.into_iter().map(Into::into).collect();
     let total = meta.task_count(known.id).await?;
-    let after = items
-        .last()
-        .filter(|_| !is_last)
-        .map(|last| last.id.to_string());
-    let next = after.map(|after| {
-        next_page(
-            &format!("/rules/{name}/tasks"),
-            limit,
-            &[("after", Some(&after))],
-        )
-    });
-    Ok(Page { items, total, next })
+    let list = List {
+        path: &format!("/rules/{name}/tasks"),
+        parameters: &[],
+        limit,
+    };
+    Ok(list.page(items, total, |last| last.id.to_string()))
 }
 
 /// A rule that the caller may change.
@@ -307,33 +263,6 @@ async fn change(api: &Api, known: &KnownRule, rule: Checked) -> Result<Json<Rule
 async fn show_named(api: &Api, name: &str) -> Result<Rule, Problem> {
     let known = api.parts.replication.rule(name).await?;
     shown(&known.ok_or_else(Problem::internal)?)
-}
-
-impl<S: Sync> FromRequestParts<S> for RulesQuery {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
-        let mut fields = Fields::of(&parts.uri);
-        let query = Self {
-            q: fields.optional("q"),
-            limit: Limit::read(&mut fields),
-            after: fields.optional("after"),
-        };
-        fields.finish(Some(query))
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for RuleTasksQuery {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
-        let mut fields = Fields::of(&parts.uri);
-        let query = Self {
-            limit: Limit::read(&mut fields),
-            after: fields.optional("after"),
-        };
-        fields.finish(Some(query))
-    }
 }
 
 impl<S: Sync> FromRequestParts<S> for DeleteQuery {

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api, Kind, ListedRepository, Visibility,
-    page::{Limit, next_page},
+    page::{Limit, List},
     problem::Problem,
     query::Fields,
     repositories::{Names, listed},
@@ -105,32 +105,26 @@ pub(super) async fn search(
             }
         }
     }
-    let has_more = page.len() > limit;
-    if has_more {
-        page.pop_last();
-    }
-    let next = page.keys().next_back().filter(|_| has_more).map(|last| {
-        let after = last.to_string();
-        let parameters = [
-            ("q", Some(query.q.as_str())),
-            ("after", Some(after.as_str())),
-        ];
-        next_page("/search", query.limit, &parameters)
-    });
+    let list = List {
+        path: "/search",
+        parameters: &[("q", Some(query.q.as_str()))],
+        limit: query.limit,
+    };
+    let mut repositories: Vec<_> = page.into_iter().collect();
+    let next = list.cut(&mut repositories, |(last, _)| last.to_string());
+    let repositories = repositories.into_iter().map(|(_, repository)| repository);
     let found = Found {
         projects: match query.after {
             None => found_projects(&api, &caller, &wanted),
             Some(_) => Vec::new(),
         },
-        repositories: page.into_values().collect(),
+        repositories: repositories.collect(),
     };
     let mut response = Json(found).into_response();
     let headers = response.headers_mut();
     headers.insert(X_TOTAL_COUNT, HeaderValue::from(total));
     if let Some(next) = next {
-        let link = HeaderValue::try_from(format!("<{next}>; rel=\"next\""));
-        let link = link.expect("paths of ours and encoded parameters are visible ASCII");
-        headers.insert(header::LINK, link);
+        headers.insert(header::LINK, next);
     }
     Ok(response)
 }

@@ -16,7 +16,7 @@ use super::{
     Api,
     execution::Id,
     executions::execution,
-    page::{Items, Limit, Page, next_page},
+    page::{Items, Limit, List, Page},
     problem::Problem,
     query::Fields,
     timestamp::Timestamp,
@@ -108,26 +108,20 @@ pub(super) async fn list(
                 .map(Task::from),
         );
     }
-    let is_last = items.len() <= wanted;
-    items.truncate(wanted);
     let counts = meta.task_counts(id).await?;
     let total = query
         .status
         .map_or(counts.total(), |status| counts.of(status.0));
-    let last = items
-        .last()
-        .filter(|_| !is_last)
-        .map(|last| last.id.to_string());
-    let next = last.map(|last| {
-        let parameters = [
+    let list = List {
+        path: &format!("/executions/{id}/tasks"),
+        parameters: &[
             ("status", query.status.map(|status| status.0.as_str())),
             ("remote", query.remote.as_deref()),
             ("repository", query.repository.as_deref()),
-            ("after", Some(last.as_str())),
-        ];
-        next_page(&format!("/executions/{id}/tasks"), query.limit, &parameters)
-    });
-    Ok(Page { items, total, next })
+        ],
+        limit: query.limit,
+    };
+    Ok(list.page(items, total, |last| last.id.to_string()))
 }
 
 #[utoipa::path(

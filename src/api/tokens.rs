@@ -4,21 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
-    extract::{FromRequestParts, Path, State},
+    extract::{Path, State},
     response::Response,
 };
-use http::{StatusCode, request};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     Api, Rights,
     body::Body,
-    page::{Items, Limit, Page, next_page},
+    page::{Items, List, Page, PageQuery},
     problem::Problem,
     projects::created,
-    query::Fields,
     timestamp::Timestamp,
 };
 use crate::access::{self, Actor, Caller, NewToken, Source};
@@ -63,20 +62,8 @@ pub struct TokenFields {
     pub expires_in: Option<String>,
 }
 
-/// Which page of the list.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct TokensQuery {
-    /// At most so many: 1 to 1000
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// From the `Link` of the page before
-    #[param(value_type = Option<String>)]
-    after: Option<String>,
-}
-
 #[utoipa::path(
-    get, path = "/tokens", tag = "tokens", operation_id = "listTokens", params(TokensQuery),
+    get, path = "/tokens", tag = "tokens", operation_id = "listTokens", params(PageQuery<String>),
     responses(
         (status = 200, description = "The caller's tokens; an admin's list has everybody's", body = Items<Token>,
             headers(("Link" = String, description = "The next page"), ("X-Total-Count" = u64))),
@@ -85,12 +72,12 @@ pub(super) struct TokensQuery {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
-    query: TokensQuery,
+    query: PageQuery<String>,
 ) -> Result<Page<Token>, Problem> {
     let owner = (!caller.is_admin()).then(|| caller.name());
     let accounts = &api.parts.accounts;
     let wanted = query.limit.and_one();
-    let mut tokens = if let Some(owner) = owner {
+    let tokens = if let Some(owner) = owner {
         let after = query.after.as_deref().unwrap_or_default();
         accounts.tokens_of(owner, after, wanted).await?
     } else {
@@ -99,19 +86,17 @@ pub(super) async fn list(
         let after = after.map_err(|_| Problem::bad_field("after", expected))?;
         accounts.tokens(after, wanted).await?
     };
-    let limit = query.limit.get() as usize;
-    let is_last = tokens.len() <= limit;
-    tokens.truncate(limit);
     let items: Vec<Token> = tokens.into_iter().map(Into::into).collect();
-    let next = items.last().filter(|_| !is_last).map(|last| {
-        let after = match owner {
-            Some(_) => last.name.clone(),
-            None => last.id.clone(),
-        };
-        next_page("/tokens", query.limit, &[("after", Some(after.as_str()))])
-    });
     let total = accounts.token_count(owner).await?;
-    Ok(Page { items, total, next })
+    let list = List {
+        path: "/tokens",
+        parameters: &[],
+        limit: query.limit,
+    };
+    Ok(list.page(items, total, |last| match owner {
+        Some(_) => last.name.clone(),
+        None => last.id.clone(),
+    }))
 }
 
 #[utoipa::path(
@@ -200,18 +185,5 @@ impl From<access::Token> for Token {
             created_at: token.created_at.into(),
             expires_at: token.expires_at.map(Into::into),
         }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for TokensQuery {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
-        let mut fields = Fields::of(&parts.uri);
-        let query = Self {
-            limit: Limit::read(&mut fields),
-            after: fields.optional("after"),
-        };
-        fields.finish(Some(query))
     }
 }

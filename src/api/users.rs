@@ -4,20 +4,19 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{FromRequestParts, Path, State},
+    extract::{Path, State},
     response::Response,
 };
-use http::{StatusCode, request};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     Api,
     body::Body,
-    page::{Items, Limit, Page, next_page},
+    page::{Items, List, Page, PageQuery},
     problem::Problem,
     projects::created,
-    query::Fields,
     timestamp::Timestamp,
 };
 use crate::{
@@ -74,20 +73,8 @@ pub struct PasswordFields {
     pub password: String,
 }
 
-/// Which page of the list.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct UsersQuery {
-    /// At most so many: 1 to 1000
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// From the `Link` of the page before
-    #[param(value_type = Option<String>)]
-    after: Option<String>,
-}
-
 #[utoipa::path(
-    get, path = "/users", tag = "users", operation_id = "listUsers", params(UsersQuery),
+    get, path = "/users", tag = "users", operation_id = "listUsers", params(PageQuery<String>),
     responses(
         (status = 200, description = "All users, by name", body = Items<User>,
             headers(("Link" = String, description = "The next page"), ("X-Total-Count" = u64))),
@@ -95,24 +82,19 @@ pub(super) struct UsersQuery {
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    query: UsersQuery,
+    query: PageQuery<String>,
 ) -> Result<Page<User>, Problem> {
     let accounts = &api.parts.accounts;
     let after = query.after.as_deref().unwrap_or_default();
-    let mut users = accounts.users(after, query.limit.and_one()).await?;
-    let limit = query.limit.get() as usize;
-    let is_last = users.len() <= limit;
-    users.truncate(limit);
+    let users = accounts.users(after, query.limit.and_one()).await?;
     let items: Vec<User> = users.into_iter().map(Into::into).collect();
-    let next = items.last().filter(|_| !is_last).map(|last| {
-        next_page(
-            "/users",
-            query.limit,
-            &[("after", Some(last.name.as_str()))],
-        )
-    });
     let total = accounts.user_count().await?;
-    Ok(Page { items, total, next })
+    let list = List {
+        path: "/users",
+        parameters: &[],
+        limit: query.limit,
+    };
+    Ok(list.page(items, total, |last| last.name.clone()))
 }
 
 #[utoipa::path(
@@ -279,18 +261,5 @@ impl From<access::User> for User {
             imported: user.is_imported,
             created_at: user.created_at.into(),
         }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for UsersQuery {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Problem> {
-        let mut fields = Fields::of(&parts.uri);
-        let query = Self {
-            limit: Limit::read(&mut fields),
-            after: fields.optional("after"),
-        };
-        fields.finish(Some(query))
     }
 }

@@ -1,6 +1,10 @@
 //! Connections in paused time: kept ones that ask for nothing, and HTTP/2 clients, spoken frame by frame, that take nothing.
 
-use axum::{body::Bytes, routing::get};
+use axum::{
+    body::{Body, Bytes},
+    routing::get,
+};
+use futures_util::stream;
 use tokio::{
     io::{AsyncReadExt, DuplexStream},
     task::JoinHandle,
@@ -31,6 +35,14 @@ fn routes() -> Router {
         .route("/big", get(|| async { Bytes::from(vec![7; BIG_BYTES]) }))
         .route("/huge", get(|| async { Bytes::from(vec![7; HUGE_BYTES]) }))
         .route("/small", get(|| async { "ok" }))
+        .route(
+            "/broken",
+            get(|| async { Body::from_stream(stream::iter(broken())) }),
+        )
+}
+
+fn broken() -> [std::io::Result<Bytes>; 1] {
+    [Err(std::io::Error::other("broken"))]
 }
 
 fn serve(stop: &CancellationToken) -> (DuplexStream, JoinHandle<()>) {
@@ -211,6 +223,18 @@ async fn answer(stream: &mut DuplexStream) -> String {
         read.push(stream.read_u8().await.expect("the connection lives"));
     }
     String::from_utf8(read).unwrap().to_lowercase()
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_at_once_has_a_head() {
+    let (mut stream, server) = serve(&CancellationToken::new());
+    let request = b"GET /broken HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
+    server.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use crate::{
     meta::MetaError,
     settings::SettingsError,
     store::{ObjectSetupError, StoreError},
+    transfer::ReconcileError,
 };
 
 /// Why the process does not start.
@@ -46,6 +47,15 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+}
+
+impl From<ReconcileError> for StartError {
+    fn from(error: ReconcileError) -> Self {
+        match error {
+            ReconcileError::Store(error) => Self::Store(error),
+            ReconcileError::Meta(error) => Self::Meta(error),
+        }
+    }
 }
 
 impl StartError {

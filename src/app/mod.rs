@@ -14,6 +14,7 @@ mod replicas;
 mod room;
 mod router;
 mod rules;
+mod server;
 mod shutdown;
 mod sniff;
 mod source;
@@ -27,22 +28,16 @@ mod tests;
 
 pub use error::StartError;
 pub use open_files::raise_open_files;
+pub use server::Server;
 pub use shutdown::stop_signal;
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use self::{
-    entrance::Entrance,
-    home::OwnHome,
-    listener::{Connections, Listener},
-    middleware::limit::RequestLimit,
-    room::Room,
-    source::OwnSource,
-    tls::Certificates,
+    entrance::Entrance, middleware::limit::RequestLimit, source::OwnSource, tls::Certificates,
     upkeep::Upkeep,
 };
 use crate::{
@@ -54,13 +49,12 @@ use crate::{
     meta::Meta,
     mirror::{self, Mirror},
     push::{self, Pushes},
-    replication::{self, Replication},
+    replication::Replication,
     settings::{self, Settings},
     store::{Objects, Store},
     telemetry::Metrics,
     transfer::{self, Fills, Space, Tier},
     upkeep::{Evictor, Orphans, Retainer, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
-    v2,
 };
 
 /// All long-lived handles.
@@ -93,14 +87,6 @@ pub struct App {
     tasks: TaskTracker,
 }
 
-/// An [`App`] that has its addresses.
-pub struct Server {
-    app: App,
-    main: Listener,
-    mirror_only: Option<Listener>,
-    connections: Connections,
-}
-
 impl App {
     /// Reads the files that the configuration names; opens, binds and writes nothing.
     pub fn check(config: &Config) -> Result<(), StartError> {
@@ -113,7 +99,6 @@ impl App {
 
     /// Opens store and database and starts the background work.
     pub async fn build(config: Config) -> Result<Self, StartError> {
-        let started_at = SystemTime::now();
         let metrics = Metrics::default();
         let remotes = Remotes::new(&config.remotes, &metrics)?;
         let certificates = certificates(&config)?;
@@ -174,14 +159,13 @@ impl App {
             max_bytes: config.storage.max_bytes,
             tasks: tasks.clone(),
         });
+        pushes.recover().await?;
         let own = OwnSource::new(&projects, &mirror, &pushes);
-        let home = OwnHome::new(&own, &settings, &meta);
-        let replication = rules::replication(&config, &meta, &projects, &remotes, home);
+        let replication = rules::replication(&config, &meta, &remotes, &own, &settings);
         rules::start(&replication, own, &config.replication, &tasks, &shutdown);
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
-        let (evictor, orphans) = (upkeep.evictor(), upkeep.orphans());
-        let retainer = upkeep.retainer();
+        let (evictor, orphans, retainer) = (upkeep.evictor(), upkeep.orphans(), upkeep.retainer());
         upkeep.start(&tasks, &shutdown);
         if let Some(cluster) = &cluster {
             replicas::start(cluster, &meta, &remotes, &tasks, &shutdown);
@@ -211,42 +195,9 @@ impl App {
             metrics,
             certificates,
             new_password: entrance.new_password,
-            started_at,
+            started_at: SystemTime::now(),
             shutdown,
             tasks,
-        })
-    }
-
-    /// Takes the addresses that the configuration names.
-    pub async fn bind(self) -> Result<Server, StartError> {
-        let server = &self.config.server;
-        let main = socket(server.listen).await?;
-        let mirror_only = match server.mirror_listen {
-            Some(address) => Some(socket(address).await?),
-            None => None,
-        };
-        let connections = Connections::new(self.metrics.clone());
-        let parts = self.v2_parts([Some(&main), mirror_only.as_ref()].into_iter().flatten());
-        let tls = match &self.certificates {
-            Some(certificates) => Some(tls::acceptor(certificates)?),
-            None => None,
-        };
-        let listeners = 1 + usize::from(mirror_only.is_some());
-        let trusted = &self.config.server.trusted_proxies;
-        let listener = |socket, kind| Listener {
-            socket,
-            tls: tls.clone(),
-            router: router::router(&self, parts.clone(), kind),
-            connections: connections.clone(),
-            room: Room::new(open_files::allowed(), listeners, trusted.clone()),
-        };
-        let main = listener(main, v2::Listener::Main);
-        let mirror_only = mirror_only.map(|socket| listener(socket, v2::Listener::MirrorOnly));
-        Ok(Server {
-            main,
-            mirror_only,
-            connections,
-            app: self,
         })
     }
 
@@ -276,75 +227,12 @@ impl App {
         }
     }
 
-    fn v2_parts<'a>(&self, sockets: impl Iterator<Item = &'a TcpListener>) -> v2::Parts {
-        let public_url = self.config.server.public_url.as_ref();
-        let public = public_url.and_then(|url| {
-            let host = url.host_str()?;
-            Some(match url.port() {
-                Some(port) => format!("{host}:{port}"),
-                None => host.to_owned(),
-            })
-        });
-        let own_hosts = sockets
-            .filter_map(|socket| socket.local_addr().ok())
-            .map(|address| address.to_string())
-            .chain(public)
-            .collect();
-        v2::Parts {
-            mirror: self.mirror.clone(),
-            pushes: self.pushes.clone(),
-            projects: self.projects.clone(),
-            settings: self.settings.clone(),
-            auto_create_projects: self.config.access.auto_create_projects,
-            meta: self.meta.clone(),
-            gate: Arc::clone(&self.gate),
-            metrics: self.metrics.clone(),
-            own_hosts,
-            site: self.site(),
-        }
-    }
-
     fn site(&self) -> Site {
         let public_url = self.config.server.public_url.as_ref();
         Site {
             public_url: public_url.map(|url| url.origin().ascii_serialization()),
             is_tls: self.certificates.is_some(),
         }
-    }
-}
-
-impl Server {
-    /// Where `server.listen` really listens (a port 0 has become a number).
-    pub fn address(&self) -> SocketAddr {
-        self.main.address()
-    }
-
-    /// Where `server.mirror_listen` really listens.
-    pub fn mirror_address(&self) -> Option<SocketAddr> {
-        self.mirror_only.as_ref().map(Listener::address)
-    }
-
-    /// The password of the user `admin`, when this start has made it: to be shown now, and never again.
-    pub fn new_password(&self) -> Option<&Secret> {
-        self.app.new_password.as_ref()
-    }
-
-    /// Serves until `stop` is done, then drains: no new connections, requests that run may end within `shutdown_grace`,
-    /// what is left is cut, background work ends, rows are durable.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self {
-            app,
-            main,
-            mirror_only,
-            connections,
-        } = self;
-        let listeners = [Some(main), mirror_only];
-        for listener in listeners.into_iter().flatten() {
-            info!(address = %listener.address(), tls = listener.tls.is_some(), "listening");
-            app.tasks.spawn(listener.run());
-        }
-        stop.await;
-        shutdown::drain(app, connections).await;
     }
 }
 
@@ -396,10 +284,4 @@ fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError
         Some(files) => Ok(Some(Arc::new(Certificates::load(files.clone())?))),
         None => Ok(None),
     }
-}
-
-async fn socket(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Bind { address, source })
 }

@@ -190,6 +190,8 @@ pub(super) struct SentBody {
     /// The body ends for the HTTP server only when all its bytes are taken, so that the stream's task lives so long.
     holds_end: bool,
     running: Arc<Running>,
+    /// What breaks the connection once it has taken what came before.
+    broken: Option<axum::Error>,
 }
 
 impl SentBody {
@@ -201,6 +203,7 @@ impl SentBody {
             inner,
             stream,
             running: Arc::new(running),
+            broken: None,
         }
     }
 
@@ -221,15 +224,28 @@ impl http_body::Body for SentBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Chunk>, axum::Error>>> {
-        let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)) else {
-            if let Some(stream) = self.stream.as_ref().filter(|_| self.holds_end) {
-                ready!(stream.poll_taken(cx));
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let chunk = |bytes| Chunk::new(bytes, self.stream.as_ref(), &self.running);
+                Poll::Ready(Some(Ok(frame.map_data(chunk))))
             }
-            return Poll::Ready(None);
-        };
-        let chunk = |bytes| Chunk::new(bytes, self.stream.as_ref(), &self.running);
-        let frame = frame.map(|frame| frame.map_data(chunk));
-        Poll::Ready(Some(frame))
+            // The HTTP server writes when there is nothing to read. With an error at once it would close without a word:
+            // status and headers, too, would be lost.
+            Some(Err(error)) => {
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => {
+                if let Some(stream) = self.stream.as_ref().filter(|_| self.holds_end) {
+                    ready!(stream.poll_taken(cx));
+                }
+                Poll::Ready(None)
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {

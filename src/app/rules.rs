@@ -6,12 +6,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{home::OwnHome, source::OwnSource};
 use crate::{
-    access::Projects,
     client::Remotes,
     config::{self, Config},
     jobs,
     meta::Meta,
     replication::{Parts, Planner, Replication, WorkParts, Worker},
+    settings::Settings,
 };
 
 /// How often it is looked whether a task is due that nobody told of.
@@ -25,15 +25,15 @@ const MAX_PLANS: usize = 8;
 pub(super) fn replication(
     config: &Config,
     meta: &Meta,
-    projects: &Projects,
     remotes: &Remotes,
-    home: OwnHome,
+    own: &OwnSource,
+    settings: &Settings,
 ) -> Replication {
     Replication::new(Parts {
         meta: meta.clone(),
-        projects: projects.clone(),
+        projects: own.projects.clone(),
         remotes: remotes.clone(),
-        home: Arc::new(home),
+        home: Arc::new(OwnHome::new(own, settings, meta)),
         event_delay: config.replication.event_delay,
         reconcile: config.replication.reconcile,
     })

@@ -1,4 +1,4 @@
-//! What clients delete: a tag, a manifest with its tags, a blob; and a repository, step by step.
+//! What clients delete: a tag, a manifest with its tags, a blob. (A whole repository: `clearance.rs`.)
 //!
 //! ```text
 //!   tag ──► manifest ──► config, layers     by tag:    the tag alone
@@ -13,22 +13,17 @@ use std::{collections::BTreeSet, time::SystemTime};
 
 use super::{
     EventKind, Meta, MetaError, Removed, changes::Changes, column, connection::Connection, event,
-    image, operation::Operation, statement::Statement, uses::SQL_REPOSITORY,
+    image, operation::Operation, repository, statement::Statement, tag,
 };
 use crate::{
     config::Pattern,
     oci::{Digest, Name, Tag},
 };
 
-pub(super) const SQL_TARGET: &str = "SELECT digest FROM tag WHERE repository_id = $1 AND name = $2";
-
 pub(super) const SQL_DELETE_TAG: &str = "DELETE FROM tag WHERE repository_id = $1 AND name = $2";
 
 pub(super) const SQL_SEEDED: &str =
     "SELECT seeded FROM manifest WHERE repository_id = $1 AND digest = $2";
-
-pub(super) const SQL_TAGS_OF: &str =
-    "SELECT name FROM tag WHERE repository_id = $1 AND digest = $2 ORDER BY name";
 
 /// A manifest that was pushed into a mirror names the blob.
 pub(super) const SQL_SEEDED_BLOB: &str = "SELECT CAST(1 AS BIGINT) FROM reference CROSS JOIN manifest \
@@ -48,24 +43,8 @@ pub(super) const SQL_LOOSEN: &str = "UPDATE link SET touched_at = $3 WHERE repos
 pub(super) const SQL_DELETE_LINK: &str =
     "DELETE FROM link WHERE repository_id = $1 AND digest = $2 RETURNING digest";
 
-pub(super) const SQL_SOME_TAGS: &str =
-    "SELECT name FROM tag WHERE repository_id = $1 ORDER BY name LIMIT $2";
-
-pub(super) const SQL_SOME_MANIFESTS: &str =
-    "SELECT digest FROM manifest WHERE repository_id = $1 ORDER BY digest LIMIT $2";
-
-pub(super) const SQL_SOME_LINKS: &str =
-    "SELECT digest FROM link WHERE repository_id = $1 ORDER BY digest LIMIT $2";
-
-pub(super) const SQL_DELETE_LISTS: &str = "DELETE FROM list WHERE repository_id = $1";
-
-pub(super) const SQL_DELETE_PINS: &str = "DELETE FROM pin WHERE repository_id = $1";
-
 /// How many referrers are told at most.
 pub const MAX_DANGLING: u32 = 100;
-
-/// How many rows of each kind one transaction takes of a repository.
-const STEP: i64 = 64;
 
 /// What of a repository clients may delete.
 #[derive(Debug, Clone, Default)]
@@ -145,12 +124,6 @@ impl Meta {
         })
         .await
     }
-
-    /// Deletes a part of a repository: first its tags, then its manifests, then its links, then that anything was known
-    /// of it. `None`: there is nothing left. To be called until then.
-    pub async fn delete_some_of(&self, repository: &Name) -> Result<Option<Removed>, MetaError> {
-        self.write(DeleteSome(repository.clone())).await
-    }
 }
 
 /// [`Meta::delete_tag`]
@@ -174,9 +147,6 @@ struct DeleteBlob {
     deletable: Deletable,
 }
 
-/// [`Meta::delete_some_of`]
-struct DeleteSome(Name);
-
 impl Deletable {
     fn is_fixed(&self, tag: &Tag) -> bool {
         self.fixed
@@ -193,24 +163,22 @@ impl Operation for DeleteTag {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> Result<Deletion, MetaError> {
-        let Some(repository_id) = id(connection, &self.repository).await? else {
+        let Some(repository_id) = repository::id(connection, &self.repository).await? else {
             return Ok(Deletion::Absent);
         };
-        let run = |sql| Statement::new(sql).bind(repository_id).bind(&self.tag);
-        let target: Option<(String,)> = run(SQL_TARGET).fetch_optional(connection).await?;
-        let Some((digest,)) = target else {
+        let target = tag::target(connection, repository_id, self.tag.as_str()).await?;
+        let Some(digest) = target else {
             return Ok(Deletion::Absent);
         };
         if self.deletable.is_fixed(&self.tag) {
             return Ok(Deletion::Fixed(self.tag.clone()));
         }
-        let seeded = seeded(connection, repository_id, &digest).await?;
+        let seeded = seeded(connection, repository_id, &digest.to_string()).await?;
         if self.deletable.only_seeded && seeded != Some(true) {
             return Ok(Deletion::NotSeeded);
         }
-        changes.tag(&self.repository, &self.tag);
-        run(SQL_DELETE_TAG).execute(connection).await?;
-        tell(connection, &self.repository, &self.tag, &digest).await?;
+        let (repository, tag) = (&self.repository, self.tag.as_str());
+        tag_of(connection, changes, repository_id, repository, tag).await?;
         Ok(Deletion::Done(Deleted {
             tags: vec![self.tag.clone()],
             ..Deleted::default()
@@ -226,7 +194,7 @@ impl Operation for DeleteManifest {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> Result<Deletion, MetaError> {
-        let Some(repository_id) = id(connection, &self.repository).await? else {
+        let Some(repository_id) = repository::id(connection, &self.repository).await? else {
             return Ok(Deletion::Absent);
         };
         let digest = self.digest.to_string();
@@ -235,12 +203,7 @@ impl Operation for DeleteManifest {
             Some(false) if self.deletable.only_seeded => return Ok(Deletion::NotSeeded),
             Some(_) => {}
         }
-        let select = Statement::new(SQL_TAGS_OF)
-            .bind(repository_id)
-            .bind(&*digest);
-        let tags: Vec<(String,)> = select.fetch_all(connection).await?;
-        let tags = tags.iter().map(|(tag,)| column::parsed(tag));
-        let tags: Vec<Tag> = tags.collect::<Result<_, _>>()?;
+        let tags = tag::pointing_to(connection, repository_id, &self.digest).await?;
         if let Some(fixed) = tags.iter().find(|tag| self.deletable.is_fixed(tag)) {
             return Ok(Deletion::Fixed(fixed.clone()));
         }
@@ -268,7 +231,7 @@ impl Operation for DeleteBlob {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> Result<Deletion, MetaError> {
-        let Some(repository_id) = id(connection, &self.repository).await? else {
+        let Some(repository_id) = repository::id(connection, &self.repository).await? else {
             return Ok(Deletion::Absent);
         };
         let run = |sql| Statement::new(sql).bind(repository_id).bind(&self.digest);
@@ -289,63 +252,6 @@ impl Operation for DeleteBlob {
             ..Deleted::default()
         }))
     }
-}
-
-impl Operation for DeleteSome {
-    type Output = Option<Removed>;
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        changes: &mut Changes,
-    ) -> Result<Option<Removed>, MetaError> {
-        let repository = &self.0;
-        let Some(repository_id) = id(connection, repository).await? else {
-            return Ok(None);
-        };
-        let some = async |connection: &mut Connection, sql| {
-            let select = Statement::new(sql).bind(repository_id).bind(STEP);
-            let rows: Vec<(String,)> = select.fetch_all(connection).await?;
-            Ok::<_, MetaError>(rows)
-        };
-        let tags = some(connection, SQL_SOME_TAGS).await?;
-        for (tag,) in &tags {
-            tag_of(connection, changes, repository_id, repository, tag).await?;
-        }
-        if !tags.is_empty() {
-            return Ok(Some(Removed::default()));
-        }
-        let manifests = some(connection, SQL_SOME_MANIFESTS).await?;
-        let mut all = Removed::default();
-        for (digest,) in &manifests {
-            all.add(manifest(connection, changes, repository_id, repository, digest).await?);
-        }
-        if !manifests.is_empty() {
-            return Ok(Some(all));
-        }
-        let links = some(connection, SQL_SOME_LINKS).await?;
-        for (digest,) in &links {
-            changes.link(repository, &column::parsed(digest)?);
-            let delete = Statement::new(SQL_DELETE_LINK).bind(repository_id);
-            delete.bind(digest.as_str()).execute(connection).await?;
-        }
-        if links.is_empty() {
-            for sql in [SQL_DELETE_LISTS, SQL_DELETE_PINS, image::SQL_EMPTY] {
-                let delete = Statement::new(sql).bind(repository_id);
-                delete.execute(connection).await?;
-            }
-            return Ok(None);
-        }
-        let left = links.into_iter().map(|(digest,)| digest).collect();
-        let removed = image::removed(connection, repository_id, repository, &left).await?;
-        Ok(Some(removed))
-    }
-}
-
-async fn id(connection: &mut Connection, repository: &Name) -> Result<Option<i64>, MetaError> {
-    let find = Statement::new(SQL_REPOSITORY).bind(repository);
-    let row: Option<(i64,)> = find.fetch_optional(connection).await?;
-    Ok(row.map(|(id,)| id))
 }
 
 /// Was this manifest pushed into a mirror? `None`: it is not here.
@@ -371,40 +277,24 @@ async fn referrers(
     digests.collect()
 }
 
-/// One tag, if it is there.
+/// One tag, if it is there; what it pointed to.
 pub(super) async fn tag_of(
     connection: &mut Connection,
     changes: &mut Changes,
     repository_id: i64,
     repository: &Name,
     tag: &str,
-) -> Result<(), MetaError> {
-    let run = |sql| Statement::new(sql).bind(repository_id).bind(tag);
-    let target: Option<(String,)> = run(SQL_TARGET).fetch_optional(connection).await?;
-    let Some((digest,)) = target else {
-        return Ok(());
+) -> Result<Option<Digest>, MetaError> {
+    let Some(digest) = tag::target(connection, repository_id, tag).await? else {
+        return Ok(None);
     };
+    let delete = Statement::new(SQL_DELETE_TAG).bind(repository_id).bind(tag);
+    delete.execute(connection).await?;
     let tag = column::parsed(tag)?;
     changes.tag(repository, &tag);
-    run(SQL_DELETE_TAG).execute(connection).await?;
-    tell(connection, repository, &tag, &digest).await
-}
-
-async fn tell(
-    connection: &mut Connection,
-    repository: &Name,
-    tag: &Tag,
-    digest: &str,
-) -> Result<(), MetaError> {
-    let digest = column::parsed(digest)?;
-    event::put(
-        connection,
-        EventKind::Deleted,
-        repository,
-        Some(tag),
-        &digest,
-    )
-    .await
+    let deleted = EventKind::Deleted;
+    event::put(connection, deleted, repository, Some(&tag), &digest).await?;
+    Ok(Some(digest))
 }
 
 /// One manifest and its tags. What only it named is loose from now on.
@@ -415,13 +305,15 @@ pub(super) async fn manifest(
     repository: &Name,
     digest: &str,
 ) -> Result<Removed, MetaError> {
-    changes.manifest(repository, &column::parsed(digest)?);
+    let parsed = column::parsed(digest)?;
+    changes.manifest(repository, &parsed);
     let run = |sql| Statement::new(sql).bind(repository_id).bind(digest);
     let tags: Vec<(String,)> = run(image::SQL_DELETE_TAGS).fetch_all(connection).await?;
     for (tag,) in &tags {
         let tag = column::parsed(tag)?;
         changes.tag(repository, &tag);
-        tell(connection, repository, &tag, digest).await?;
+        let deleted = EventKind::Deleted;
+        event::put(connection, deleted, repository, Some(&tag), &parsed).await?;
     }
     let loosen = run(SQL_LOOSEN).bind(column::milliseconds(SystemTime::now()));
     loosen.execute(connection).await?;

@@ -6,7 +6,7 @@
 //! ```
 
 use super::{
-    EventKind, MetaError, column, connection::Connection, event, image, statement::Statement,
+    EventKind, MetaError, column, connection::Connection, event, image, statement::Statement, tag,
 };
 use crate::oci::{Digest, Name, Tag};
 
@@ -24,9 +24,6 @@ pub(super) const SQL_CHILDREN: &str = "SELECT child FROM reference \
 
 pub(super) const SQL_NAMING: &str =
     "SELECT parent FROM reference WHERE repository_id = $1 AND child = $2 AND kind = 'blob'";
-
-pub(super) const SQL_TAGS: &str =
-    "SELECT name FROM tag WHERE repository_id = $1 AND digest = $2 ORDER BY name";
 
 /// How many indexes above each other are looked at.
 const MAX_DEPTH: u32 = 4;
@@ -66,21 +63,13 @@ pub(super) async fn by_manifest(
     for _ in 0..MAX_DEPTH {
         let mut next = Vec::new();
         for digest in &above {
-            let run = |sql| Statement::new(sql).bind(place.id).bind(digest);
-            let tags: Vec<(String,)> = run(SQL_TAGS).fetch_all(connection).await?;
-            for (tag,) in &tags {
+            let filled = EventKind::Filled;
+            for tag in tag::pointing_to(connection, place.id, digest).await? {
                 has_tag = true;
-                let tag: Tag = column::parsed(tag)?;
-                event::put(
-                    connection,
-                    EventKind::Filled,
-                    place.name,
-                    Some(&tag),
-                    digest,
-                )
-                .await?;
+                event::put(connection, filled, place.name, Some(&tag), digest).await?;
             }
-            let indexes: Vec<(String,)> = run(image::SQL_INDEXES).fetch_all(connection).await?;
+            let indexes = Statement::new(image::SQL_INDEXES).bind(place.id);
+            let indexes: Vec<(String,)> = indexes.bind(digest).fetch_all(connection).await?;
             for (index,) in &indexes {
                 next.push(column::parsed(index)?);
             }

@@ -18,7 +18,7 @@ use std::{
 
 use super::{
     Meta, MetaError, changes::Changes, column, connection::Connection, object,
-    operation::Operation, statement::Statement, uses::SQL_REPOSITORY,
+    operation::Operation, repository, statement::Statement,
 };
 use crate::oci::{Digest, Name};
 
@@ -151,8 +151,7 @@ impl Operation for DeleteImage {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> Result<Option<Removed>, MetaError> {
-        let find = Statement::new(SQL_REPOSITORY).bind(&self.repository);
-        let Some((repository_id,)) = find.fetch_optional::<(i64,)>(connection).await? else {
+        let Some(repository_id) = repository::id(connection, &self.repository).await? else {
             return Ok(None);
         };
         let image = members(connection, repository_id, &self.root).await?;

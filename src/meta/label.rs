@@ -1,9 +1,8 @@
 //! Labels: what people call manifests, whatever their tags.
 
 use super::{
-    EventKind, Meta, MetaError, changes::Changes, column, connection::Connection, event,
-    filled::SQL_TAGS, image::SQL_HERE, operation::Operation, statement::Statement,
-    uses::SQL_REPOSITORY,
+    EventKind, Meta, MetaError, changes::Changes, connection::Connection, event, image::SQL_HERE,
+    operation::Operation, repository, statement::Statement, tag,
 };
 use crate::oci::{Digest, Name};
 
@@ -67,8 +66,7 @@ impl Operation for Set {
         connection: &mut Connection,
         _changes: &mut Changes,
     ) -> Result<bool, MetaError> {
-        let find = Statement::new(SQL_REPOSITORY).bind(&self.repository);
-        let Some((repository_id,)) = find.fetch_optional::<(i64,)>(connection).await? else {
+        let Some(repository_id) = repository::id(connection, &self.repository).await? else {
             return Ok(false);
         };
         let run = |sql| Statement::new(sql).bind(repository_id).bind(&self.digest);
@@ -81,18 +79,10 @@ impl Operation for Set {
             let put = run(SQL_PUT).bind(label.as_str());
             put.execute(connection).await?;
         }
-        let tags: Vec<(String,)> = run(SQL_TAGS).fetch_all(connection).await?;
-        for (tag,) in &tags {
-            let tag = column::parsed(tag)?;
+        let (repository, digest) = (&self.repository, &self.digest);
+        for tag in tag::pointing_to(connection, repository_id, digest).await? {
             let labelled = EventKind::Labelled;
-            event::put(
-                connection,
-                labelled,
-                &self.repository,
-                Some(&tag),
-                &self.digest,
-            )
-            .await?;
+            event::put(connection, labelled, repository, Some(&tag), digest).await?;
         }
         Ok(true)
     }

@@ -76,6 +76,7 @@ pub mod upload_work;
 pub mod uses;
 
 mod changes;
+mod clearance;
 mod column;
 mod connection;
 mod filled;

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::SystemTime};
 
 use super::{
     Meta, MetaError, Removed, changes::Changes, column, connection::Connection, image,
-    operation::Operation, statement::Statement, uses::SQL_REPOSITORY,
+    operation::Operation, repository, statement::Statement,
 };
 use crate::oci::{Digest, Name};
 
@@ -197,8 +197,7 @@ impl Operation for DeleteUnnamed {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> Result<(u64, Removed), MetaError> {
-        let find = Statement::new(SQL_REPOSITORY).bind(&self.repository);
-        let Some((repository_id,)) = find.fetch_optional::<(i64,)>(connection).await? else {
+        let Some(repository_id) = repository::id(connection, &self.repository).await? else {
             return Ok((0, Removed::default()));
         };
         let before = if self.is_busy(connection, repository_id).await? {

@@ -278,13 +278,10 @@ impl ManifestPush {
         connection: &mut Connection,
         repository_id: i64,
     ) -> Result<Option<Tag>, MetaError> {
-        let pushed = self.commit.digest.to_string();
+        let pushed = &self.commit.digest;
         for tag in &self.fixed {
-            let target = Statement::new(delete::SQL_TARGET)
-                .bind(repository_id)
-                .bind(tag);
-            let target: Option<(String,)> = target.fetch_optional(connection).await?;
-            if target.is_some_and(|(digest,)| digest != pushed) {
+            let target = tag::target(connection, repository_id, tag.as_str()).await?;
+            if target.is_some_and(|digest| digest != *pushed) {
                 return Ok(Some(tag.clone()));
             }
         }

@@ -8,6 +8,8 @@ use super::{
 };
 use crate::{config::Visibility, oci::Name};
 
+pub(super) const SQL_ID: &str = "SELECT id FROM repository WHERE name = $1";
+
 pub(super) const SQL_GET: &str = "SELECT id, has_content FROM repository WHERE name = $1";
 
 pub(super) const SQL_PUT: &str = "INSERT INTO repository (name, project, has_content) VALUES ($1, $2, $3) \
@@ -286,6 +288,13 @@ fn ranges(projects: &[String]) -> Vec<(String, String)> {
     ranges.sort_unstable();
     ranges.dedup();
     ranges
+}
+
+/// The row of a repository, if anything is known of it.
+pub(super) async fn id(connection: &mut Connection, name: &Name) -> Result<Option<i64>, MetaError> {
+    let find = Statement::new(SQL_ID).bind(name);
+    let row: Option<(i64,)> = find.fetch_optional(connection).await?;
+    Ok(row.map(|(id,)| id))
 }
 
 /// The row of a repository that has content, made if need be.

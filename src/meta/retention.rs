@@ -11,11 +11,11 @@ use super::{
     changes::Changes,
     column,
     connection::Connection,
-    delete::{self, SQL_TARGET},
+    delete,
     image::{SQL_BELOW, SQL_HERE},
     operation::Operation,
+    repository,
     statement::Statement,
-    uses::SQL_REPOSITORY,
 };
 use crate::oci::{Digest, Name, Tag};
 
@@ -105,8 +105,7 @@ impl Operation for Retire {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> Result<Option<Removed>, MetaError> {
-        let find = Statement::new(SQL_REPOSITORY).bind(&self.repository);
-        let Some((repository_id,)) = find.fetch_optional::<(i64,)>(connection).await? else {
+        let Some(repository_id) = repository::id(connection, &self.repository).await? else {
             return Ok(None);
         };
         if !self.is_due(connection, repository_id).await? {
@@ -181,10 +180,8 @@ impl Retire {
         let tags: Vec<(String,)> = select.fetch_all(connection).await?;
         let mut targets = Vec::new();
         for (tag,) in &tags {
-            let target = Statement::new(SQL_TARGET).bind(repository_id).bind(&**tag);
-            let target: Option<(String,)> = target.fetch_optional(connection).await?;
-            targets.extend(target.map(|(digest,)| digest));
-            delete::tag_of(connection, changes, repository_id, &self.repository, tag).await?;
+            let deleted = delete::tag_of(connection, changes, repository_id, &self.repository, tag);
+            targets.extend(deleted.await?.map(|digest| digest.to_string()));
         }
         Ok(targets)
     }

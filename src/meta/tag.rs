@@ -7,7 +7,6 @@ use super::{
     changes::Changes,
     column,
     connection::Connection,
-    delete,
     filled::{self, Place},
     operation::Operation,
     repository,
@@ -41,6 +40,11 @@ pub(super) const SQL_PUT: &str = "INSERT INTO tag (repository_id, name, digest, 
 pub(super) const SQL_ARRIVED: &str = "UPDATE tag SET digest = told_digest, media_type = told_media_type, \
      size_bytes = told_size_bytes, told_digest = NULL, told_media_type = NULL, told_size_bytes = NULL \
      WHERE repository_id = $1 AND told_digest = $2 RETURNING name";
+
+pub(super) const SQL_TARGET: &str = "SELECT digest FROM tag WHERE repository_id = $1 AND name = $2";
+
+pub(super) const SQL_POINTING: &str =
+    "SELECT name FROM tag WHERE repository_id = $1 AND digest = $2 ORDER BY name";
 
 pub(super) const SQL_DELETE: &str = "DELETE FROM tag \
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND name = $2";
@@ -229,20 +233,39 @@ pub(super) async fn moved(
     tag: &Tag,
     row: &TagRow,
 ) -> Result<(), MetaError> {
-    let target = async |connection: &mut Connection| {
-        let target = Statement::new(delete::SQL_TARGET).bind(place.id).bind(tag);
-        let target: Option<(String,)> = target.fetch_optional(connection).await?;
-        Ok::<_, MetaError>(target)
-    };
-    let before = target(connection).await?;
+    let before = target(connection, place.id, tag.as_str()).await?;
     put(connection, changes, place.name, tag, row).await?;
-    let now = target(connection).await?;
+    let now = target(connection, place.id, tag.as_str()).await?;
     match now {
-        Some((digest,)) if before.is_none_or(|(before,)| before != digest) => {
-            filled::by_tag(connection, place, tag, &column::parsed(&digest)?).await
+        Some(digest) if before.as_ref() != Some(&digest) => {
+            filled::by_tag(connection, place, tag, &digest).await
         }
         _ => Ok(()),
     }
+}
+
+/// What a tag points to; `None`: there is none of this name.
+pub(super) async fn target(
+    connection: &mut Connection,
+    repository_id: i64,
+    tag: &str,
+) -> Result<Option<Digest>, MetaError> {
+    let target = Statement::new(SQL_TARGET).bind(repository_id).bind(tag);
+    let target: Option<(String,)> = target.fetch_optional(connection).await?;
+    target.map(|(digest,)| column::parsed(&digest)).transpose()
+}
+
+/// The tags that point to a manifest, by name.
+pub(super) async fn pointing_to(
+    connection: &mut Connection,
+    repository_id: i64,
+    digest: &Digest,
+) -> Result<Vec<Tag>, MetaError> {
+    let tags = Statement::new(SQL_POINTING)
+        .bind(repository_id)
+        .bind(digest);
+    let tags: Vec<(String,)> = tags.fetch_all(connection).await?;
+    tags.iter().map(|(tag,)| column::parsed(tag)).collect()
 }
 
 /// Sets a tag; no event tells of it.

@@ -1,5 +1,5 @@
-//! Upload sessions: that they are there, and since when nothing was heard of them. Their bytes are in the store; with
-//! object storage the rows tell how far they have come, so that any replica can go on.
+//! Upload sessions: that they are there, and since when nothing was heard of them. Their bytes are in the store; the
+//! rows tell how far they have come for good, so that any replica, or the next process, can go on.
 
 use std::time::SystemTime;
 
@@ -22,7 +22,9 @@ pub(super) const SQL_GET: &str =
     "SELECT algorithm, received_bytes FROM upload WHERE id = $1 AND repository = $2";
 
 pub(super) const SQL_TOUCH: &str =
-    "UPDATE upload SET touched_at = $3 WHERE id = $1 AND repository = $2";
+    "UPDATE upload SET touched_at = $3, received_bytes = $4 WHERE id = $1 AND repository = $2";
+
+pub(super) const SQL_RECEIVED: &str = "SELECT received_bytes FROM upload WHERE id = $1";
 
 pub(super) const SQL_DELETE: &str = "DELETE FROM upload WHERE id = $1 AND repository = $2 \
      RETURNING id, object, multipart, received_bytes";
@@ -41,7 +43,7 @@ pub struct UploadLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UploadRow {
     pub algorithm: Algorithm,
-    /// With object storage: how many bytes have come.
+    /// How many bytes have come, and outlive a crash.
     pub received_bytes: u64,
 }
 
@@ -57,6 +59,7 @@ struct Start {
 struct Touch {
     id: Uuid,
     repository: Name,
+    received_bytes: u64,
 }
 
 /// [`Meta::upload_delete`].
@@ -105,10 +108,27 @@ impl Meta {
         row.map(read).transpose()
     }
 
-    /// Something was heard of a session; `false`: it is gone.
-    pub async fn upload_touch(&self, id: Uuid, repository: &Name) -> Result<bool, MetaError> {
-        let repository = repository.clone();
-        self.write(Touch { id, repository }).await
+    /// So many bytes of a session have come, and are durable; `false`: it is gone.
+    pub async fn upload_touch(
+        &self,
+        id: Uuid,
+        repository: &Name,
+        received_bytes: u64,
+    ) -> Result<bool, MetaError> {
+        self.write(Touch {
+            id,
+            repository: repository.clone(),
+            received_bytes,
+        })
+        .await
+    }
+
+    /// How many bytes of a session outlive a crash; `None`: there is none of this id.
+    pub async fn upload_received(&self, id: Uuid) -> Result<Option<u64>, MetaError> {
+        let statement = Statement::new(SQL_RECEIVED).bind(id.to_string());
+        let row: Option<(i64,)> = self.fetch_optional(statement).await?;
+        row.map(|(received,)| column::size_read(received))
+            .transpose()
     }
 
     /// Ends a session; what object storage has of it is garbage. `false`: it was gone.
@@ -163,7 +183,8 @@ impl Operation for Touch {
         let touch = Statement::new(SQL_TOUCH)
             .bind(self.id.to_string())
             .bind(&self.repository)
-            .bind(column::milliseconds(SystemTime::now()));
+            .bind(column::milliseconds(SystemTime::now()))
+            .bind(column::size(self.received_bytes));
         Ok(touch.execute(connection).await? > 0)
     }
 }

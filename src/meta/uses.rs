@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 
 use super::{
     Meta, MetaError, changes::Changes, column, connection::Connection, image::SQL_INDEXES,
-    operation::Operation, statement::Statement,
+    operation::Operation, repository, statement::Statement,
 };
 use crate::oci::{Digest, Name};
 
@@ -19,8 +19,6 @@ const KEPT: usize = 100_000;
 
 /// How many uses are written in one transaction.
 const BATCH: usize = 64;
-
-pub(super) const SQL_REPOSITORY: &str = "SELECT id FROM repository WHERE name = $1";
 
 /// Images that name a blob. Of a blob that several name (a base layer) none can be told to be in use.
 pub(super) const SQL_IMAGES: &str = "SELECT parent FROM reference \
@@ -106,9 +104,7 @@ impl Operation for Touch {
 
     async fn execute(&self, connection: &mut Connection, _: &mut Changes) -> Result<(), MetaError> {
         for (name, digest, at) in &self.0 {
-            let repository = Statement::new(SQL_REPOSITORY).bind(name);
-            let Some((repository_id,)) = repository.fetch_optional::<(i64,)>(connection).await?
-            else {
+            let Some(repository_id) = repository::id(connection, name).await? else {
                 continue;
             };
             touch(connection, repository_id, digest, *at).await?;

@@ -34,9 +34,11 @@ use super::{
 /// How many writes wait at most; further callers wait for a place.
 pub(super) const QUEUE: usize = 1024;
 
-/// A transaction takes in no more writes after so many, or so long.
+/// A transaction takes in no more writes after so many, or after so long if it has some already: on a machine that is slow,
+/// fewer in each would make all wait longer.
 const GROUP: usize = 256;
 const GROUP_TIME: Duration = Duration::from_millis(5);
+const GROUP_MIN: usize = 8;
 
 /// A write that others got into the way of is tried so often alone.
 const ATTEMPTS: u32 = 5;
@@ -212,7 +214,8 @@ impl Writer {
                     .map_err(before_commit)?;
                 done += 1;
             }
-            if done >= limit || begun.elapsed() >= GROUP_TIME {
+            let is_late = done >= GROUP_MIN && begun.elapsed() >= GROUP_TIME;
+            if done >= limit || is_late {
                 break;
             }
             let Ok(next) = self.queue.try_recv() else {

@@ -1,7 +1,7 @@
 //! Upload sessions (distribution-spec, "Pushing blobs"): started, appended to in order, finished by a digest.
 //!
-//! A session is a row; what has come of it is a file, whose length is where the next chunk begins. Both outlive this
-//! process.
+//! A session is a row; what has come of it is a file, whose length is where the next chunk begins. The row tells how much
+//! of it is durable: so much outlives this process.
 
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::{
     meta::{BlobPush, UploadLimits, UploadRow},
     oci::{Algorithm, Digest},
     store::{StoreError, UploadFile, object::LEAST_PART_BYTES},
+    transfer::ReconcileError,
 };
 
 /// Sessions that may be open: clients finish or cancel them, or they are forgotten after a day.
@@ -41,6 +42,20 @@ pub(super) struct Aim<'a> {
 }
 
 impl Pushes {
+    /// Forgets what the processes before this one had not made durable of their sessions: to be done before any request.
+    pub async fn recover(&self) -> Result<(), ReconcileError> {
+        if self.inner.fills.tier().is_some() {
+            // Object storage has what counts.
+            return Ok(());
+        }
+        let (store, meta) = (&self.inner.store, &self.inner.meta);
+        for id in store.uploads().await? {
+            let durable = meta.upload_received(id).await?;
+            store.upload_cut(id, durable.unwrap_or(0)).await?;
+        }
+        Ok(())
+    }
+
     /// Begins a session; its content is hashed by `algorithm` while it comes.
     pub async fn start(
         &self,
@@ -114,7 +129,7 @@ impl Pushes {
         let worker = self.inner.desks.sit_down(id).await?;
         // Only now: the request before may have ended it.
         let session = self.session(repository, id).await?;
-        let (store, meta) = (&self.inner.store, &self.inner.meta);
+        let store = &self.inner.store;
         let _turn = self.turn().await?;
         let aim = Aim {
             repository,
@@ -126,10 +141,21 @@ impl Pushes {
         }
         let file = store.upload(id, session.algorithm).await?;
         let (file, outcome) = self.take_in(&aim, file, None, chunk, body).await?;
+        let received = self.rest(repository, id, file).await?;
+        outcome.map(|()| received)
+    }
+
+    /// Ends a step: what has come is durable, and its row says so. Gives how much that is.
+    async fn rest(
+        &self,
+        repository: &Repository,
+        id: Uuid,
+        file: UploadFile,
+    ) -> Result<u64, PushError> {
         let received = file.received();
-        file.rest().await;
-        outcome?;
-        if !meta.upload_touch(id, &repository.name).await? {
+        file.rest().await?;
+        let (store, meta) = (&self.inner.store, &self.inner.meta);
+        if !meta.upload_touch(id, &repository.name, received).await? {
             // Cancelled meanwhile.
             store.upload_delete(id).await?;
             return Err(PushError::UploadUnknown);
@@ -181,7 +207,7 @@ impl Pushes {
         let file = self.inner.store.upload(id, digest.algorithm()).await?;
         let (file, outcome) = self.take_in(&aim, file, None, chunk, body).await?;
         if let Err(error) = outcome {
-            file.rest().await;
+            self.rest(repository, id, file).await?;
             return Err(error);
         }
         self.complete(repository, Some(id), digest, file).await

@@ -91,6 +91,14 @@ impl Folder {
             .map_err(|e| StoreError::io("open", &path, e))
     }
 
+    /// What a growing file has, and that it is there, is on disk when this returns.
+    pub(super) fn sync_growing(&self, file: &File, key: &Key) -> Result<(), StoreError> {
+        let path = self.path(key);
+        file.sync_data()
+            .map_err(|e| StoreError::io("sync", &path, e))?;
+        sync_folder(parent(&path))
+    }
+
     /// Writes verified bytes into a file of their own and moves it into place.
     pub(super) fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<Blob, StoreError> {
         let key = paths::put(self.opening, self.puts.fetch_add(1, Ordering::Relaxed));

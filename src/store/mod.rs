@@ -23,6 +23,7 @@ mod claims;
 mod folder;
 mod hot;
 mod open_files;
+mod placed;
 mod scratch;
 mod seal;
 mod upload;
@@ -33,8 +34,9 @@ mod used;
 
 pub use claims::Claim;
 pub use error::StoreError;
-pub use local::{Placed, Store};
+pub use local::Store;
 pub use object::{ObjectError, ObjectId, ObjectSetupError, Objects};
+pub use placed::Placed;
 pub use reader::{Blob, BlobBody, PageReader};
 pub use upload::UploadFile;
 pub use used::LocalFile;

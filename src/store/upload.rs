@@ -1,14 +1,15 @@
 //! The growing file of an upload session: bytes whose digest is only told at the end.
 //!
 //! ```text
-//! upload(id) ──append*──► rest           file stays, as long as it is; `upload` goes on at its end
+//! upload(id) ──append*──► rest           file stays, durable, as long as it is; `upload` goes on at its end
 //!                    └──► commit(digest) ──► Blob in place
 //!                              └ mismatch: file is deleted
 //! ```
 //!
 //! With object storage the file holds what comes in one request, to be sent on; a session goes on without it.
 //!
-//! The length of the file says what has come. The hash of it is kept in memory from one request to the next; what
+//! The length of the file says what has come. After a crash that is not to be believed beyond what was last synced: the
+//! next process cuts the rest off (`upload_cut`). The hash of it is kept in memory from one request to the next; what
 //! another process wrote is hashed anew, as a spool is (docs/adr/0002). A step whose future is dropped still reaches its
 //! end on its blocking thread; until then nobody else opens the file.
 
@@ -157,6 +158,35 @@ impl Store {
         .await
     }
 
+    /// The sessions that have files.
+    pub async fn uploads(&self) -> Result<Vec<Uuid>, StoreError> {
+        let store = self.clone();
+        let found = blocking(move || store.folder.spooled()).await?;
+        let session = |(_, spooled)| match spooled {
+            Spooled::Upload(id) => Some(id),
+            Spooled::Fill(_) | Spooled::Put(_) | Spooled::Placed(_) => None,
+        };
+        Ok(found.into_iter().filter_map(session).collect())
+    }
+
+    /// Cuts off what the file of a session has beyond `length`. Nobody writes to it.
+    pub async fn upload_cut(&self, id: Uuid, length: u64) -> Result<(), StoreError> {
+        let (store, key) = (self.clone(), paths::upload(id));
+        blocking(move || {
+            let file = store.folder.open_growing(&key)?;
+            let path = store.folder.path(&key);
+            let found = file
+                .metadata()
+                .map_err(|e| StoreError::io("look at", &path, e))?;
+            if found.len() > length {
+                file.set_len(length)
+                    .map_err(|e| StoreError::io("cut", &path, e))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Deletes the files of sessions that nobody wrote to for `max_age`; how many.
     pub async fn uploads_sweep(&self, max_age: Duration) -> Result<u64, StoreError> {
         let store = self.clone();
@@ -245,11 +275,24 @@ impl UploadFile {
         })
     }
 
-    /// Ends a step of the session: the next one goes on from here without reading anything.
-    pub async fn rest(self) {
-        let hashed = (self.written, self.hasher);
-        // Before the claim ends: the next one finds it.
-        self.store.uploads.hashed.insert(self.id, hashed).await;
+    /// Ends a step of the session: all that has come is durable when this returns, and the next step goes on from here
+    /// without reading anything.
+    pub async fn rest(self) -> Result<(), StoreError> {
+        let Self {
+            store,
+            id,
+            claim,
+            appender,
+            hasher,
+            written,
+            ..
+        } = self;
+        let (folder, file) = (Arc::clone(&store.folder), Arc::clone(appender.file()));
+        blocking(move || folder.sync_growing(&file, &paths::upload(id))).await?;
+        store.uploads.hashed.insert(id, (written, hasher)).await;
+        // The next one finds the hash.
+        drop(claim);
+        Ok(())
     }
 
     /// Deletes the file.

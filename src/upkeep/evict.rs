@@ -257,6 +257,7 @@ impl Inner {
     }
 
     async fn measure_all(&self) {
+        let _alone = self.running.lock().await;
         let projects = self.space().project_standings();
         let projects = projects.iter().map(|(project, _)| Some(project.as_str()));
         for project in projects.chain([None]) {

@@ -32,8 +32,7 @@ use crate::{
     },
 };
 
-/// A body that is not taken is read this far, so that its client sees the answer (a chunk may be refused with 416) and the
-/// connection can be used again.
+/// A body that no endpoint takes is read this far.
 const MAX_IGNORED_BODY: usize = 16 << 20;
 const IGNORED_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -72,8 +71,8 @@ async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
         .await
         .unwrap_or_else(|error| edge.refuse(error, &request, &query));
     // Who waits for leave to send its body does not get it.
-    if !request.headers.contains_key(header::EXPECT) {
-        ignore_body(body).await;
+    if !http_body::Body::is_end_stream(&body) && !request.headers.contains_key(header::EXPECT) {
+        edge.parts.tasks.spawn(ignore_body(body));
     }
     let headers = response.headers_mut();
     headers.insert(
@@ -88,11 +87,10 @@ async fn dispatch(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     response
 }
 
-/// Reads what no endpoint has read. What is longer or slower costs the client its connection.
+/// Reads, beside the answer, what no endpoint has read: a client may look for the answer (a 416 tells where to go on) only
+/// once all is sent, and would lose it with a connection that is closed before (RFC 9112, 9.6). What is longer or slower
+/// costs the client its connection.
 async fn ignore_body(mut body: Body) {
-    if http_body::Body::is_end_stream(&body) {
-        return;
-    }
     let drained = async {
         let mut left = MAX_IGNORED_BODY;
         while let Some(Ok(frame)) = body.frame().await {
@@ -103,7 +101,7 @@ async fn ignore_body(mut body: Body) {
             left = rest;
         }
     };
-    // Not read to its end: the HTTP server closes the connection after the answer.
+    // Not read to its end: the HTTP server closes the connection.
     let _ = tokio::time::timeout(IGNORED_BODY_TIMEOUT, drained).await;
 }
 

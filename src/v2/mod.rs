@@ -32,6 +32,8 @@ pub use peer::{PeerParts, peer_router};
 
 use std::sync::Arc;
 
+use tokio_util::task::TaskTracker;
+
 use crate::{
     access::{Gate, Projects, Site},
     meta::Meta,
@@ -65,6 +67,8 @@ pub struct Parts {
     /// `host[:port]` by which clients may know this server, besides what `Host` says: `?ns=` with one of them counts as absent.
     pub own_hosts: Arc<[String]>,
     pub site: Site,
+    /// Of what goes on after an answer.
+    pub tasks: TaskTracker,
 }
 
 /// The state of the handlers.

@@ -1,12 +1,10 @@
 //! `entrepot cache …` as a process, against a server that is one too.
 
-use std::process::Output;
-
 use serde_json::{Value, json};
 
 use crate::{
     harness::{FakeRegistry, Image, ImageBuilder, get},
-    process::{Process, command},
+    process::{Process, Said, command, entrepot_in},
     server::Setup,
 };
 
@@ -17,12 +15,6 @@ struct Scene {
     _hub: FakeRegistry,
     image: Image,
     server: Process,
-}
-
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
 }
 
 impl Scene {
@@ -62,14 +54,10 @@ impl Scene {
     }
 
     async fn cache_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
-        let mut all = vec!["cache"];
-        all.extend(arguments);
-        let mut command = command(self.server.folder.path(), &all);
-        command.env("ENTREPOT_URL", &self.server.url);
-        command.envs(environment.iter().copied());
-        // The remote is in this process: it must go on while the command runs.
-        let output = tokio::process::Command::from(command).output().await;
-        output.expect("the binary runs").into()
+        let arguments = [&["cache"], arguments].concat();
+        let url = ("ENTREPOT_URL", self.server.url.as_str());
+        let environment = [&[url][..], environment].concat();
+        entrepot_in(self.server.folder.path(), &arguments, &environment).await
     }
 
     async fn json(&self, arguments: &[&str]) -> Value {
@@ -78,17 +66,6 @@ impl Scene {
             .await;
         serde_json::from_str(&said.stdout)
             .unwrap_or_else(|_| panic!("no JSON: {} {}", said.stdout, said.stderr))
-    }
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Self {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
     }
 }
 

@@ -1,50 +1,20 @@
 //! `entrepot copy` as a process, between real registries and Entrepot itself.
 
-use std::process::Output;
-
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     api::PASSWORD,
     harness::{Client, FakeRegistry, Image, ImageBuilder, sha256},
-    process::command,
+    process::{Said, entrepot_in},
     push::setup,
     real_registry::{Program, RealRegistry},
 };
 
-/// What a command said.
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-/// Runs the binary in a folder of its own while this process goes on.
-pub(crate) async fn entrepot(arguments: &[&str], environment: &[(&str, &str)]) -> Said {
+/// Runs the binary in a folder of its own.
+async fn entrepot(arguments: &[&str], environment: &[(&str, &str)]) -> Said {
     let folder = TempDir::new().expect("a folder");
     entrepot_in(folder.path(), arguments, environment).await
-}
-
-pub(crate) async fn entrepot_in(
-    folder: &std::path::Path,
-    arguments: &[&str],
-    environment: &[(&str, &str)],
-) -> Said {
-    let mut command = command(folder, arguments);
-    command.envs(environment.iter().copied());
-    let output = tokio::process::Command::from(command).output().await;
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = output.expect("the binary runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Said {
-        code: status.code(),
-        stdout: text(stdout),
-        stderr: text(stderr),
-    }
 }
 
 /// Pulls an image by its tag, with everything below it.

@@ -6,18 +6,12 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use crate::{
-    process::{Process, command},
+    process::{Process, Said, command},
     server::Setup,
 };
 
 pub(crate) struct Scene {
     pub(crate) server: Process,
-}
-
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
 }
 
 impl Scene {
@@ -55,13 +49,7 @@ impl Scene {
         // Who reads nothing may be gone already.
         let _ = stdin.write_all(input.as_bytes()).await;
         drop(stdin);
-        let output = child.wait_with_output().await.expect("it ends");
-        let text = |bytes| String::from_utf8(bytes).expect("text");
-        Said {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
+        child.wait_with_output().await.expect("it ends").into()
     }
 
     /// What it says is there, by the API's names.

@@ -54,6 +54,36 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
         .expect("the binary runs")
 }
 
+/// What a command said until its end.
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        Self {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+/// Runs to its end while this process, which may have the servers, goes on.
+pub(crate) async fn entrepot_in(
+    folder: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Said {
+    let mut command = command(folder, arguments);
+    command.envs(environment.iter().copied());
+    let output = tokio::process::Command::from(command).output().await;
+    output.expect("the binary runs").into()
+}
+
 impl Process {
     /// Serves this configuration with logs as JSON, and waits until it listens.
     pub(crate) async fn serve(configuration: &str, environment: &[(&str, &str)]) -> Self {

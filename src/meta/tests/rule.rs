@@ -1,4 +1,4 @@
-//! Rules, their executions and their tasks.
+//! Rules and their executions.
 
 use uuid::Uuid;
 
@@ -10,16 +10,12 @@ on_both! {
     an_execution_is_planned_by_one_at_a_time,
     a_dry_run_waits_until_it_is_applied,
     an_execution_ends_with_its_last_task,
-    a_task_that_nobody_holds_any_more_is_taken_by_another,
-    one_repository_at_a_remote_is_worked_on_by_one_at_a_time,
     what_is_stopped_stops_and_can_be_retried,
-    a_waiting_task_takes_in_what_is_new,
-    a_log_keeps_its_newest_lines,
     old_executions_go_with_their_tasks_and_logs,
     what_was_put_somewhere_is_known,
 }
 
-const TIME: Duration = Duration::from_secs(30);
+pub(super) const TIME: Duration = Duration::from_secs(30);
 
 pub(super) fn write(name: &str, sees_events: bool) -> RuleWrite {
     RuleWrite {
@@ -33,7 +29,7 @@ pub(super) fn write(name: &str, sees_events: bool) -> RuleWrite {
     }
 }
 
-fn execution(rule: Uuid, dry_run: bool) -> ExecutionWrite {
+pub(super) fn execution(rule: Uuid, dry_run: bool) -> ExecutionWrite {
     ExecutionWrite {
         id: Uuid::now_v7(),
         rule_id: rule,
@@ -44,7 +40,7 @@ fn execution(rule: Uuid, dry_run: bool) -> ExecutionWrite {
     }
 }
 
-fn item(text: &str, content: &str) -> TaskItem {
+pub(super) fn item(text: &str, content: &str) -> TaskItem {
     TaskItem {
         tag: tag(text),
         digest: digest(content),
@@ -53,7 +49,7 @@ fn item(text: &str, content: &str) -> TaskItem {
     }
 }
 
-fn work(destination: &str) -> TaskWrite {
+pub(super) fn work(destination: &str) -> TaskWrite {
     TaskWrite {
         remote: "edge".to_owned(),
         repository: name("p/r"),
@@ -63,7 +59,7 @@ fn work(destination: &str) -> TaskWrite {
     }
 }
 
-async fn planned(meta: &Meta, rule: Uuid, dry_run: bool, tasks: Vec<TaskWrite>) -> Uuid {
+pub(super) async fn planned(meta: &Meta, rule: Uuid, dry_run: bool, tasks: Vec<TaskWrite>) -> Uuid {
     let execution = execution(rule, dry_run);
     let (id, holder) = (execution.id, Uuid::now_v7());
     meta.execution_put(execution).await.unwrap();
@@ -79,13 +75,13 @@ async fn status(meta: &Meta, id: Uuid) -> ExecutionStatus {
     meta.execution(id).await.unwrap().unwrap().status
 }
 
-async fn hold(meta: &Meta, rule: Uuid) -> Option<HeldTask> {
+pub(super) async fn hold(meta: &Meta, rule: Uuid) -> Option<HeldTask> {
     meta.task_hold("edge", rule, Uuid::now_v7(), TIME)
         .await
         .unwrap()
 }
 
-async fn end(meta: &Meta, held: &HeldTask, end: TaskEnd) -> bool {
+pub(super) async fn end(meta: &Meta, held: &HeldTask, end: TaskEnd) -> bool {
     let bytes = TaskBytes {
         total: 10,
         sent: 4,
@@ -96,7 +92,7 @@ async fn end(meta: &Meta, held: &HeldTask, end: TaskEnd) -> bool {
         .unwrap()
 }
 
-const DONE: TaskEnd = TaskEnd::Succeeded { message: None };
+pub(super) const DONE: TaskEnd = TaskEnd::Succeeded { message: None };
 
 async fn a_rule_sees_events_from_when_it_begins_to(database: Database) {
     let meta = &database.meta;
@@ -238,41 +234,6 @@ async fn an_execution_ends_with_its_last_task(database: Database) {
     assert_eq!(status(meta, id).await, ExecutionStatus::Failed);
 }
 
-async fn a_task_that_nobody_holds_any_more_is_taken_by_another(database: Database) {
-    let meta = &database.meta;
-    let rule = Uuid::now_v7();
-    planned(meta, rule, false, vec![work("x/r")]).await;
-    let first = hold(meta, rule).await.unwrap();
-    assert!(hold(meta, rule).await.is_none());
-    let (id, bytes) = (first.task.id, TaskBytes::default());
-    let kept = meta
-        .task_keep(id, first.token, bytes, Duration::ZERO)
-        .await
-        .unwrap();
-    assert_eq!(kept, Some(TaskStatus::Running));
-    let second = hold(meta, rule).await.unwrap();
-    assert_eq!((second.task.id, second.task.attempts), (id, 2));
-    assert_eq!(
-        meta.task_keep(id, first.token, bytes, TIME).await.unwrap(),
-        None
-    );
-    assert!(!end(meta, &first, DONE).await);
-    assert!(end(meta, &second, DONE).await);
-}
-
-async fn one_repository_at_a_remote_is_worked_on_by_one_at_a_time(database: Database) {
-    let meta = &database.meta;
-    let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
-    planned(meta, one, false, vec![work("x/r")]).await;
-    planned(meta, two, false, vec![work("x/r"), work("x/other")]).await;
-    let first = hold(meta, one).await.unwrap();
-    let other = hold(meta, two).await.unwrap();
-    assert_eq!(other.task.destination, name("x/other"));
-    assert!(hold(meta, two).await.is_none());
-    assert!(end(meta, &first, DONE).await);
-    assert!(hold(meta, two).await.is_some());
-}
-
 async fn what_is_stopped_stops_and_can_be_retried(database: Database) {
     let meta = &database.meta;
     let rule = Uuid::now_v7();
@@ -314,56 +275,6 @@ async fn what_is_stopped_stops_and_can_be_retried(database: Database) {
     let tasks = meta.tasks(id, None, 2).await.unwrap();
     let rest = meta.tasks(id, Some(tasks[1].id), 2).await.unwrap();
     assert_eq!((tasks.len(), rest.len()), (2, 1));
-}
-
-async fn a_waiting_task_takes_in_what_is_new(database: Database) {
-    let meta = &database.meta;
-    let rule = write("r", true);
-    let id = rule.id;
-    assert!(meta.rule_insert(rule).await.unwrap());
-    let plan = async |items: Vec<TaskItem>, passed| {
-        let tasks = vec![TaskWrite {
-            items,
-            ..work("x/r")
-        }];
-        let execution = execution(id, false);
-        let plan = EventPlan {
-            execution,
-            tasks,
-            passed,
-        };
-        meta.events_planned(plan).await.unwrap()
-    };
-    assert!(plan(vec![item("a", "one"), item("b", "one")], (0, 1)).await);
-    assert!(!plan(vec![item("a", "late")], (0, 1)).await);
-    assert!(plan(vec![item("a", "two"), item("c", "two")], (1, 2)).await);
-    assert_eq!(meta.execution_count(Some(id)).await.unwrap(), 1);
-    let held = hold(meta, id).await.unwrap();
-    assert_eq!(
-        held.task.items,
-        [item("b", "one"), item("a", "two"), item("c", "two")]
-    );
-    // It has begun: what comes now is another execution's.
-    assert!(plan(vec![item("d", "two")], (2, 3)).await);
-    assert_eq!(meta.execution_count(Some(id)).await.unwrap(), 2);
-    assert_eq!(meta.rule("r").await.unwrap().unwrap().passed_event, Some(3));
-}
-
-async fn a_log_keeps_its_newest_lines(database: Database) {
-    let meta = &database.meta;
-    let rule = Uuid::now_v7();
-    planned(meta, rule, false, vec![work("x/r")]).await;
-    let id = hold(meta, rule).await.unwrap().task.id;
-    let lines = (0..600).map(|number| format!("line {number}"));
-    let lines: Vec<_> = lines.collect();
-    for _ in 0..2 {
-        meta.task_log_put(id, lines.clone()).await.unwrap();
-    }
-    let log = meta.task_log(id).await.unwrap();
-    assert_eq!(
-        (log.len(), log[0].1.as_str(), log[999].1.as_str()),
-        (1000, "line 200", "line 599")
-    );
 }
 
 async fn old_executions_go_with_their_tasks_and_logs(database: Database) {

@@ -55,11 +55,14 @@ async fn a_session_is_one_repositorys_until_it_ends(database: Database) {
     };
     assert_eq!(meta.upload(id, &a).await.unwrap(), Some(row));
     assert_eq!(meta.upload(id, &b).await.unwrap(), None);
-    assert!(!meta.upload_touch(id, &b).await.unwrap());
+    assert!(!meta.upload_touch(id, &b, 5).await.unwrap());
+    assert_eq!(meta.upload_received(id).await.unwrap(), Some(0));
     assert!(!meta.upload_delete(id, &b).await.unwrap());
-    assert!(meta.upload_touch(id, &a).await.unwrap());
+    assert!(meta.upload_touch(id, &a, 5).await.unwrap());
+    assert_eq!(meta.upload_received(id).await.unwrap(), Some(5));
     assert!(meta.upload_delete(id, &a).await.unwrap());
-    assert!(!meta.upload_touch(id, &a).await.unwrap());
+    assert!(!meta.upload_touch(id, &a, 5).await.unwrap());
+    assert_eq!(meta.upload_received(id).await.unwrap(), None);
     assert_eq!(meta.upload(id, &a).await.unwrap(), None);
 }
 

@@ -76,7 +76,7 @@ async fn two_hundred_concurrent_writers_share_few_transactions_and_all_are_durab
     held.close().await.unwrap();
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     let transactions = meta.transactions() - begun;
-    assert!(transactions < 150, "{transactions} transactions");
+    assert!(transactions < 100, "{transactions} transactions");
 
     let database = database.reopen().await;
     for index in 0..200 {

@@ -194,7 +194,8 @@ async fn a_sweep_takes_what_is_old_and_what_cannot_be_resumed() {
         .await
         .unwrap()
         .rest()
-        .await;
+        .await
+        .unwrap();
     let foreign = folder.path().join("spool/notes.txt");
     std::fs::write(&leftover, "x").unwrap();
     std::fs::write(&foreign, "x").unwrap();

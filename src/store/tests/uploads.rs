@@ -12,7 +12,7 @@ async fn appended(store: &Store, id: Uuid, text: &'static str) -> u64 {
     let file = store.upload(id, Algorithm::Sha256).await.unwrap();
     let file = file.append(vec![Bytes::from(text)]).await.unwrap();
     let received = file.received();
-    file.rest().await;
+    file.rest().await.unwrap();
     received
 }
 
@@ -36,6 +36,25 @@ async fn a_session_goes_on_where_it_was_also_in_another_process() {
     let bytes = store.read(&digest).await.unwrap().unwrap();
     assert_eq!(&bytes[..], b"one two three");
     assert_eq!(store.upload_length(id).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_is_cut_off_is_not_gone_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let id = Uuid::new_v4();
+    appended(&store, id, "one two").await;
+    drop(store);
+    let store = Store::open(folder.path()).await.unwrap();
+    assert_eq!(store.uploads().await.unwrap(), [id]);
+    for (length, left) in [(9, 7), (4, 4)] {
+        store.upload_cut(id, length).await.unwrap();
+        assert_eq!(store.upload_length(id).await.unwrap(), left);
+    }
+    appended(&store, id, "three").await;
+    let file = store.upload(id, Algorithm::Sha256).await.unwrap();
+    let placed = file.commit(&Digest::sha256(b"one three")).await.unwrap();
+    placed.settle().await;
 }
 
 #[tokio::test]

@@ -51,11 +51,6 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Does an end take what was not synced?
-    pub(super) fn loses_power(&self) -> bool {
-        self.device.is_some()
-    }
-
     pub(super) fn on_files() -> Self {
         let folder = TempDir::new().expect("a folder");
         let text = format!("{}\n[log]\nformat = \"json\"\n", text());

@@ -15,14 +15,6 @@ use crate::{harness::sha256, push::Pusher};
 /// Blobs that are looked at at the same time.
 const AT_ONCE: usize = 8;
 
-/// What upload sessions are like after an end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sessions {
-    GoOn,
-    /// What was not synced is gone, also from their middle; whoever ends such a session is told.
-    MayHaveHoles,
-}
-
 /// Shared by all who push.
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -114,9 +106,9 @@ impl Ledger {
     }
 
     /// All of it is there, and nothing that is broken.
-    pub(super) async fn verify(&self, url: &str, sessions: Sessions) {
+    pub(super) async fn verify(&self, url: &str) {
         let pusher = Pusher::at(url);
-        self.go_on_with_sessions(&pusher, sessions).await;
+        self.go_on_with_sessions(&pusher).await;
         let (blobs, manifests) = {
             let entries = self.entries();
             (entries.blobs.clone(), entries.manifests.clone())
@@ -182,7 +174,7 @@ impl Ledger {
     }
 
     /// Each goes on where the server says, or has ended: then its blob is there.
-    async fn go_on_with_sessions(&self, pusher: &Pusher, may: Sessions) {
+    async fn go_on_with_sessions(&self, pusher: &Pusher) {
         let sessions = std::mem::take(&mut self.entries().sessions);
         for (path, session) in sessions {
             let Session { repository, bytes } = session;
@@ -201,13 +193,6 @@ impl Ledger {
             let received = if last == 0 { 0 } else { last + 1 };
             let rest = bytes.slice(received..);
             let finished = pusher.finish(&path, &digest, rest).await;
-            if may == Sessions::MayHaveHoles && finished.status == 400 {
-                assert_eq!(finished.error_code(), "DIGEST_INVALID");
-                // Refused, never stored wrong: the client pushes the blob again.
-                pusher.blob(&repository, &bytes).await;
-                self.blob(&repository, &digest);
-                continue;
-            }
             assert_eq!(finished.status, 201, "{path} {:?}", finished.body);
             self.blob(&repository, &digest);
         }

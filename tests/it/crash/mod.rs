@@ -17,11 +17,7 @@ mod rest;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use self::{
-    device::Device,
-    home::Home,
-    ledger::{Ledger, Sessions},
-};
+use self::{device::Device, home::Home, ledger::Ledger};
 use crate::server::Setup;
 
 const PUSHERS: u64 = 50;
@@ -60,19 +56,14 @@ async fn crash_again_and_again(mut home: Home, times: u64) {
         let ((), folder) = tokio::join!(pushing, ending);
         home.ended(folder);
         let process = home.start(&[]).await;
-        let sessions = if home.loses_power() {
-            Sessions::MayHaveHoles
-        } else {
-            Sessions::GoOn
-        };
-        ledger.verify(process.url(), sessions).await;
+        ledger.verify(process.url()).await;
         home.ended(process.kill().await);
     }
     eprintln!("{} images in {times} crashes", ledger.images());
     rest::nothing_is_left_over(&mut home, times).await;
     ledger.forget_blobs();
     let process = home.start(&[]).await;
-    ledger.verify(process.url(), Sessions::GoOn).await;
+    ledger.verify(process.url()).await;
 }
 
 #[expect(

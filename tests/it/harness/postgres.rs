@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 const SCRIPT: &str = r#"
 set -eu
 trap '' INT TERM HUP
-folder=$(mktemp -d /tmp/entrepot-postgres.XXXXXX)
+folder=$(mktemp -d --tmpdir=/tmp)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 "$1/initdb" --pgdata=data --username=entrepot --auth=trust --no-sync --encoding=UTF8 --locale=C.UTF-8 \

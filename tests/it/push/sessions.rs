@@ -5,7 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Method;
-use tokio::{io::AsyncWriteExt, net::TcpStream, sync::oneshot, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    time::timeout,
+};
 
 use super::{PASSWORD, Pusher, setup};
 use crate::{
@@ -222,6 +227,35 @@ async fn what_came_before_a_connection_broke_is_kept() {
     assert_eq!(rest.await.status, 202);
     let finished = pusher.finish(&session, &sha256(&bytes), Bytes::new()).await;
     assert_eq!(finished.status, 201);
+}
+
+/// Most clients write all of a chunk before they look for an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_a_large_chunk_out_of_order_is_told_where_to_go_on() {
+    let server = setup("").start().await;
+    let pusher = Pusher::of(&server);
+    let session = pusher.session("team/app").await;
+    let bytes = random_bytes(7, 5 << 20);
+    let first = pusher.patch(&session, Some("0-9"), bytes.slice(..10)).await;
+    assert_eq!(first.status, 202);
+    let address = server.url().trim_start_matches("http://");
+    let mut client = TcpStream::connect(address).await.expect("it listens");
+    let head = format!(
+        "PATCH {session} HTTP/1.1\r\nhost: {address}\r\nauthorization: {}\r\nconnection: close\r\n\
+         content-range: 0-{}\r\ncontent-length: {}\r\n\r\n",
+        basic("admin", PASSWORD),
+        bytes.len() - 1,
+        bytes.len()
+    );
+    client.write_all(head.as_bytes()).await.expect("it reads");
+    client.write_all(&bytes).await.expect("it reads all of it");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 416 "), "{answer}");
+    assert!(
+        answer.to_lowercase().contains("\r\nrange: 0-9\r\n"),
+        "{answer}"
+    );
 }
 
 /// Two chunks for the same place: one is in, the other is told.

@@ -178,6 +178,27 @@ async fn a_restart_loses_no_task() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_was_sent_just_before_a_crash_is_the_rules_own() {
+    let sites = Sites::start().await;
+    sites.push("team/app", "1", &image(1)).await;
+    let made = sites.rule(json!({})).await;
+    sites.done(made["execution"].as_str().unwrap()).await;
+    // It was killed after the tag, and before that was noted.
+    sites.hub.execute("DELETE FROM delivery").await;
+    sites
+        .hub
+        .execute("UPDATE execution SET status = 'InProgress', ended_at = NULL")
+        .await;
+    sites
+        .hub
+        .execute("UPDATE task SET status = 'Running', ended_at = NULL, due_at = 1, held_until = 1")
+        .await;
+    sites.done(made["execution"].as_str().unwrap()).await;
+    sites.push("team/app", "1", &image(2)).await;
+    sites.arrived("team/app", "1", Some(&image(2))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_miss_at_the_hub_warms_the_other_site() {
     let remote = FakeRegistry::start().await;
     let image = ImageBuilder::new(1)

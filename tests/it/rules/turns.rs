@@ -156,7 +156,7 @@ async fn a_task_that_cannot_be_done_in_time_fails_and_is_done_by_a_retry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_remote_takes_no_more_tasks_at_once_than_it_says() {
+async fn no_more_tasks_run_at_once_than_the_remote_and_the_rule_allow() {
     let sites = Sites::start().await;
     let narrow = json!({
         "name": "narrow", "urls": [sites.edge.url()], "username": "admin",
@@ -173,19 +173,27 @@ async fn a_remote_takes_no_more_tasks_at_once_than_it_says() {
     for (number, image) in images.iter().enumerate() {
         sites.push(&format!("team/app-{number}"), "1", image).await;
     }
-    let manual = json!({"remotes": ["narrow"], "trigger": {"type": "manual"}});
-    sites.rule(manual).await;
-    let id = sites.run("to-edge", json!({})).await;
-    let path = format!("/executions/{id}");
-    eventually(async || {
-        let execution = sites.get(&path).await;
-        assert!(
-            execution["tasks"]["running"].as_u64() <= Some(1),
-            "{execution}"
-        );
-        (execution["status"] == "Succeeded").then_some(())
-    })
-    .await;
+    let manual = json!({"type": "manual"});
+    let by_remote = json!({"name": "by-remote", "remotes": ["narrow"], "trigger": manual});
+    let by_rule = json!({
+        "name": "by-rule", "concurrency": 1, "bandwidth": "200KiB/s", "trigger": manual,
+        "destination": {"project": "team/second", "flatten": 1},
+    });
+    for rule in [by_remote, by_rule] {
+        let made = sites.rule(rule).await;
+        let name = made["name"].as_str().expect("a name");
+        let id = sites.run(name, json!({})).await;
+        let path = format!("/executions/{id}");
+        eventually(async || {
+            let execution = sites.get(&path).await;
+            assert!(
+                execution["tasks"]["running"].as_u64() <= Some(1),
+                "{execution}"
+            );
+            (execution["status"] == "Succeeded").then_some(())
+        })
+        .await;
+    }
 }
 
 /// An hour that is far from now, as the API has it.
