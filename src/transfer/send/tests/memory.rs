@@ -17,6 +17,7 @@ use futures_util::{
 use serde_json::{Value, json};
 
 use super::*;
+use crate::client::ErrorKind;
 
 #[derive(Clone, Default)]
 pub(super) struct MemorySource(Arc<Content>);
