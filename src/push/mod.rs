@@ -20,6 +20,7 @@ pub mod session;
 mod allowance;
 mod chunk;
 mod hold;
+mod intake;
 mod receive;
 mod stored;
 mod work;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Chunk, PushError, Pushes,
     hold::{Hold, Sending},
-    session::Aim,
+    intake::Aim,
 };
 use crate::{
     meta::{BlobPush, UploadHolder, UploadState},
