@@ -91,7 +91,7 @@ impl Replication {
                 match found.await {
                     Ok(()) | Err(Problem::Lost) => {}
                     Err(Problem::Failed(error)) => return Err(error),
-                    Err(Problem::Told(message)) => {
+                    Err(Problem::Told(message) | Problem::Later(message)) => {
                         asking.give_up(&message);
                         noted.clear();
                     }

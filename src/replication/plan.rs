@@ -30,6 +30,8 @@ pub(super) const HOLD: Duration = Duration::from_secs(60);
 const DELETE_CAP: usize = 100;
 const DELETE_PART: usize = 5;
 const PAGE: u32 = 1000;
+/// When an execution is planned again whose remote could not be asked.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// What a plan holds before it is divided into tasks.
 #[derive(Default)]
@@ -59,6 +61,8 @@ impl Draft {
 pub(super) enum Problem {
     /// The rule cannot be done so.
     Told(String),
+    /// Its remote cannot be asked now.
+    Later(String),
     /// Somebody else plans it, or it was stopped.
     Lost,
     Failed(ReplicationError),
@@ -122,6 +126,12 @@ impl Replication {
         let planned = match self.plan(execution, holder).boxed().await {
             Ok(planned) => planned,
             Err(Problem::Told(message)) => Planned::Failed(message),
+            Err(Problem::Later(message)) if is_in_time(execution) => {
+                info!(%id, %rule, "an execution is planned again later: {message}");
+                self.put_off(id, holder).await;
+                return;
+            }
+            Err(Problem::Later(message)) => Planned::Failed(message),
             Err(Problem::Lost) => return,
             Err(Problem::Failed(error)) => {
                 warn!(%id, %rule, %error, "an execution cannot be planned now: {error}");
@@ -141,6 +151,13 @@ impl Replication {
             warn!(%id, %rule, %error, "a plan cannot be written: {error}");
         }
         self.inner.to_work.notify_one();
+    }
+
+    /// The hold ends soon, and somebody plans anew.
+    async fn put_off(&self, execution: Uuid, holder: Uuid) {
+        let meta = &self.inner.parts.meta;
+        // If it cannot be written, the hold ends a little later.
+        let _ = meta.execution_keep(execution, holder, AGAIN_AFTER).await;
     }
 
     async fn plan(&self, execution: &ExecutionRow, holder: Uuid) -> Result<Planned, Problem> {
@@ -316,6 +333,13 @@ impl Replication {
         self.queue(rule_id, rule, Cause::Event, Run::Dry).await?;
         Ok(())
     }
+}
+
+/// Is it still tried to plan it?
+fn is_in_time(execution: &ExecutionRow) -> bool {
+    let retry_for = read(&execution.members).map_or(Duration::ZERO, |rule| rule.retry_for);
+    let age = execution.created_at.elapsed().unwrap_or_default();
+    !execution.dry_run && age < retry_for
 }
 
 /// How many tags may be deleted without asking, of so many that the rule put somewhere.

@@ -107,9 +107,12 @@ impl Replication {
             return Ok(names.into_iter().collect());
         }
         let listed = client.catalog(Patience::Full).await.map_err(|error| {
-            Problem::Told(format!(
-                "{error}; a remote that does not list its repositories needs a filter of type `name` without patterns, such as `{{app,db}}`"
-            ))
+            match error.into() {
+                Problem::Told(message) => Problem::Told(format!(
+                    "{message}; a remote that does not list its repositories needs a filter of type `name` without patterns, such as `{{app,db}}`"
+                )),
+                other => other,
+            }
         })?;
         let taken = listed
             .into_iter()
@@ -135,7 +138,16 @@ impl Replication {
 
 impl From<ClientError> for Problem {
     fn from(error: ClientError) -> Self {
-        Self::Told(error.to_string())
+        let message = error.to_string();
+        match error.kind {
+            ErrorKind::Unreachable | ErrorKind::TimedOut | ErrorKind::RateLimited => {
+                Self::Later(message)
+            }
+            ErrorKind::NotFound
+            | ErrorKind::Denied
+            | ErrorKind::Credentials
+            | ErrorKind::Invalid => Self::Told(message),
+        }
     }
 }
 

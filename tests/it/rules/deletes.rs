@@ -4,7 +4,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Sites, eventually, image};
-use crate::{harness::Trouble, push::Pusher};
+use crate::{
+    harness::{FakeRegistry, Trouble, get},
+    push::Pusher,
+};
 
 impl Sites {
     async fn delete(&self, repository: &str, tag: &str) {
@@ -108,4 +111,44 @@ async fn what_is_renamed_is_there_under_its_new_name_before_the_old_one_goes() {
         (new.is_some() && old.is_none()).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mirror_forgets_is_deleted_nowhere() {
+    let remote = FakeRegistry::start().await;
+    remote.put_image("library/app", "1", &image(1));
+    let mirror = format!(
+        "[[remote]]\nname = \"far\"\nurls = [\"{}\"]\n[[project]]\nname = \"far\"\nkind = \"mirror\"\nremote = \"far\"",
+        remote.url()
+    );
+    let sites = Sites::with(&mirror).await;
+    let pulled = async || {
+        let hub = &sites.hub;
+        let url = hub.manifest_url("far/library/app", "1");
+        assert_eq!(get(&url).await.status, 200);
+        for digest in image(1).blobs.keys() {
+            let url = hub.blob_url("far/library/app", digest);
+            assert_eq!(get(&url).await.status, 200);
+        }
+    };
+    pulled().await;
+    sites
+        .deleting(json!({
+            "source": {"project": "far"}, "destination": {"project": "team", "flatten": 1},
+        }))
+        .await;
+    sites
+        .arrived("team/library/app", "1", Some(&image(1)))
+        .await;
+    let path = "/cache/entry?name=far/library/app&reference=1";
+    let purged = sites.call(Method::DELETE, path, None).await;
+    assert!([200, 204].contains(&purged.status), "{}", purged.body);
+    let again = sites.done(&sites.run("to-edge", json!({})).await).await;
+    assert_eq!(again["status"], "Succeeded", "{again}");
+    let listed = sites.get("/rules/to-edge/tasks").await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(
+        sites.at_edge("team/library/app", "1").await,
+        Some(image(1).root)
+    );
 }

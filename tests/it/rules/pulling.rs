@@ -1,6 +1,6 @@
 //! Rules that pull: from registries of other makers into hosted projects, and into a mirror ahead of its use.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Sites, eventually, image};
 use crate::{
     copy_command::assert_has,
-    harness::{FakeRegistry, Fault, ImageBuilder, Kind, On, get},
+    harness::{FakeRegistry, Fault, ImageBuilder, Kind, Line, On, Trouble, get},
     push::Pusher,
     real_registry::{Program, RealRegistry},
 };
@@ -220,4 +220,34 @@ async fn a_pull_is_stopped_within_a_second_in_the_middle_of_a_blob() {
     sites.execution(&id, &["Stopped"]).await;
     assert!(begun.elapsed().as_millis() < 1000, "{:?}", begun.elapsed());
     assert_eq!(sites.here("team/app", "1").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_is_away_for_a_while_is_pulled_from_when_it_is_back() {
+    let remote = FakeRegistry::start().await;
+    let line = Line::to(remote.address()).await;
+    remote.put_image("upstream/app", "1", &image(1));
+    let keys = format!(
+        "{}retry_for = \"1s\"\n",
+        keys(&format!("http://{}", line.address()))
+    );
+    let sites = Sites::with(&keys).await;
+    line.set(Trouble::Refused);
+    let filters = json!([{"type": "name", "value": "app"}]);
+    let source = json!({"project": "upstream", "filters": filters});
+    sites.rule(pull(json!({"source": source}))).await;
+    let id = sites.run("to-edge", json!({})).await;
+    line.connected(1).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(
+        sites.get(&format!("/executions/{id}")).await["status"],
+        "InProgress"
+    );
+    line.set(Trouble::None);
+    sites
+        .hub
+        .execute("UPDATE execution SET held_until = 0")
+        .await;
+    assert_eq!(sites.done(&id).await["status"], "Succeeded");
+    assert_eq!(sites.here("team/app", "1").await, Some(image(1).root));
 }
