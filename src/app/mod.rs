@@ -162,7 +162,7 @@ impl App {
         pushes.recover().await?;
         let own = OwnSource::new(&projects, &mirror, &pushes);
         let replication = rules::replication(&config, &meta, &remotes, &own, &settings);
-        rules::start(&replication, own, &config.replication, &tasks, &shutdown);
+        rules::start(&replication, own, &config, &tasks, &shutdown);
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
         let (evictor, orphans, retainer) = (upkeep.evictor(), upkeep.orphans(), upkeep.retainer());

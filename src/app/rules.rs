@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{home::OwnHome, source::OwnSource};
 use crate::{
     client::Remotes,
-    config::{self, Config},
+    config::{Config, Database},
     jobs,
     meta::Meta,
     replication::{Parts, Planner, Replication, WorkParts, Worker},
@@ -43,21 +43,29 @@ pub(super) fn replication(
 pub(super) fn start(
     replication: &Replication,
     source: OwnSource,
-    config: &config::Replication,
+    config: &Config,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
-    tasks.spawn(replication.clone().run(shutdown.clone()));
-    let planner = Planner::new(replication.clone(), shutdown.clone());
-    let (wake, poll) = (replication.plan_waker(), replication.event_delay());
-    tasks.spawn(jobs::run(planner, MAX_PLANS, wake, poll, shutdown.clone()));
+    let concurrency = usize::try_from(config.replication.concurrency);
     let work = WorkParts {
         source: Arc::new(source),
-        concurrency: usize::try_from(config.concurrency).unwrap_or(usize::MAX),
-        bandwidth: config.bandwidth,
+        concurrency: concurrency.unwrap_or(usize::MAX),
+        bandwidth: config.replication.bandwidth,
         shutdown: shutdown.clone(),
     };
-    let wake = replication.work_waker();
     let worker = Worker::new(replication.clone(), work);
-    tasks.spawn(jobs::run(worker, MAX_TASKS, wake, POLL, shutdown.clone()));
+    let planner = Planner::new(replication.clone(), shutdown.clone());
+    let (replication, shutdown) = (replication.clone(), shutdown.clone());
+    let is_alone = matches!(config.database, Database::Sqlite(_));
+    tasks.spawn(async move {
+        if is_alone {
+            replication.recover().await;
+        }
+        let (wake, poll) = (replication.plan_waker(), replication.event_delay());
+        let plans = jobs::run(planner, MAX_PLANS, wake, poll, shutdown.clone());
+        let wake = replication.work_waker();
+        let tasks = jobs::run(worker, MAX_TASKS, wake, POLL, shutdown.clone());
+        tokio::join!(replication.run(shutdown), plans, tasks);
+    });
 }

@@ -51,6 +51,7 @@ pub mod held;
 pub mod image;
 pub mod label;
 pub mod lease;
+mod left;
 pub mod list;
 pub mod manifest;
 pub mod member;

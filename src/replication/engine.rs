@@ -129,6 +129,13 @@ impl Replication {
         }
     }
 
+    /// Lets everything go that this process was at when it last ended. Only where nobody else uses the database.
+    pub async fn recover(&self) {
+        if let Err(error) = self.inner.parts.meta.work_left().await {
+            warn!(%error, "what was under way goes on a little later: {error}");
+        }
+    }
+
     /// Lets rules act on events and on their time, until the shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
         let delay = self.event_delay();

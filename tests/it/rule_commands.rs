@@ -6,6 +6,7 @@ use crate::{
     copy_command::assert_has,
     harness::ImageBuilder,
     manage_commands::Scene,
+    process::{Process, command},
     push::{Pusher, setup},
     real_registry::{Program, RealRegistry},
 };
@@ -117,4 +118,34 @@ async fn what_fails_ends_with_1_and_says_why() {
     assert_eq!(missing.code, Some(1));
     let wrong = scene.run("rule create x source=1").await;
     assert_eq!(wrong.code, Some(1), "{}", wrong.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_killed_in_the_middle_of_a_blob_goes_on_after_its_restart() {
+    let registry = RealRegistry::start(Program::Distribution).await;
+    let scene = Scene::of(&setup("")).await;
+    let image = ImageBuilder::new(1).layer(3_000_000).build();
+    Pusher::at(&scene.server.url)
+        .image("team/app", "1", &image)
+        .await;
+    let create = format!("remote create edge urls={}", registry.url());
+    assert_eq!(scene.run(&create).await.code, Some(0));
+    let rule = "rule create to-edge remotes=edge source.project=team bandwidth=100KiB/s";
+    let made = scene.json(rule).await;
+    let execution = made["execution"].as_str().expect("an execution").to_owned();
+    let show = format!("execution show {execution}");
+    while scene.json(&show).await["bytes_sent"].as_u64() == Some(0) {}
+
+    let folder = scene.server.kill().await;
+    let command = command(folder.path(), &["serve", "--config", "entrepot.toml"]);
+    let server = Process::start(folder, command).await;
+    let scene = Scene { server };
+    let set = scene.run("rule set to-edge bandwidth=-1").await;
+    assert_eq!(set.code, Some(0), "{}", set.stderr);
+    let watched = scene.run(&format!("execution watch {execution}")).await;
+    assert_eq!(watched.code, Some(0), "{}", watched.stdout);
+    assert_has(&registry.url(), "team/app", "1", &image).await;
+    let tasks = scene.json(&format!("execution tasks {execution}")).await;
+    assert_eq!(tasks["items"].as_array().expect("a list").len(), 1);
+    assert_eq!(tasks["items"][0]["attempts"], 2, "{tasks}");
 }

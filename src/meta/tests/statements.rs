@@ -2,9 +2,9 @@
 
 use crate::meta::{
     account, announcement, audit, blob, browse, candidate, clearance, delete, delivery, entry,
-    event, evict, execution, filled, held, image, label, lease, list, manifest, member, object,
-    orphans, pin, presence, project, pushed, remote, remote_state, repository, retention, revision,
-    rule, settle, signing, tag, task, token, upload, upload_work, uses,
+    event, evict, execution, filled, held, image, label, lease, left, list, manifest, member,
+    object, orphans, pin, presence, project, pushed, remote, remote_state, repository, retention,
+    revision, rule, settle, signing, tag, task, token, upload, upload_work, uses,
 };
 
 pub(super) const STATEMENTS: &[&str] = &[
@@ -233,6 +233,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     held::SQL_KEEP,
     held::SQL_END,
     held::SQL_LEFT,
+    left::SQL_TASKS,
+    left::SQL_EXECUTIONS,
     task::SQL_BEHIND,
     task::SQL_LAST_SUCCESS,
     task::SQL_ANY_OPEN,
