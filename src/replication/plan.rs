@@ -125,13 +125,12 @@ impl Replication {
         let (id, rule) = (execution.id, execution.rule_id);
         let planned = match self.plan(execution, holder).boxed().await {
             Ok(planned) => planned,
-            Err(Problem::Told(message)) => Planned::Failed(message),
             Err(Problem::Later(message)) if is_in_time(execution) => {
                 info!(%id, %rule, "an execution is planned again later: {message}");
                 self.put_off(id, holder).await;
                 return;
             }
-            Err(Problem::Later(message)) => Planned::Failed(message),
+            Err(Problem::Told(message) | Problem::Later(message)) => Planned::Failed(message),
             Err(Problem::Lost) => return,
             Err(Problem::Failed(error)) => {
                 warn!(%id, %rule, %error, "an execution cannot be planned now: {error}");
