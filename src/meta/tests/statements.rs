@@ -348,6 +348,7 @@ fn every_statement_is_in_the_list() {
         include_str!("../rule.rs"),
         include_str!("../task.rs"),
         include_str!("../held.rs"),
+        include_str!("../left.rs"),
         include_str!("../settle.rs"),
         include_str!("../uses.rs"),
     ];
