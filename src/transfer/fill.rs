@@ -269,7 +269,6 @@ impl Leader {
             Err(error) => return self.fail(error.into()),
         };
         let len = verified.len();
-        tail.window.clear();
         self.end.send_replace(End::Verified { len });
         if !self.streaming {
             // Everything was here from an earlier process, and nobody was told anything yet.
@@ -283,6 +282,8 @@ impl Leader {
                 self.permit.fills.inner.space.press();
             }
         }
+        // Not before: readers that keep up are at the last few mebibytes, which may have gone around the page cache.
+        tail.window.clear();
     }
 
     async fn make_visible(mut self, placed: Placed, started: Instant) {

@@ -108,7 +108,8 @@ impl Job<'_> {
     }
 }
 
-/// All of these, so many at once; the first failure ends them.
+/// All of these, so many at once. After the first failure no other one begins; those that run end, because what they
+/// send may be wanted by others, too.
 fn all(
     steps: Vec<BoxFuture<'_, Result<(), SendError>>>,
     at_once: usize,
@@ -116,11 +117,14 @@ fn all(
     async move {
         let mut waiting = steps.into_iter();
         let mut running: FuturesUnordered<_> = waiting.by_ref().take(at_once).collect();
+        let mut ended = Ok(());
         while let Some(done) = running.next().await {
-            done?;
-            running.extend(waiting.next());
+            ended = ended.and(done);
+            if ended.is_ok() {
+                running.extend(waiting.next());
+            }
         }
-        Ok(())
+        ended
     }
     .boxed()
 }

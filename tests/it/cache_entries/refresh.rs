@@ -64,6 +64,8 @@ async fn a_refresh_does_not_join_a_question_from_before_it() {
     let latest: Reference = "latest".parse().expect("a tag");
     let before = tokio::spawn(async move { mirror.get_manifest(&repository, &latest).await });
     hold.reached(1).await;
+    // Of two questions in one millisecond none is the later one.
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     let moved = ImageBuilder::new(2).layer(KIB).build();
     scene.remote.put_image("app", "latest", &moved);
     let refresh = scene.refresh("app", "latest");

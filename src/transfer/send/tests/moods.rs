@@ -134,3 +134,22 @@ async fn what_the_destination_cleaned_up_meanwhile_is_sent_once_more() {
     assert_eq!(scene.outcome(&other).await, Outcome::Sent);
     assert!(scene.registry.has_blob("to/app", &layer));
 }
+
+/// Other images may want it, too.
+#[tokio::test]
+async fn what_is_being_sent_when_another_blob_fails_is_sent_to_its_end() {
+    let scene = Scene::new().await;
+    let large = vec![7; 4 << 20];
+    let missing = json!({"mediaType": LAYER, "digest": Digest::sha256(b"missing"), "size": 7});
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": blob(&scene.source, CONFIG, b"{}"),
+        "layers": [blob(&scene.source, LAYER, &large), missing],
+    });
+    scene
+        .source
+        .tag("1", &scene.source.add_manifest(MANIFEST, &manifest));
+    assert!(scene.send(&order("1")).await.is_err());
+    assert!(scene.registry.has_blob("to/app", &large));
+}
