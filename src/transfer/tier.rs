@@ -184,9 +184,16 @@ impl Tier {
         let _ = local.wait_for(|local| *local > bytes).await;
     }
 
-    /// Notes what all local files together have.
-    pub fn local_measured(&self, bytes: u64) {
-        self.inner.local_bytes.send_replace(bytes);
+    /// What is believed to be on the local disk: to be noted before its files are looked at.
+    pub fn local_believed(&self) -> u64 {
+        *self.inner.local_bytes.borrow()
+    }
+
+    /// Notes what all local files together have. What came since `believed` may have been seen, or not: it counts twice
+    /// until the next time, rather than never.
+    pub fn local_measured(&self, bytes: u64, believed: u64) {
+        let measured = |local: &mut u64| *local = bytes + local.saturating_sub(believed);
+        self.inner.local_bytes.send_modify(measured);
     }
 
     /// Brings content that is here into an object, for rows that are about to be written: when they name it in time it is

@@ -105,13 +105,14 @@ impl LocalTier {
     }
 
     async fn measure(&self) -> Result<Ages, ReconcileError> {
+        let believed = self.tier.local_believed();
         let mut ages = Ages::new();
         for (algorithm, first) in folders() {
             for file in self.store.local_files(algorithm, first).await? {
                 ages.add(&file);
             }
         }
-        self.tier.local_measured(ages.total());
+        self.tier.local_measured(ages.total(), believed);
         Ok(ages)
     }
 
