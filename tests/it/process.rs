@@ -17,7 +17,8 @@ use tokio::{
 };
 
 /// How long a wait may take before the test is given up.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// A start may wait for PostgreSQL to end the statement (10 s) and the transaction (5 s) of a process that was killed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running `entrepot serve`; killed when dropped.
 pub(crate) struct Process {
