@@ -11,7 +11,7 @@ use super::{
     connection::{ANSWER_TIMEOUT, Answer, Call, CallError},
     image::Image,
     output::{Format, print, print_json},
-    session::{Session, SessionOptions},
+    session::Session,
 };
 use crate::api::{CacheEntry, MAX_MISSING, Scrubbed, Status};
 
@@ -20,23 +20,14 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Reading everything at a bounded rate takes its time.
 const SCRUB_TIMEOUT: Duration = Duration::from_hours(7 * 24);
 
-const EXIT_CODES: &str = "\
+pub(super) const EXIT_CODES: &str = "\
 An image is written docker.io/library/nginx:1.27 or docker.io/library/nginx@sha256:…; without a tag, latest is meant.
 
 Exit codes: 0 done; 1 not done, or (of `missing`) something is missing; 64 wrong usage or configuration; \
 69 the server cannot be asked; 77 the server refuses the login.";
 
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-    #[command(flatten)]
-    session: SessionOptions,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// The server at a glance: store, database, hits, misses and bytes
     Stats,
     /// The cached tags
@@ -72,7 +63,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct Images {
+pub(super) struct Images {
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<Image>,
 }
@@ -84,17 +75,15 @@ pub(super) struct Presence {
     pub(super) entry: Option<CacheEntry>,
 }
 
-struct Cache {
-    session: Session,
+struct Cache<'a> {
+    session: &'a Session,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    options
-        .session
-        .run(async |session| Cache { session }.run(&options.command).await)
+pub(super) async fn execute(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
+    Cache { session }.run(command).await
 }
 
-impl Cache {
+impl Cache<'_> {
     async fn run(&self, command: &Command) -> Result<ExitCode, Failure> {
         match command {
             Command::Stats => self.stats().await?,

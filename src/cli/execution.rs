@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use http::Method;
 use serde_json::Value;
 use uuid::Uuid;
@@ -11,21 +11,12 @@ use super::{
     Failure,
     execution_watch::watch,
     output::{print, size, table, time},
-    session::{EXIT_CODES, Session, SessionOptions},
+    session::Session,
 };
 use crate::api::{Execution, Plan, Retried, Task};
 
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-    #[command(flatten)]
-    session: SessionOptions,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// Executions, the newest first
     List {
         /// Of this rule
@@ -64,13 +55,7 @@ enum Command {
     Retry { id: Uuid },
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    options
-        .session
-        .run(async |session| execute(&session, &options.command).await)
-}
-
-async fn execute(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
+pub(super) async fn execute(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::List { rule, status } => {
             let query = [("rule", rule), ("status", status)];

@@ -37,7 +37,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use self::connection::CallError;
+use self::{connection::CallError, session::Asking};
 use crate::{
     app::StartError,
     config::{Config, ConfigError},
@@ -63,23 +63,24 @@ enum Command {
     /// Run the server
     Serve(ConfigFile),
     /// Look at what a running server has cached, and refresh, purge, pin or check it
-    Cache(cache::Options),
+    #[command(after_help = cache::EXIT_CODES)]
+    Cache(Asking<cache::Command>),
     /// Copy images from any registry to any, without a server
     Copy(copy::Options),
     /// Copy images by a file of rules, as image-syncer does: same flags, files and exit codes
     Sync(sync::Options),
     /// The projects of a running server
-    Project(project::Options),
+    Project(Asking<project::Command>),
     /// The registries elsewhere that a running server knows
-    Remote(remote::Options),
+    Remote(Asking<remote::Command>),
     /// What a running server replicates to and from other registries
-    Rule(rule::Options),
+    Rule(Asking<rule::Command>),
     /// What rules of a running server do and did
-    Execution(execution::Options),
+    Execution(Asking<execution::Command>),
     /// Who may log in at a running server, and what they may
-    User(user::Options),
+    User(Asking<user::Command>),
     /// What machines log in with at a running server
-    Token(token::Options),
+    Token(Asking<token::Command>),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -163,15 +164,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match cli.command {
         Command::Serve(file) => serve::run(&file).map(|()| ExitCode::SUCCESS),
-        Command::Cache(options) => cache::run(&options),
+        Command::Cache(options) => options.run(cache::execute),
         Command::Copy(options) => copy::run(&options),
         Command::Sync(options) => Ok(sync::run(&options)),
-        Command::Project(options) => project::run(&options).map(|()| ExitCode::SUCCESS),
-        Command::Remote(options) => remote::run(&options),
-        Command::Rule(options) => rule::run(&options),
-        Command::Execution(options) => execution::run(&options),
-        Command::User(options) => user::run(&options).map(|()| ExitCode::SUCCESS),
-        Command::Token(options) => token::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Project(options) => options.run(project::execute).map(|()| ExitCode::SUCCESS),
+        Command::Remote(options) => options.run(remote::execute),
+        Command::Rule(options) => options.run(rule::execute),
+        Command::Execution(options) => options.run(execution::execute),
+        Command::User(options) => options.run(user::execute).map(|()| ExitCode::SUCCESS),
+        Command::Token(options) => options.run(token::execute).map(|()| ExitCode::SUCCESS),
         Command::Config(command) => config::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Healthcheck(options) => healthcheck::run(&options).map(|()| ExitCode::SUCCESS),
     };

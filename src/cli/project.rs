@@ -1,6 +1,6 @@
 //! `entrepot project …`: the projects of a running server, by the management API.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use super::{
     members::{member, overlay},
     output::{size, table},
     rights::split,
-    session::{EXIT_CODES, Session, SessionOptions, path_of},
+    session::{Session, path_of},
 };
 use crate::api::{Kind, ManagedBy, Project, ProjectMember, Visibility};
 
@@ -17,17 +17,8 @@ const MEMBERS_HELP: &str = "\
 A member is written KEY=VALUE, with the names and values of [[project]] in the configuration file: kind=hosted, \
 quota=10GiB, 'immutable_tags=[\"v*\"]'. KEY=null makes it what it is by default.";
 
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-    #[command(flatten)]
-    session: SessionOptions,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// The projects that you may see
     List {
         /// Only those with this in their name
@@ -71,13 +62,7 @@ enum Command {
     },
 }
 
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    options
-        .session
-        .run(async |session| execute(&session, &options.command).await)
-}
-
-async fn execute(session: &Session, command: &Command) -> Result<(), Failure> {
+pub(super) async fn execute(session: &Session, command: &Command) -> Result<(), Failure> {
     match command {
         Command::List { search } => {
             let search = search.as_deref().map(|text| ("q", text));

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use super::{
     Failure,
     members::{member, overlay, password},
     output::table,
-    session::{EXIT_CODES, Session, SessionOptions, path_of},
+    session::{Session, path_of},
 };
 use crate::api::{Auth, ManagedBy, Remote, Tested};
 
@@ -19,17 +19,8 @@ A member is written KEY=VALUE, with the names and values of [[remote]] in the co
 urls=https://registry.example.com, username=robot, max_concurrent=4. KEY=null makes it what it is by default. \
 Secrets that are not given stay, unless the URL is another one.";
 
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-    #[command(flatten)]
-    session: SessionOptions,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// All remotes
     List {
         /// Only those with this in their name
@@ -64,13 +55,7 @@ enum Command {
     Delete { name: String },
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    options
-        .session
-        .run(async |session| execute(&session, &options.command).await)
-}
-
-async fn execute(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
+pub(super) async fn execute(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::List { search } => {
             let search = search.as_deref().map(|text| ("q", text));

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use super::{
     execution_watch::watch,
     members::{member, overlay},
     output::{table, time},
-    session::{EXIT_CODES, Session, SessionOptions, path_of},
+    session::{Session, path_of},
 };
 use crate::api::{Begun, Items, Rule, RuleSync};
 
@@ -21,17 +21,8 @@ A member is written KEY=VALUE, with the names and values of the API's rules; tho
 remotes=edge source.project=docker.io 'source.filters=[{\"type\":\"name\",\"value\":\"library/**\"}]' trigger.type=event. \
 KEY=null makes it what it is by default.";
 
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-    #[command(flatten)]
-    session: SessionOptions,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// The rules that you may see
     List {
         /// Only those with this in their name
@@ -79,13 +70,7 @@ enum Command {
     },
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    options
-        .session
-        .run(async |session| execute(&session, &options.command).await)
-}
-
-async fn execute(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
+pub(super) async fn execute(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::List { search } => {
             let search = search.as_deref().map(|text| ("q", text));

@@ -1,7 +1,7 @@
 //! What the commands share that ask a running server: its options, pages of lists, how objects are shown.
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, Subcommand};
 use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -16,11 +16,15 @@ use crate::api::Items;
 const PAGE_ITEMS: &str = "1000";
 
 /// For the end of a command's help.
-pub(super) const EXIT_CODES: &str = "\
+const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 not done; 64 wrong usage or configuration; 69 the server cannot be asked; 77 the server refuses.";
 
+/// What a command takes that asks a running server: one of `C`, and options that are the same for all.
 #[derive(Debug, Args)]
-pub(super) struct SessionOptions {
+#[command(after_help = EXIT_CODES)]
+pub(super) struct Asking<C: Subcommand> {
+    #[command(subcommand)]
+    command: C,
     /// How to show the result
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     output: Format,
@@ -34,11 +38,11 @@ pub(super) struct Session {
     pub(super) output: Format,
 }
 
-impl SessionOptions {
-    /// Runs a command that asks the server.
+impl<C: Subcommand> Asking<C> {
+    /// Carries the command out with a session at its server.
     pub(super) fn run<T>(
         &self,
-        command: impl AsyncFnOnce(Session) -> Result<T, Failure>,
+        execute: impl AsyncFnOnce(&Session, &C) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let session = Session {
             server: self.connection.connect()?,
@@ -48,7 +52,7 @@ impl SessionOptions {
             .enable_all()
             .build()
             .context("cannot start the runtime")?
-            .block_on(command(session))
+            .block_on(execute(&session, &self.command))
     }
 }
 

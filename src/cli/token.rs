@@ -1,6 +1,6 @@
 //! `entrepot token …`: what machines log in with at a running server, by the management API.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use http::Method;
 use serde_json::json;
 
@@ -8,21 +8,12 @@ use super::{
     Failure,
     output::{table, time},
     rights::{RightsText, written},
-    session::{EXIT_CODES, Session, SessionOptions, path_of},
+    session::{Session, path_of},
 };
 use crate::api::{CreatedToken, Token};
 
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-    #[command(flatten)]
-    session: SessionOptions,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// Your tokens; of an admin of the system everybody's
     List,
     /// Make a token that acts for you; its secret is shown this once
@@ -39,13 +30,7 @@ enum Command {
     Delete { id: String },
 }
 
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    options
-        .session
-        .run(async |session| execute(&session, &options.command).await)
-}
-
-async fn execute(session: &Session, command: &Command) -> Result<(), Failure> {
+pub(super) async fn execute(session: &Session, command: &Command) -> Result<(), Failure> {
     match command {
         Command::List => session.list("/tokens", &[], listed).await?,
         Command::Create {

@@ -9,7 +9,7 @@ use super::{
     members::password,
     output::table,
     rights::{RightsText, written},
-    session::{EXIT_CODES, Session, SessionOptions, path_of},
+    session::{Session, path_of},
 };
 use crate::api::User;
 
@@ -17,17 +17,8 @@ const RIGHTS_HELP: &str = "\
 Rights are written PROJECT[/REPOSITORIES]:RIGHT[,RIGHT…], patterns included: team:pull,push 'apps-*/web/**:delete'. \
 There are pull, push, delete, seed (push into a mirror) and admin (all of these, and to change the project).";
 
-#[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
-pub(super) struct Options {
-    #[command(subcommand)]
-    command: Command,
-    #[command(flatten)]
-    session: SessionOptions,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// All users
     List,
     /// What a user may do
@@ -56,7 +47,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct May {
+pub(super) struct May {
     /// Everything, as an admin of the system
     #[arg(long)]
     admin: bool,
@@ -64,13 +55,7 @@ struct May {
     rights: Vec<RightsText>,
 }
 
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    options
-        .session
-        .run(async |session| execute(&session, &options.command).await)
-}
-
-async fn execute(session: &Session, command: &Command) -> Result<(), Failure> {
+pub(super) async fn execute(session: &Session, command: &Command) -> Result<(), Failure> {
     match command {
         Command::List => session.list("/users", &[], listed).await?,
         Command::Show { name } => {

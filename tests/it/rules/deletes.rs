@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Sites, eventually, image};
+use super::{Sites, eventually, far, image};
 use crate::{
     harness::{FakeRegistry, Trouble, get},
     push::Pusher,
@@ -25,7 +25,7 @@ impl Sites {
         };
         rule.extend(more);
         let made = self.rule(Value::Object(rule.clone())).await;
-        let first = self.done(made["execution"].as_str().unwrap()).await;
+        let first = self.done(made["execution"].as_str().expect("an id")).await;
         assert_eq!(first["status"], "Succeeded", "{first}");
     }
 }
@@ -117,10 +117,7 @@ async fn what_is_renamed_is_there_under_its_new_name_before_the_old_one_goes() {
 async fn what_a_mirror_forgets_is_deleted_nowhere() {
     let remote = FakeRegistry::start().await;
     remote.put_image("library/app", "1", &image(1));
-    let mirror = format!(
-        "[[remote]]\nname = \"far\"\nurls = [\"{}\"]\n[[project]]\nname = \"far\"\nkind = \"mirror\"\nremote = \"far\"",
-        remote.url()
-    );
+    let mirror = far(&remote);
     let sites = Sites::with(&mirror).await;
     let pulled = async || {
         let hub = &sites.hub;

@@ -3,9 +3,9 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Sites, eventually, image};
+use super::{PATIENCE, Sites, eventually, far, far_image, image};
 use crate::{
-    harness::{FakeRegistry, ImageBuilder, On, Trouble, get},
+    harness::{ImageBuilder, On, Trouble, get},
     push::Pusher,
 };
 
@@ -200,16 +200,8 @@ async fn a_tag_that_was_sent_just_before_a_crash_is_the_rules_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_miss_at_the_hub_warms_the_other_site() {
-    let remote = FakeRegistry::start().await;
-    let image = ImageBuilder::new(1)
-        .layer(20_000)
-        .platforms(&["linux/amd64", "linux/arm64"])
-        .build();
-    remote.put_image("library/app", "1", &image);
-    let mirror = format!(
-        "[[remote]]\nname = \"far\"\nurls = [\"{}\"]\n[[project]]\nname = \"far\"\nkind = \"mirror\"\nremote = \"far\"",
-        remote.url()
-    );
+    let (remote, image) = far_image().await;
+    let mirror = far(&remote);
     let sites = Sites::with(&mirror).await;
     let more = json!({
         "source": {"project": "far"}, "destination": {"project": "team", "flatten": 1},

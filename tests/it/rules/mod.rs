@@ -17,11 +17,31 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::PASSWORD,
-    harness::{Image, ImageBuilder, Line, get},
+    harness::{FakeRegistry, Image, ImageBuilder, Line, get},
     manage::{Called, call},
     push::Pusher,
     server::{Setup, TestServer},
 };
+
+/// The configuration of a mirror project `far` of this remote.
+fn far(remote: &FakeRegistry) -> String {
+    let url = remote.url();
+    format!(
+        "[[remote]]\nname = \"far\"\nurls = [\"{url}\"]\n\
+         [[project]]\nname = \"far\"\nkind = \"mirror\"\nremote = \"far\"\n"
+    )
+}
+
+/// A remote that has `library/app:1` for two platforms.
+async fn far_image() -> (FakeRegistry, Image) {
+    let remote = FakeRegistry::start().await;
+    let image = ImageBuilder::new(1)
+        .layer(20_000)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .build();
+    remote.put_image("library/app", "1", &image);
+    (remote, image)
+}
 
 /// Much longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);

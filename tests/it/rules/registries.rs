@@ -3,10 +3,10 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Sites, eventually, image};
+use super::{Sites, eventually, far, far_image, image};
 use crate::{
     copy_command::assert_has,
-    harness::{Client, FakeRegistry, Image, ImageBuilder, Trouble, get},
+    harness::{Client, Image, ImageBuilder, Trouble, get},
     push::Pusher,
     real_registry::{Program, RealRegistry},
 };
@@ -83,19 +83,10 @@ async fn a_hosted_project_goes_to_every_registry_and_deletes_follow() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_mirror_is_asked_for_goes_to_every_registry() {
-    let remote = FakeRegistry::start().await;
-    let image = ImageBuilder::new(1)
-        .layer(20_000)
-        .platforms(&["linux/amd64", "linux/arm64"])
-        .build();
-    remote.put_image("library/app", "1", &image);
+    let (remote, image) = far_image().await;
     for program in [Program::Distribution, Program::DockerRegistry] {
         let registry = RealRegistry::start(program).await;
-        let far = format!(
-            "[[remote]]\nname = \"far\"\nurls = [\"{}\"]\n[[project]]\nname = \"far\"\nkind = \"mirror\"\nremote = \"far\"\n{}",
-            remote.url(),
-            keys(&registry)
-        );
+        let far = format!("{}{}", far(&remote), keys(&registry));
         let sites = Sites::with(&far).await;
         let more = json!({
             "remotes": ["real"], "source": {"project": "far"},
@@ -132,16 +123,8 @@ async fn pull(sites: &Sites, image: &Image, platform: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_that_is_pulled_later_follows_to_the_other_site() {
-    let remote = FakeRegistry::start().await;
-    let image = ImageBuilder::new(1)
-        .layer(20_000)
-        .platforms(&["linux/amd64", "linux/arm64"])
-        .build();
-    remote.put_image("library/app", "1", &image);
-    let far = format!(
-        "[[remote]]\nname = \"far\"\nurls = [\"{}\"]\n[[project]]\nname = \"far\"\nkind = \"mirror\"\nremote = \"far\"",
-        remote.url()
-    );
+    let (remote, image) = far_image().await;
+    let far = far(&remote);
     let sites = Sites::with(&far).await;
     let more = json!({
         "source": {"project": "far"}, "destination": {"project": "team", "flatten": 1},
