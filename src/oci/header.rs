@@ -11,6 +11,9 @@ pub const DOCKER_DISTRIBUTION_API_VERSION: HeaderName =
 pub const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 /// Echo of `?ns=` (distribution-spec, "Registry Proxying").
 pub const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+/// What a tag is since which write (`TagState`), between instances of this program: in a question by tag (any value) it asks
+/// for that; in a PUT or DELETE by tag it is what is to be; in the answers to them what is here.
+pub const ENTREPOT_TAG_STATE: HeaderName = HeaderName::from_static("entrepot-tag-state");
 /// Where a mirror's answer came from: `hit`, `miss`, `joined`, `stale`, `bypass`.
 pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// Digest of the subject that a pushed manifest names: the registry keeps the list of referrers.

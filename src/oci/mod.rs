@@ -14,6 +14,7 @@ pub mod path;
 pub mod platform;
 pub mod reference;
 pub mod tag;
+pub mod tag_version;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Hasher};
@@ -23,6 +24,7 @@ pub use path::Path;
 pub use platform::{Platform, PlatformPattern};
 pub use reference::Reference;
 pub use tag::Tag;
+pub use tag_version::{TagState, TagVersion};
 
 /// The start of a foreign text, for use in errors.
 fn shortened(text: &str) -> String {
