@@ -158,7 +158,7 @@ pub(super) async fn delete(
     };
     let pushes = &api.parts.pushes;
     match &query.reference {
-        Reference::Tag(tag) => pushes.delete_tag(&repository, tag).await?,
+        Reference::Tag(tag) => drop(pushes.delete_tag(&repository, tag, None).await?),
         Reference::Digest(digest) => {
             pushes.delete_manifest(&repository, digest).await?;
         }

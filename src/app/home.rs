@@ -7,7 +7,7 @@ use super::source::{OwnSource, Place};
 use crate::{
     meta::Meta,
     mirror::{self, MirrorError},
-    oci::{Digest, Manifest, Name, Reference, Tag},
+    oci::{Digest, Manifest, Name, Reference, Tag, TagState, TagVersion},
     push::{Chunk, ManifestUpload, PushError},
     settings::{Settings, SettingsError},
     transfer::send::{Home, HomeBody, HomeError, SourceError, SourceManifest},
@@ -189,12 +189,25 @@ impl Home for OwnHome {
         .boxed()
     }
 
+    fn tag_state<'a>(
+        &'a self,
+        name: &'a Name,
+        tag: &'a Tag,
+    ) -> BoxFuture<'a, Result<Option<TagState>, HomeError>> {
+        async move {
+            let state = self.meta.tag_state(name, tag).await;
+            state.map_err(|error| HomeError::Unavailable(error.to_string()))
+        }
+        .boxed()
+    }
+
     fn take_manifest<'a>(
         &'a self,
         name: &'a Name,
         reference: &'a Reference,
         manifest: SourceManifest,
-    ) -> BoxFuture<'a, Result<(), HomeError>> {
+        version: Option<TagVersion>,
+    ) -> BoxFuture<'a, Result<Option<TagState>, HomeError>> {
         async move {
             let (own, place) = (&self.own, self.place(name).await?);
             match (place, reference) {
@@ -205,17 +218,18 @@ impl Home for OwnHome {
                         tags: Vec::new(),
                         bytes: manifest.bytes,
                         pushed_by: None,
+                        version,
                     };
                     let pushed = own.pushes.put_manifest(&repository, upload).await;
-                    pushed.map(drop).map_err(of_push)
+                    Ok(pushed.map_err(of_push)?.kept)
                 }
                 (Place::Mirror(repository), Reference::Tag(tag)) => {
                     let entry = own.mirror.refresh(&repository, tag).await;
-                    entry.map(drop).map_err(of_mirror)
+                    entry.map(|_| None).map_err(of_mirror)
                 }
                 (Place::Mirror(repository), Reference::Digest(_)) => {
                     let answer = own.mirror.get_manifest(&repository, reference).await;
-                    answer.map(drop).map_err(of_mirror)
+                    answer.map(|_| None).map_err(of_mirror)
                 }
             }
         }
@@ -226,14 +240,17 @@ impl Home for OwnHome {
         &'a self,
         name: &'a Name,
         tag: &'a Tag,
-    ) -> BoxFuture<'a, Result<(), HomeError>> {
+        state: Option<&'a TagState>,
+    ) -> BoxFuture<'a, Result<Option<TagState>, HomeError>> {
         async move {
             // What a mirror has goes by itself.
             let Place::Hosted(repository) = self.place(name).await? else {
-                return Ok(());
+                return Ok(None);
             };
-            match self.own.pushes.delete_tag(&repository, tag).await {
-                Ok(()) | Err(PushError::NotFound(_)) => Ok(()),
+            let deleted = self.own.pushes.delete_tag(&repository, tag, state.cloned());
+            match deleted.await {
+                Ok(kept) => Ok(kept),
+                Err(PushError::NotFound(_)) => Ok(None),
                 Err(error) => Err(of_push(error)),
             }
         }

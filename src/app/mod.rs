@@ -160,7 +160,7 @@ impl App {
             tasks: tasks.clone(),
         });
         pushes.recover().await?;
-        let own = OwnSource::new(&projects, &mirror, &pushes);
+        let own = OwnSource::new(&projects, &mirror, &pushes, &meta);
         let replication = rules::replication(&config, &meta, &remotes, &own, &settings);
         rules::start(&replication, own, &config, &tasks, &shutdown);
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);

@@ -8,8 +8,9 @@ use http_body_util::BodyExt;
 
 use crate::{
     access::{Caller, Projects},
+    meta::Meta,
     mirror::{self, Mirror, MirrorError},
-    oci::{Descriptor, Digest, Name, Reference},
+    oci::{Descriptor, Digest, Name, Reference, Tag, TagState},
     push::{self, PushError, Pushes},
     transfer::{
         Content,
@@ -23,6 +24,7 @@ pub(super) struct OwnSource {
     pub(super) projects: Projects,
     pub(super) mirror: Mirror,
     pub(super) pushes: Pushes,
+    meta: Meta,
 }
 
 /// Where a repository is.
@@ -32,11 +34,12 @@ pub(super) enum Place {
 }
 
 impl OwnSource {
-    pub(super) fn new(projects: &Projects, mirror: &Mirror, pushes: &Pushes) -> Self {
+    pub(super) fn new(projects: &Projects, mirror: &Mirror, pushes: &Pushes, meta: &Meta) -> Self {
         Self {
             projects: projects.clone(),
             mirror: mirror.clone(),
             pushes: pushes.clone(),
+            meta: meta.clone(),
         }
     }
 
@@ -155,6 +158,18 @@ impl Source for OwnSource {
                     list.map_err(of_push)
                 }
             }
+        }
+        .boxed()
+    }
+
+    fn tag_state<'a>(
+        &'a self,
+        name: &'a Name,
+        tag: &'a Tag,
+    ) -> BoxFuture<'a, Result<Option<TagState>, SourceError>> {
+        async move {
+            let state = self.meta.tag_state(name, tag).await;
+            state.map_err(|error| SourceError::Unavailable(error.to_string()))
         }
         .boxed()
     }

@@ -231,6 +231,7 @@ impl<'a> Session<'a> {
                 true => Existing::OverwriteOnly(Vec::new()),
                 false => Existing::Overwrite,
             },
+            version: None,
             platforms: match options.platform.is_empty() {
                 true => Platforms::All,
                 false => Platforms::Rewrite(options.platform.clone()),

@@ -31,7 +31,7 @@ pub(super) fn line(copied: &Copied) -> String {
             )
         }
         Outcome::Unchanged => format!("unchanged  {to} {digest}"),
-        Outcome::Kept { there } => format!("kept       {to} is {there} and stays so"),
+        Outcome::Kept { there, .. } => format!("kept       {to} is {there} and stays so"),
         Outcome::NoPlatform => format!("skipped    {from} has nothing for the platform"),
     }
 }

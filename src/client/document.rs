@@ -4,7 +4,9 @@ use http::{HeaderMap, header};
 use serde::de::IgnoredAny;
 
 use crate::oci::{
-    Algorithm, Digest, Manifest, ManifestKind, Reference, header::DOCKER_CONTENT_DIGEST, media_type,
+    Algorithm, Digest, Manifest, ManifestKind, Reference, TagState,
+    header::{DOCKER_CONTENT_DIGEST, ENTREPOT_TAG_STATE},
+    media_type,
 };
 
 /// `Docker-Content-Digest`, if it is there and is a digest.
@@ -16,6 +18,12 @@ pub(super) fn announced_digest(headers: &HeaderMap) -> Option<Digest> {
         .trim()
         .parse()
         .ok()
+}
+
+/// `Entrepot-Tag-State`: what a tag is there, and since which write.
+pub(super) fn tag_state(headers: &HeaderMap) -> Option<TagState> {
+    let value = headers.get(ENTREPOT_TAG_STATE)?;
+    value.to_str().ok()?.parse().ok()
 }
 
 /// The digest of a manifest, which agrees with the one asked for and the one announced.

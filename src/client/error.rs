@@ -3,6 +3,7 @@
 use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
 use super::guard::Refused;
+use crate::oci::TagState;
 
 /// What the caller can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct ClientError {
     /// The remote's HTTP status, if there was one.
     pub status: Option<u16>,
     pub retry_after: Option<Duration>,
+    /// Of a tag that is not there: how it was deleted, if the remote tells.
+    pub tag_state: Option<Box<TagState>>,
 }
 
 impl ClientError {
@@ -50,6 +53,7 @@ impl ClientError {
             message: message.into(),
             status: None,
             retry_after: None,
+            tag_state: None,
         }
     }
 

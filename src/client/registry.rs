@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config,
-    oci::{Digest, Name, Path, Reference, media_type},
+    oci::{Digest, Name, Path, Reference, TagState, media_type},
     telemetry::Metrics,
 };
 
@@ -80,6 +80,8 @@ pub struct ManifestHead {
     pub digest: Option<Digest>,
     pub media_type: Option<String>,
     pub size_bytes: Option<u64>,
+    /// Answers to [`RegistryClient::tag_head`] have it, of other instances of this program.
+    pub tag_state: Option<TagState>,
 }
 
 /// An open download. Reads fail with `TimedOut` after `idle_timeout` without a byte.
@@ -173,12 +175,21 @@ impl RegistryClient {
         patience: Patience,
     ) -> Result<ManifestHead, ClientError> {
         let call = self.manifest_call(Method::HEAD, name, reference);
-        let answer = self.transport.open(&call, self.deadline(patience)).await?;
+        self.head(&call, patience).await
+    }
+
+    pub(super) async fn head(
+        &self,
+        call: &Call,
+        patience: Patience,
+    ) -> Result<ManifestHead, ClientError> {
+        let answer = self.transport.open(call, self.deadline(patience)).await?;
         Ok(ManifestHead {
             digest: document::announced_digest(&answer.headers),
             media_type: document::specific_type(&answer.headers),
             // No manifest is empty: a remote that says 0 does not know.
             size_bytes: content_length(&answer.headers).filter(|size| *size > 0),
+            tag_state: document::tag_state(&answer.headers),
         })
     }
 

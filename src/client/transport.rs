@@ -10,7 +10,7 @@
 //! 8. the status as an error (here), the body with its limits (`body`)
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -104,6 +104,8 @@ pub(super) struct Transport {
     pub(super) authorizer: Authorizer,
     pub(super) limits: Limits,
     body: BodyContext,
+    /// It has told the version of a tag.
+    pub(super) keeps_versions: AtomicBool,
     /// Ends what watches the URLs.
     watches: Arc<DropGuard>,
 }
@@ -149,6 +151,7 @@ impl Transport {
             authorizer: Authorizer::new(remote).map_err(failed)?,
             limits,
             body,
+            keeps_versions: AtomicBool::new(false),
             watches: Arc::new(stop.drop_guard()),
         })
     }
@@ -161,6 +164,7 @@ impl Transport {
             authorizer: self.authorizer.with_login(username, password),
             limits: self.limits.clone(),
             body: self.body.clone(),
+            keeps_versions: AtomicBool::new(false),
             watches: Arc::clone(&self.watches),
         }
     }
@@ -275,6 +279,7 @@ fn is_answer(call: &Call, status: StatusCode) -> bool {
 pub(super) async fn refusal(wire: &Wire, incoming: Incoming) -> Failure {
     let status = incoming.response.status();
     let retry_after = retry::retry_after(incoming.response.headers(), SystemTime::now());
+    let tag_state = document::tag_state(incoming.response.headers());
     let (kind, again) = classify(status, incoming.foreign);
     let said = read_error_body(wire, incoming.response).await;
     let said = said.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason").to_owned());
@@ -286,6 +291,7 @@ pub(super) async fn refusal(wire: &Wire, incoming: Incoming) -> Failure {
     };
     let mut error = ClientError::new(kind, &wire.remote, message).with_status(status.as_u16());
     error.retry_after = retry_after;
+    error.tag_state = tag_state.map(Box::new);
     Failure {
         again,
         ..Failure::from(error)

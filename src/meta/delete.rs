@@ -13,11 +13,11 @@ use std::{collections::BTreeSet, time::SystemTime};
 
 use super::{
     EventKind, Meta, MetaError, Removed, changes::Changes, column, connection::Connection, event,
-    image, operation::Operation, repository, statement::Statement, tag,
+    image, operation::Operation, repository, statement::Statement, tag, tag_version,
 };
 use crate::{
     config::Pattern,
-    oci::{Digest, Name, Tag},
+    oci::{Digest, Name, Tag, TagState},
 };
 
 pub(super) const SQL_DELETE_TAG: &str = "DELETE FROM tag WHERE repository_id = $1 AND name = $2";
@@ -65,6 +65,8 @@ pub enum Deletion {
     Fixed(Tag),
     /// It was not pushed here.
     NotSeeded,
+    /// It is of a newer write.
+    Kept(TagState),
 }
 
 /// What was deleted, and what that left behind.
@@ -79,17 +81,20 @@ pub struct Deleted {
 }
 
 impl Meta {
-    /// Deletes a tag; what it points to stays.
+    /// Deletes a tag; what it points to stays. `deleted`: the delete that another instance replicates here; `None`: it is
+    /// one of our own.
     pub async fn delete_tag(
         &self,
         repository: &Name,
         tag: &Tag,
         deletable: Deletable,
+        deleted: Option<TagState>,
     ) -> Result<Deletion, MetaError> {
         self.write(DeleteTag {
             repository: repository.clone(),
             tag: tag.clone(),
             deletable,
+            deleted,
         })
         .await
     }
@@ -131,6 +136,7 @@ struct DeleteTag {
     repository: Name,
     tag: Tag,
     deletable: Deletable,
+    deleted: Option<TagState>,
 }
 
 /// [`Meta::delete_manifest`]
@@ -163,12 +169,15 @@ impl Operation for DeleteTag {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> Result<Deletion, MetaError> {
+        if let Some(state) = self.older_than(connection).await? {
+            return Ok(Deletion::Kept(state));
+        }
         let Some(repository_id) = repository::id(connection, &self.repository).await? else {
-            return Ok(Deletion::Absent);
+            return self.absent(connection).await;
         };
         let target = tag::target(connection, repository_id, self.tag.as_str()).await?;
         let Some(digest) = target else {
-            return Ok(Deletion::Absent);
+            return self.absent(connection).await;
         };
         if self.deletable.is_fixed(&self.tag) {
             return Ok(Deletion::Fixed(self.tag.clone()));
@@ -179,10 +188,38 @@ impl Operation for DeleteTag {
         }
         let (repository, tag) = (&self.repository, self.tag.as_str());
         tag_of(connection, changes, repository_id, repository, tag).await?;
+        if let Some(deleted) = &self.deleted {
+            tag_version::put(connection, repository, &self.tag, deleted).await?;
+        }
         Ok(Deletion::Done(Deleted {
             tags: vec![self.tag.clone()],
             ..Deleted::default()
         }))
+    }
+}
+
+impl DeleteTag {
+    /// The newer state that the tag has.
+    async fn older_than(&self, connection: &mut Connection) -> Result<Option<TagState>, MetaError> {
+        let Some(deleted) = &self.deleted else {
+            return Ok(None);
+        };
+        let standing = tag_version::standing(connection, &self.repository, &self.tag).await?;
+        Ok(standing.filter(|standing| standing.version > deleted.version))
+    }
+
+    /// A delete from elsewhere is noted, and told to those who follow, also where the tag is not: they may have it.
+    async fn absent(&self, connection: &mut Connection) -> Result<Deletion, MetaError> {
+        let (repository, tag) = (&self.repository, &self.tag);
+        if let Some(deleted) = &self.deleted {
+            let standing = tag_version::standing(connection, repository, tag).await?;
+            if standing.is_none_or(|standing| standing.version < deleted.version) {
+                tag_version::put(connection, repository, tag, deleted).await?;
+                let (kind, digest) = (EventKind::Deleted, &deleted.digest);
+                event::put(connection, kind, repository, Some(tag), digest).await?;
+            }
+        }
+        Ok(Deletion::Absent)
     }
 }
 
@@ -292,6 +329,7 @@ pub(super) async fn tag_of(
     delete.execute(connection).await?;
     let tag = column::parsed(tag)?;
     changes.tag(repository, &tag);
+    tag_version::deleted(connection, repository, &tag, &digest).await?;
     let deleted = EventKind::Deleted;
     event::put(connection, deleted, repository, Some(&tag), &digest).await?;
     Ok(Some(digest))
@@ -312,6 +350,7 @@ pub(super) async fn manifest(
     for (tag,) in &tags {
         let tag = column::parsed(tag)?;
         changes.tag(repository, &tag);
+        tag_version::deleted(connection, repository, &tag, &parsed).await?;
         let deleted = EventKind::Deleted;
         event::put(connection, deleted, repository, Some(&tag), &parsed).await?;
     }

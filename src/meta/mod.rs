@@ -70,6 +70,7 @@ pub mod rule;
 pub mod settle;
 pub mod signing;
 pub mod tag;
+pub mod tag_version;
 pub mod task;
 pub mod token;
 pub mod upload;

@@ -16,10 +16,10 @@ use super::{
     operation::Operation,
     repository,
     statement::Statement,
-    tag,
+    tag, tag_version,
     upload::{self, Ended},
 };
-use crate::oci::{Digest, Name, Tag};
+use crate::oci::{Digest, Name, Tag, TagState, TagVersion};
 
 /// $3 is now. A link that a manifest names goes with that one; any other one is wanted anew from now on.
 pub(super) const SQL_LINK: &str = "INSERT INTO link (repository_id, digest, touched_at) \
@@ -62,6 +62,8 @@ pub struct ManifestPush {
     /// Pushed into a mirror.
     pub seeded: bool,
     pub pushed_by: Option<String>,
+    /// Of the write that another instance replicates here; `None`: it is one of our own.
+    pub version: Option<TagVersion>,
 }
 
 /// What became of a [`ManifestPush`].
@@ -72,6 +74,8 @@ pub enum ManifestPushed {
     Missing(Vec<Digest>),
     /// Nothing was written: this tag points to another manifest, and may not be moved.
     Fixed(Tag),
+    /// Nothing was written: the tag is of a newer write.
+    Kept(TagState),
 }
 
 /// A blob that came, and where it is.
@@ -216,6 +220,9 @@ impl Operation for ManifestPush {
         if !missing.is_empty() {
             return Ok(ManifestPushed::Missing(missing));
         }
+        if let Some(state) = self.older_than(connection).await? {
+            return Ok(ManifestPushed::Kept(state));
+        }
         if let Some(tag) = self.held_by_another(connection, repository_id).await? {
             return Ok(ManifestPushed::Fixed(tag));
         }
@@ -233,9 +240,11 @@ impl Operation for ManifestPush {
             seeded.bind(&self.commit.digest).execute(connection).await?;
         }
         for tag in &self.tags {
-            self.move_tag(connection, changes, repository_id, tag)
-                .await?;
-            self.tell(connection, Some(tag)).await?;
+            if self.has_come(connection, tag).await? {
+                self.move_tag(connection, changes, repository_id, tag)
+                    .await?;
+                self.tell(connection, Some(tag)).await?;
+            }
         }
         if self.tags.is_empty() {
             self.tell(connection, None).await?;
@@ -270,6 +279,42 @@ impl ManifestPush {
             }
         }
         Ok(missing)
+    }
+
+    /// The newer state that a tag has already.
+    async fn older_than(&self, connection: &mut Connection) -> Result<Option<TagState>, MetaError> {
+        let Some(version) = self.version else {
+            return Ok(None);
+        };
+        for tag in &self.tags {
+            let standing = tag_version::standing(connection, &self.commit.repository, tag).await?;
+            if let Some(standing) = standing.filter(|standing| standing.version > version) {
+                return Ok(Some(standing));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes the version of a tag that this moves; false: it is what it is to be already, by the same write.
+    async fn has_come(&self, connection: &mut Connection, tag: &Tag) -> Result<bool, MetaError> {
+        let repository = &self.commit.repository;
+        let state = TagState {
+            version: match self.version {
+                Some(version) => version,
+                None => tag_version::next(connection, repository, tag).await?,
+            },
+            digest: self.commit.digest.clone(),
+            is_deleted: false,
+        };
+        if tag_version::standing(connection, repository, tag)
+            .await?
+            .as_ref()
+            == Some(&state)
+        {
+            return Ok(false);
+        }
+        tag_version::put(connection, repository, tag, &state).await?;
+        Ok(true)
     }
 
     /// A tag that may not be moved and points to something else.

@@ -4,21 +4,39 @@
 //! Rows go first, in one transaction; files of what nobody has any more after them. What a deleted manifest named stays
 //! for `upkeep.orphan_grace`.
 
-use super::{PushError, Pushes, Repository, manifest::pattern_of};
+use super::{
+    PushError, Pushes, Repository,
+    manifest::{check_clock, pattern_of},
+};
 use crate::{
     meta::{Deletable, Deleted, Deletion, Removed},
-    oci::{Digest, Name, Tag},
+    oci::{Digest, Name, Tag, TagState},
 };
 
 impl Pushes {
-    /// A tag goes; what it points to stays.
-    pub async fn delete_tag(&self, repository: &Repository, tag: &Tag) -> Result<(), PushError> {
-        let name = &repository.name;
-        let deletion = self.inner.meta.delete_tag(name, tag, deletable(repository));
-        self.deleted(repository, deletion.await?, &format!("tag `{tag}`"))
+    /// A tag goes; what it points to stays. `replicated`: the delete at another instance that this one follows. `Some`: the
+    /// tag stays, because this is newer.
+    pub async fn delete_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        replicated: Option<TagState>,
+    ) -> Result<Option<TagState>, PushError> {
+        let replicated = replicated.map(|state| TagState {
+            is_deleted: true,
+            ..state
+        });
+        check_clock(replicated.as_ref().map(|state| state.version))?;
+        let (meta, name) = (&self.inner.meta, &repository.name);
+        let deletion = meta.delete_tag(name, tag, deletable(repository), replicated);
+        let deletion = match deletion.await? {
+            Deletion::Kept(state) => return Ok(Some(state)),
+            deletion => deletion,
+        };
+        self.deleted(repository, deletion, &format!("tag `{tag}`"))
             .await?;
         tracing::info!(repository = %name, %tag, "a tag was deleted");
-        Ok(())
+        Ok(None)
     }
 
     /// A manifest goes, and all tags that point to it. Gives the manifests, a hundred at most, that had it as their
@@ -83,7 +101,7 @@ impl Pushes {
                 self.removed(&repository.name, removed).await;
                 Ok(deleted)
             }
-            Deletion::Absent => Err(PushError::NotFound(format!(
+            Deletion::Absent | Deletion::Kept(_) => Err(PushError::NotFound(format!(
                 "`{}` has no {what}",
                 repository.name
             ))),

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 use crate::{
     meta::MetaError,
-    oci::{Digest, Tag, manifest::ManifestError},
+    oci::{Digest, Tag, manifest::ManifestError, tag_version::MAX_AHEAD},
     store::{ObjectError, StoreError, object::PieceError},
     transfer::{FillError, TierError},
 };
@@ -43,6 +43,12 @@ pub enum PushError {
         "tag `{tag}` may not be deleted: tags that match `{pattern}` are immutable in this project"
     )]
     TagStays { tag: Tag, pattern: String },
+    /// Of the version that a replicated push or delete carries.
+    #[error(
+        "the version of the tag is {seconds} s ahead of this server's clock, and {} s are as much as clocks may differ: set them right",
+        MAX_AHEAD.as_secs()
+    )]
+    Ahead { seconds: u64 },
     /// Of a mirror.
     #[error("project `{project}` is a mirror: only what was pushed there can be deleted")]
     NotSeeded { project: String },

@@ -1,13 +1,17 @@
 //! PUT of a manifest (distribution-spec, "Pushing Manifests"): checked, made durable, and committed with what it names
 //! and the tags that point to it.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 
 use super::{PushError, Pushes, Repository};
 use crate::{
     config::Pattern,
     meta::{ManifestCommit, ManifestPush, ManifestPushed},
-    oci::{Algorithm, Descriptor, Digest, Manifest, Reference, Tag, media_type},
+    oci::{
+        Algorithm, Descriptor, Digest, Manifest, Reference, Tag, TagState, TagVersion, media_type,
+    },
     store::Blob,
 };
 
@@ -22,6 +26,8 @@ pub struct ManifestUpload {
     pub bytes: Bytes,
     /// Who pushes it.
     pub pushed_by: Option<String>,
+    /// Of the write that another instance replicates here, by a tag; `None`: it is one of our own.
+    pub version: Option<TagVersion>,
 }
 
 /// A manifest that is here now.
@@ -29,6 +35,8 @@ pub struct ManifestUpload {
 pub struct PushedManifest {
     pub digest: Digest,
     pub subject: Option<Digest>,
+    /// Nothing was taken: this newer state is what the tag has.
+    pub kept: Option<TagState>,
 }
 
 impl Pushes {
@@ -41,10 +49,12 @@ impl Pushes {
         let (manifest, media_type) =
             Manifest::check(&upload.bytes, upload.content_type.as_deref())?;
         let (digest, tags) = identity(&upload)?;
+        check_clock(upload.version)?;
         let subject = manifest.subject.as_ref();
-        let pushed = PushedManifest {
+        let mut pushed = PushedManifest {
             digest: digest.clone(),
             subject: subject.map(|subject| subject.digest.clone()),
+            kept: None,
         };
         let project = &repository.project;
         let children = if project.sparse_index {
@@ -64,6 +74,7 @@ impl Pushes {
             object: None,
             seeded: repository.is_seeded(),
             pushed_by: upload.pushed_by,
+            version: upload.version,
             commit: ManifestCommit {
                 repository: repository.name.clone(),
                 digest: digest.clone(),
@@ -77,9 +88,17 @@ impl Pushes {
         allowances.take(repository, &digest, bytes).await?;
         self.find_room(bytes).await?;
         let placed = self.inner.store.put(&digest, upload.bytes).await?;
-        if let Err(error) = self.commit(repository, push, placed.blob()).await {
-            self.take_back(&digest, placed).await;
-            return Err(error);
+        match self.commit(repository, push, placed.blob()).await {
+            Ok(None) => {}
+            Ok(Some(kept)) => {
+                self.take_back(&digest, placed).await;
+                pushed.kept = Some(kept);
+                return Ok(pushed);
+            }
+            Err(error) => {
+                self.take_back(&digest, placed).await;
+                return Err(error);
+            }
         }
         self.settle(&digest, placed).await?;
         tracing::info!(repository = %repository.name, %digest, reference = %upload.reference, "a manifest was pushed");
@@ -87,20 +106,21 @@ impl Pushes {
     }
 
     /// Writes the rows of a manifest that is in place. With object storage it is there, too, before they say so: another
-    /// replica must not see what only this one's disk has.
+    /// replica must not see what only this one's disk has. `Some`: none were written, because of this newer state.
     async fn commit(
         &self,
         repository: &Repository,
         push: ManifestPush,
         blob: &Blob,
-    ) -> Result<(), PushError> {
+    ) -> Result<Option<TagState>, PushError> {
         let object = match self.inner.fills.tier() {
             Some(tier) => tier.bring(&push.commit.digest, blob).await?,
             None => None,
         };
         let push = ManifestPush { object, ..push };
         match self.inner.meta.manifest_push(push).await? {
-            ManifestPushed::Done => Ok(()),
+            ManifestPushed::Done => Ok(None),
+            ManifestPushed::Kept(state) => Ok(Some(state)),
             ManifestPushed::Missing(digests) => Err(PushError::Missing(digests)),
             ManifestPushed::Fixed(tag) => Err(PushError::TagImmutable {
                 pattern: pattern_of(&repository.project.immutable_tags, &tag),
@@ -108,6 +128,16 @@ impl Pushes {
             }),
         }
     }
+}
+
+/// A version from the time to come would win over every push until then: clocks may differ by so much and no more.
+pub(super) fn check_clock(version: Option<TagVersion>) -> Result<(), PushError> {
+    let ahead = version.and_then(|version| version.is_ahead_of(SystemTime::now()));
+    ahead.map_or(Ok(()), |ahead| {
+        Err(PushError::Ahead {
+            seconds: ahead.as_secs(),
+        })
+    })
 }
 
 /// The digest of the bytes, compared with the one that they are pushed by, and the tags that are to point to them.

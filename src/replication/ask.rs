@@ -3,11 +3,15 @@
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
-use super::{Mode, Replication, Rule, plan::Problem};
+use super::{
+    Mode, Replication, Rule,
+    plan::Problem,
+    versions::{Leave, to_delete, to_send},
+};
 use crate::{
     meta::{Action, DeliveryKey, ExecutionRow, TaskWrite},
-    oci::{Digest, Name, Reference},
-    transfer::send::{Destination, SendError},
+    oci::{Digest, Name},
+    transfer::send::Destination,
 };
 
 /// Questions at once.
@@ -90,17 +94,28 @@ impl Replication {
         if asked.action == Action::Collision {
             return Ok((Action::Collision, None));
         }
-        let there = there(&asked.destination, &asked.key).await;
+        let key = &asked.key;
+        let there = asked.destination.tag(&key.destination, &key.tag).await;
         let there = there.map_err(|error| Problem::Told(error.to_string()))?;
         let meta = &self.inner.parts.meta;
-        let ours = meta.delivery(&asked.key).await?.map(|(digest, _)| digest);
-        let action = decide(
-            asked.action,
-            there.as_ref(),
-            &asked.digest,
-            ours.as_ref(),
-            self.may_overwrite(rule, &asked.key.destination),
-        );
+        let ours = meta.delivery(key).await?.map(|(digest, _)| digest);
+        let state = match rule.mode {
+            Mode::Push => meta.tag_state(&asked.repository, &key.tag).await?,
+            Mode::Pull => None,
+        };
+        let verdict = if asked.action == Action::Delete {
+            let keeps_versions = asked.destination.keeps_versions();
+            to_delete(state.as_ref(), &there, ours.as_ref(), keeps_versions)
+        } else {
+            let state = state.filter(|state| state.digest == asked.digest && !state.is_deleted);
+            let leave = Leave {
+                overwrite: self.may_overwrite(rule, &key.destination),
+                respect_deletes: rule.propagate_delete,
+                rewrites: rule.rewrites(),
+            };
+            to_send(&asked.digest, state.as_ref(), &there, ours.as_ref(), leave)
+        };
+        let action = verdict.action();
         let bytes = match action {
             Action::Copy if rule.mode == Mode::Push => {
                 let bytes = meta
@@ -111,75 +126,5 @@ impl Replication {
             _ => None,
         };
         Ok((action, bytes))
-    }
-}
-
-/// What a destination has under a tag.
-pub(super) async fn there(
-    destination: &Destination,
-    key: &DeliveryKey,
-) -> Result<Option<Digest>, SendError> {
-    let reference = Reference::Tag(key.tag.clone());
-    destination.digest(&key.destination, &reference).await
-}
-
-/// What is to be done with a tag, by what is there and what the rule put there. Pure.
-pub(super) fn decide(
-    wanted: Action,
-    there: Option<&Digest>,
-    digest: &Digest,
-    ours: Option<&Digest>,
-    overwrite: bool,
-) -> Action {
-    match (wanted, there) {
-        (Action::Delete, None) => Action::Skip,
-        (Action::Delete, Some(_)) if there == ours => Action::Delete,
-        (Action::Delete, Some(_)) => Action::Conflict,
-        (_, None) => Action::Copy,
-        (_, Some(there)) if there == digest => Action::Skip,
-        // What was rewritten on its way has another digest there.
-        (_, Some(_)) if there == ours || overwrite => Action::Copy,
-        (_, Some(_)) => Action::Conflict,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn digest(text: &str) -> Digest {
-        Digest::sha256(text.as_bytes())
-    }
-
-    fn decided(wanted: Action, there: Option<&str>, ours: Option<&str>, overwrite: bool) -> Action {
-        let (there, ours) = (there.map(digest), ours.map(digest));
-        decide(
-            wanted,
-            there.as_ref(),
-            &digest("new"),
-            ours.as_ref(),
-            overwrite,
-        )
-    }
-
-    #[test]
-    fn only_what_the_rule_put_there_is_overwritten_unless_it_may() {
-        let copy = |there, ours, overwrite| decided(Action::Copy, there, ours, overwrite);
-        assert_eq!(copy(None, None, false), Action::Copy);
-        assert_eq!(copy(None, Some("old"), false), Action::Copy);
-        assert_eq!(copy(Some("new"), None, false), Action::Skip);
-        assert_eq!(copy(Some("old"), Some("old"), false), Action::Copy);
-        assert_eq!(copy(Some("foreign"), Some("old"), false), Action::Conflict);
-        assert_eq!(copy(Some("foreign"), None, false), Action::Conflict);
-        assert_eq!(copy(Some("foreign"), None, true), Action::Copy);
-    }
-
-    #[test]
-    fn only_what_the_rule_put_there_is_deleted() {
-        let delete = |there, ours| decided(Action::Delete, there, ours, true);
-        assert_eq!(delete(None, Some("old")), Action::Skip);
-        assert_eq!(delete(Some("old"), Some("old")), Action::Delete);
-        assert_eq!(delete(Some("foreign"), Some("old")), Action::Conflict);
-        assert_eq!(delete(Some("foreign"), None), Action::Conflict);
     }
 }

@@ -9,13 +9,12 @@ use futures_util::{StreamExt, future::join_all, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    KnownRule, Mode, Replication, ReplicationError, Rule, ask::there, filter::Candidate,
-    plan::Problem, rule::PlatformMode,
+    KnownRule, Mode, Replication, ReplicationError, Rule, filter::Candidate, plan::Problem,
 };
 use crate::{
-    meta::{DeliveryKey, DeliveryRow},
+    meta::{DeliveryKey, DeliveryRow, Meta, MetaError},
     oci::{Digest, Name, Tag},
-    transfer::send::{Destination, SendError},
+    transfer::send::{Destination, Found, SendError},
 };
 
 /// How long remotes are asked; what was not asked by then is judged by what was noted.
@@ -45,6 +44,8 @@ pub struct Compared {
 /// One tag that is to be somewhere, or is to be there no longer.
 struct Wanted {
     key: DeliveryKey,
+    /// Where it comes from.
+    repository: Name,
     /// `None`: nothing is to be there.
     digest: Option<Digest>,
     /// What the rule put there.
@@ -59,9 +60,13 @@ type Noted = BTreeMap<(Name, Tag), DeliveryRow>;
 /// A remote while it is asked.
 struct Asking {
     destination: Option<Destination>,
+    /// Where the versions of what is here are; `None`: it is at a remote.
+    meta: Option<Meta>,
     until: Instant,
     /// What is made here of an index is known by what was noted.
     is_rewritten: bool,
+    /// Deletes are replicated.
+    deletes: bool,
     compared: Compared,
 }
 
@@ -79,7 +84,7 @@ impl Replication {
         remote: &str,
     ) -> Result<Compared, ReplicationError> {
         let meta = &self.inner.parts.meta;
-        let mut asking = Asking::new(self.destination_of(&known.rule, remote), &known.rule);
+        let mut asking = Asking::new(self.destination_of(&known.rule, remote), meta, &known.rule);
         let mut noted = self.noted(known, remote).await?;
         match known.rule.mode {
             Mode::Push => {
@@ -100,11 +105,12 @@ impl Replication {
         }
         let rest = noted.into_values().map(|row| Wanted {
             key: key(known, remote, &row.destination, row.tag),
+            repository: row.repository,
             digest: None,
             noted: Some(row.digest),
             since: row.delivered_at,
         });
-        asking.ask(rest.collect()).await;
+        asking.ask(rest.collect()).await?;
         let mut compared = asking.compared;
         compared.remote = remote.to_owned();
         compared.last_success_at = meta.last_success(known.id, remote).await?;
@@ -132,8 +138,9 @@ impl Replication {
                 let taken = self.taken(&known.rule, &repository).await?;
                 match self.destination(&known.rule, &repository) {
                     Ok(destination) => {
-                        let wanted = wanted(known, remote, &destination, taken, noted);
-                        asking.ask(wanted).await;
+                        let place = (remote, &repository, &destination);
+                        let wanted = wanted(known, place, taken, noted);
+                        asking.ask(wanted).await?;
                     }
                     Err(_) => asking.compared.missing += taken.len() as u64,
                 }
@@ -153,8 +160,9 @@ impl Replication {
             let taken = self.taken_there(&known.rule, &client, &repository).await?;
             match self.name_here(&known.rule, &repository) {
                 Ok(destination) => {
-                    let wanted = wanted(known, remote, &destination, taken, noted);
-                    asking.ask(wanted).await;
+                    let place = (remote, &repository, &destination);
+                    let wanted = wanted(known, place, taken, noted);
+                    asking.ask(wanted).await?;
                 }
                 Err(_) => asking.compared.missing += taken.len() as u64,
             }
@@ -184,15 +192,16 @@ impl Replication {
 }
 
 impl Asking {
-    fn new(destination: Option<Destination>, rule: &Rule) -> Self {
+    fn new(destination: Option<Destination>, meta: &Meta, rule: &Rule) -> Self {
         let message = destination
             .is_none()
             .then(|| "there is no such remote".to_owned());
         Self {
             destination,
+            meta: (rule.mode == Mode::Push).then(|| meta.clone()),
             until: Instant::now() + ASK_FOR,
-            is_rewritten: rule.platform_mode == PlatformMode::RewriteIndex
-                && rule.filters.choose_platforms(),
+            is_rewritten: rule.rewrites(),
+            deletes: rule.propagate_delete,
             compared: Compared {
                 message,
                 ..Compared::default()
@@ -200,14 +209,17 @@ impl Asking {
         }
     }
 
-    async fn ask(&mut self, wanted: Vec<Wanted>) {
+    async fn ask(&mut self, wanted: Vec<Wanted>) -> Result<(), MetaError> {
         let mut waiting = wanted.into_iter();
         while let Some(destination) = self.destination.clone() {
             let step: Vec<_> = waiting.by_ref().take(AT_ONCE).collect();
             if step.is_empty() {
-                return;
+                return Ok(());
             }
-            let keys = step.iter().map(|wanted| there(&destination, &wanted.key));
+            let keys = step.iter().map(|wanted| {
+                let key = &wanted.key;
+                destination.tag(&key.destination, &key.tag)
+            });
             let keys: Vec<_> = keys.collect();
             let asked = stream::iter(keys).buffered(AT_ONCE).collect::<Vec<_>>();
             let answers = timeout_at(self.until, asked).await;
@@ -220,7 +232,9 @@ impl Asking {
             match answers {
                 Ok(answers) => {
                     for (wanted, there) in step.into_iter().zip(answers) {
-                        self.judge(&wanted, there.as_ref());
+                        if !self.is_newer(&wanted, &there).await? {
+                            self.judge(&wanted, there.digest.as_ref());
+                        }
                     }
                 }
                 Err(error) => {
@@ -230,6 +244,19 @@ impl Asking {
             }
         }
         self.judge_all(waiting);
+        Ok(())
+    }
+
+    /// Is what is there of a newer write than what is here? Then the rule has nothing to do.
+    async fn is_newer(&self, wanted: &Wanted, there: &Found) -> Result<bool, MetaError> {
+        let (Some(meta), Some(written)) = (&self.meta, &there.state) else {
+            return Ok(false);
+        };
+        if there.digest == wanted.digest || written.is_deleted && !self.deletes {
+            return Ok(false);
+        }
+        let here = meta.tag_state(&wanted.repository, &wanted.key.tag).await?;
+        Ok(here.is_some_and(|here| here.version < written.version))
     }
 
     fn give_up(&mut self, message: &str) {
@@ -268,8 +295,7 @@ impl Asking {
 /// What is to be in a repository, with what was noted of it.
 fn wanted(
     known: &KnownRule,
-    remote: &str,
-    destination: &Name,
+    (remote, repository, destination): (&str, &Name, &Name),
     taken: Vec<Candidate>,
     noted: &mut Noted,
 ) -> Vec<Wanted> {
@@ -278,6 +304,7 @@ fn wanted(
             .remove(&(destination.clone(), one.tag.clone()))
             .map(|row| row.digest),
         key: key(known, remote, destination, one.tag),
+        repository: repository.clone(),
         since: one.created_at.max(known.created_at),
         digest: Some(one.digest),
     });
@@ -313,8 +340,10 @@ mod tests {
     ) -> (u64, u64, u64) {
         let mut asking = Asking {
             destination: None,
+            meta: None,
             until: Instant::now(),
             is_rewritten,
+            deletes: false,
             compared: Compared::default(),
         };
         let one = Wanted {
@@ -324,6 +353,7 @@ mod tests {
                 destination: "a/b".parse().unwrap(),
                 tag: "1".parse().unwrap(),
             },
+            repository: "a/b".parse().unwrap(),
             digest: wanted.map(digest),
             noted: noted.map(digest),
             since: UNIX_EPOCH,

@@ -3,42 +3,38 @@
 use futures_util::{StreamExt, stream};
 
 use super::{
-    ask::{decide, there},
     task::Run,
     trouble::Trouble,
+    versions::{Verdict, to_delete},
 };
 use crate::{
     client::{Patience, RegistryClient},
-    meta::{Action, DeliveryKey, TaskItem},
-    oci::{Digest, Name},
-    transfer::send::SendError,
+    meta::TaskItem,
+    oci::{Digest, Name, TagState},
+    transfer::send::{Found, SendError},
 };
 
 impl Run<'_> {
     /// `Some`: the tag was left alone, and why.
     pub(super) async fn delete(&self, item: &TaskItem) -> Result<Option<String>, Trouble> {
         let here = self.at_source(&item.tag).await?;
-        if here.is_some() {
+        if here.digest.is_some() {
             self.log
                 .line(format!("`{}` is at its source again", item.tag));
             return Ok(None);
         }
         let key = self.key(item);
         let ours = self.meta().delivery(&key).await?.map(|(digest, _)| digest);
-        let there = there(&self.destination, &key).await?;
-        match decide(
-            Action::Delete,
-            there.as_ref(),
-            &item.digest,
-            ours.as_ref(),
-            false,
-        ) {
-            Action::Skip => {}
-            Action::Delete => match self.delete_there(item, there.as_ref()).await? {
+        let there = self.destination.tag(&key.destination, &item.tag).await?;
+        let (state, keeps_versions) = (here.state.as_ref(), self.destination.keeps_versions());
+        match to_delete(state, &there, ours.as_ref(), keeps_versions) {
+            Verdict::Delete => match self.delete_there(item, &there, state).await? {
                 None => self.log.line(format!("`{}` is deleted", item.tag)),
                 Some(note) => return Ok(Some(note)),
             },
-            _ => return Ok(Some(self.conflict(item))),
+            Verdict::Newer => return Ok(Some(self.newer(item))),
+            Verdict::Conflict => return Ok(Some(self.conflict(item))),
+            _ => {}
         }
         self.meta().delivery_delete(key).await?;
         Ok(None)
@@ -48,15 +44,17 @@ impl Run<'_> {
     async fn delete_there(
         &self,
         item: &TaskItem,
-        there: Option<&Digest>,
+        there: &Found,
+        state: Option<&TagState>,
     ) -> Result<Option<String>, Trouble> {
         let name = &self.held.task.destination;
-        match self.destination.tag_delete(name, &item.tag).await {
-            Ok(()) => return Ok(None),
+        match self.destination.tag_delete(name, &item.tag, state).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(_)) => return Ok(Some(self.newer(item))),
             Err(SendError::Destination(error)) if matches!(error.status, Some(400 | 405)) => {}
             Err(error) => return Err(error.into()),
         }
-        let (Some(client), Some(digest)) = (self.destination.client(), there) else {
+        let (Some(client), Some(digest)) = (self.destination.client(), &there.digest) else {
             let note = format!("`{}` stays: tags are not deleted there", item.tag);
             return Ok(Some(self.noted(note)));
         };
@@ -83,12 +81,8 @@ impl Run<'_> {
         let tags = client.tag_list(name, Patience::Full).await?;
         let others = tags.into_iter().filter(|tag| *tag != item.tag);
         let asked = others.map(|tag| async {
-            let key = DeliveryKey {
-                tag,
-                ..self.key(item)
-            };
-            let there = there(&self.destination, &key).await;
-            there.map(|there| (key.tag, there))
+            let there = self.destination.tag(name, &tag).await;
+            there.map(|there| (tag, there.digest))
         });
         let mut found = stream::iter(asked).buffer_unordered(AT_ONCE);
         while let Some(answer) = found.next().await {

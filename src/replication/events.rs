@@ -203,8 +203,8 @@ impl Replication {
             }
             let gone = changed
                 .deleted
-                .keys()
-                .filter(|tag| !taken.contains_key(tag));
+                .iter()
+                .filter(|(tag, _)| !taken.contains_key(tag));
             let deletes = self.deletes(known, remote, &destination, gone).await?;
             if !deletes.is_empty() {
                 tasks.push(task(deletes, rule.delete_grace));
@@ -213,27 +213,36 @@ impl Replication {
         Ok(tasks)
     }
 
-    /// Of tags that were deleted those that the rule put at a remote.
+    /// Of tags that were deleted those that the rule put at a remote. Where the remote knows of each tag which write it is
+    /// of, all that the rule would take: they may be there by another way.
     async fn deletes(
         &self,
         known: &KnownRule,
         remote: &str,
         destination: &Name,
-        gone: impl Iterator<Item = &Tag>,
+        gone: impl Iterator<Item = (&Tag, &Digest)>,
     ) -> Result<Vec<TaskItem>, ReplicationError> {
         if !known.rule.propagate_delete {
             return Ok(Vec::new());
         }
         let mut items = Vec::new();
-        for tag in gone {
+        let filters = &known.rule.filters;
+        let client = self.inner.parts.remotes.get(remote);
+        let keeps_versions = client.is_some_and(|client| client.keeps_versions());
+        let any = keeps_versions && filters.ask_tags_alone();
+        for (tag, digest) in gone {
             let key = DeliveryKey {
                 rule: known.id,
                 remote: remote.to_owned(),
                 destination: destination.clone(),
                 tag: tag.clone(),
             };
-            if let Some((digest, _)) = self.inner.parts.meta.delivery(&key).await? {
-                items.push(item(tag, &digest, Action::Delete));
+            match self.inner.parts.meta.delivery(&key).await? {
+                Some((digest, _)) => items.push(item(tag, &digest, Action::Delete)),
+                None if any && filters.take_tag(tag) => {
+                    items.push(item(tag, digest, Action::Delete));
+                }
+                None => {}
             }
         }
         Ok(items)

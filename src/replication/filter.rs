@@ -136,6 +136,16 @@ impl Filters {
         })
     }
 
+    /// Does the tag alone decide of everything?
+    pub fn ask_tags_alone(&self) -> bool {
+        self.0.iter().all(|filter| {
+            matches!(
+                filter,
+                Filter::Name(..) | Filter::Tag(..) | Filter::Semver(..) | Filter::Platform(..)
+            )
+        })
+    }
+
     /// Does one of the filters ask what a tag points to, or how old it is?
     pub fn look_inside(&self) -> bool {
         self.0.iter().any(|filter| {

@@ -7,7 +7,7 @@
 //! events, the clock, somebody
 //! ```
 //!
-//! `rule`, `read`, `write`, `filter`, `naming`, `schedule` and `collision` are pure.
+//! `rule`, `read`, `write`, `filter`, `naming`, `schedule`, `versions` and `collision` are pure.
 
 mod ask;
 mod backoff;
@@ -15,6 +15,7 @@ mod budgets;
 mod check;
 mod collision;
 mod compare;
+mod copy;
 mod delete;
 mod engine;
 mod error;
@@ -33,6 +34,7 @@ mod selection;
 mod task;
 mod trouble;
 mod turns;
+mod versions;
 mod work;
 mod write;
 

@@ -77,6 +77,11 @@ pub enum PlatformMode {
 }
 
 impl Rule {
+    /// Does it make indexes on their way that have not the digests of those here?
+    pub(super) fn rewrites(&self) -> bool {
+        self.platform_mode == PlatformMode::RewriteIndex && self.filters.choose_platforms()
+    }
+
     /// Reads a rule of the API's object; every mistake is told.
     pub fn read(members: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
         read::rule(members)

@@ -4,20 +4,16 @@ use std::sync::Arc;
 
 use super::{
     Mode, Rule,
-    ask::{decide, there},
     engine::read,
     log::Log,
     trouble::{Ended, Fault, Trouble},
     work::Inner,
 };
 use crate::{
-    client::ErrorKind,
+    client::RegistryClient,
     meta::{Action, DeliveryKey, HeldTask, Meta, TaskItem},
-    oci::{Digest, Reference, Tag},
-    transfer::send::{
-        Destination, Existing, Order, Outcome, Platforms, Progress, Referrers, RemoteSource,
-        SendError, Sender, Sent, Source, SourceError,
-    },
+    oci::Tag,
+    transfer::send::{Destination, Found, Progress, RemoteSource, SendError, Sender, Source},
 };
 
 /// What a task is carried out with.
@@ -26,9 +22,11 @@ pub(super) struct Run<'a> {
     pub(super) held: &'a HeldTask,
     pub(super) rule: Rule,
     pub(super) source: Arc<dyn Source>,
+    /// The source, if it is a remote.
+    pulled: Option<RegistryClient>,
     pub(super) destination: Destination,
-    sender: Sender,
-    progress: &'a Progress,
+    pub(super) sender: Sender,
+    pub(super) progress: &'a Progress,
     pub(super) log: &'a Log,
 }
 
@@ -51,18 +49,23 @@ pub(super) async fn run(
     let Some(destination) = destination else {
         return Ended::Failed(format!("there is no remote `{remote}` any more"));
     };
-    let source = match rule.mode {
-        Mode::Push => Arc::clone(&inner.parts.source),
+    let pulled = match rule.mode {
+        Mode::Push => None,
         Mode::Pull => match inner.replication.pulled(&rule) {
-            Ok(client) => RemoteSource::of(client),
+            Ok(client) => Some(client),
             Err(error) => return Ended::Failed(error),
         },
+    };
+    let source = match &pulled {
+        None => Arc::clone(&inner.parts.source),
+        Some(client) => RemoteSource::of(client.clone()),
     };
     let run = Run {
         inner,
         held,
         rule,
         source,
+        pulled,
         destination,
         sender,
         progress,
@@ -138,157 +141,33 @@ impl Run<'_> {
         }
     }
 
-    async fn copy(&self, item: &TaskItem) -> Result<Option<String>, Trouble> {
-        let Some(digest) = self.current(item).await? else {
-            self.log
-                .line(format!("`{}` is at its source no longer", item.tag));
-            return Ok(None);
-        };
-        let key = self.key(item);
-        let ours = self.meta().delivery(&key).await?;
-        if let Some((_, other)) = &ours
-            && *other != self.held.task.repository
-            && self.rule.mode == Mode::Push
-            && self.meta().tag(other, &item.tag).await?.is_some()
-        {
-            return Err(Trouble::Tag(format!(
-                "`{}` is not sent: `{other}` goes to the same place",
-                item.tag
-            )));
-        }
-        let ours = ours.map(|(digest, _)| digest);
-        let there = there(&self.destination, &key).await?;
-        let decided = decide(
-            Action::Copy,
-            there.as_ref(),
-            &digest,
-            ours.as_ref(),
-            self.inner
-                .replication
-                .may_overwrite(&self.rule, &key.destination),
-        );
-        let selection = self.selection(&digest).await?;
-        let mut existing = Existing::Overwrite;
-        if decided == Action::Conflict {
-            if !matches!(selection.platforms, Platforms::Rewrite(_)) {
-                return Ok(Some(self.conflict(item)));
-            }
-            // It may be what an attempt before this one has made of it.
-            existing = Existing::OverwriteOnly(Vec::new());
-        }
-        if decided == Action::Skip {
-            self.adopt(&key, &digest).await?;
-            if self.lacks(&selection).await? {
-                existing = Existing::Renew;
-            } else if !self.has_referrers(&digest).await? {
-                self.log.line(format!("`{}` is there already", item.tag));
-                return Ok(None);
-            }
-        }
-        let order = self.order(item, &digest, existing);
-        let sent = self.send(order, selection.platforms).await?;
-        match sent.outcome {
-            Outcome::Sent => {
-                self.log
-                    .line(format!("`{}` is sent: {}", item.tag, sent.digest));
-                let repository = self.held.task.repository.clone();
-                self.meta()
-                    .delivery_put(key, sent.digest, repository)
-                    .await?;
-                Ok(None)
-            }
-            Outcome::Unchanged => {
-                self.adopt(&key, &sent.digest).await?;
-                let referrers = sent.referrers;
-                self.log.line(format!(
-                    "`{}` is there already; {referrers} referrers are sent",
-                    item.tag
-                ));
-                Ok(None)
-            }
-            Outcome::Kept { .. } => Ok(Some(self.conflict(item))),
-            Outcome::NoPlatform => Ok(Some(self.noted(format!(
-                "`{}`: nothing of it is for the platforms of the rule",
-                item.tag
-            )))),
-        }
-    }
-
-    /// Notes what is there as put there by the rule, if an attempt before this one may have ended between the tag and the
-    /// note of it.
-    async fn adopt(&self, key: &DeliveryKey, digest: &Digest) -> Result<(), Trouble> {
-        if self.held.task.attempts > 1 {
-            let repository = self.held.task.repository.clone();
-            self.meta()
-                .delivery_put(key.clone(), digest.clone(), repository)
-                .await?;
-        }
-        Ok(())
-    }
-
-    fn order(&self, item: &TaskItem, digest: &Digest, existing: Existing) -> Order {
-        Order {
-            from: self.held.task.repository.clone(),
-            reference: Reference::Digest(digest.clone()),
-            to: self.held.task.destination.clone(),
-            tags: vec![item.tag.clone()],
-            existing,
-            platforms: Platforms::All,
-            referrers: match self.rule.referrers {
-                true => Referrers::All,
-                false => Referrers::No,
-            },
-            mount_from: None,
-        }
-    }
-
-    async fn send(&self, order: Order, platforms: Platforms) -> Result<Sent, SendError> {
-        let is_part = matches!(platforms, Platforms::Keep(_));
-        let part = Order {
-            platforms,
-            ..order.clone()
-        };
-        match self.send_once(&part).await {
-            // It does not take an index whose manifests are not all there.
-            Err(SendError::Destination(error))
-                if is_part
-                    && error.kind == ErrorKind::Invalid
-                    && !self.rule.filters.choose_platforms() =>
-            {
-                self.log.line(format!("{error}; all of it is sent"));
-                self.send_once(&order).await
-            }
-            sent => sent,
-        }
-    }
-
-    async fn send_once(&self, order: &Order) -> Result<Sent, SendError> {
-        self.sender
-            .send(&self.source, &self.destination, order, self.progress)
-            .await
-    }
-
-    /// What the tag points to now; of a plan that was looked at, what it pointed to then.
-    async fn current(&self, item: &TaskItem) -> Result<Option<Digest>, Trouble> {
-        if self.held.is_as_planned {
-            return Ok(Some(item.digest.clone()));
-        }
-        self.at_source(&item.tag).await
-    }
-
-    /// What a tag points to at its source.
-    pub(super) async fn at_source(&self, tag: &Tag) -> Result<Option<Digest>, Trouble> {
+    /// What a tag is at its source; how it was deleted there, if that is known.
+    pub(super) async fn at_source(&self, tag: &Tag) -> Result<Found, Trouble> {
         let name = &self.held.task.repository;
-        if self.rule.mode == Mode::Push {
+        let Some(client) = &self.pulled else {
+            if let Some(state) = self.meta().tag_state(name, tag).await? {
+                return Ok(Found {
+                    digest: Some(state.digest.clone()).filter(|_| !state.is_deleted),
+                    state: Some(state),
+                });
+            }
             let row = self.meta().tag(name, tag).await?;
-            return Ok(row.map(|row| row.target.digest));
-        }
-        let reference = Reference::Tag(tag.clone());
-        match self.source.digest(name, &reference).await {
-            Ok(digest) => Ok(Some(digest)),
-            Err(SourceError::Remote(error)) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(SendError::from(error).into()),
-        }
+            return Ok(Found {
+                digest: row.map(|row| row.target.digest),
+                state: None,
+            });
+        };
+        let found = Found::at(client, name, tag).await;
+        found.map_err(|error| SendError::Source(error.into()).into())
+    }
+
+    /// What is newer at the destination stays.
+    pub(super) fn newer(&self, item: &TaskItem) -> String {
+        let destination = &self.held.task.destination;
+        self.noted(format!(
+            "`{destination}:{}` is left alone: it is newer there",
+            item.tag
+        ))
     }
 
     pub(super) fn conflict(&self, item: &TaskItem) -> String {

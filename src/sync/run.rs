@@ -228,6 +228,7 @@ impl Run {
                 true => Existing::Renew,
                 false => Existing::Overwrite,
             },
+            version: None,
             platforms: match platforms.is_empty() {
                 true => Platforms::All,
                 false => Platforms::Rewrite(platforms.clone()),

@@ -67,6 +67,7 @@ impl Source {
                 message: format!("the body ended {missing} bytes early"),
                 status: None,
                 retry_after: None,
+                tag_state: None,
             })),
         }
     }

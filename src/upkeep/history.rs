@@ -1,5 +1,5 @@
-//! What was done long ago is forgotten: entries of the audit, executions that have ended and events that every rule has seen,
-//! when they are older than `upkeep.keep_days`. Every replica does it; what one has deleted the others do not find.
+//! What was done long ago is forgotten: entries of the audit, executions that have ended, events that every rule has seen,
+//! and deletes of tags, when they are older than `upkeep.keep_days`. Every replica does it; what one has deleted the others do not find.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -43,7 +43,8 @@ impl History {
             let started = Instant::now();
             let some = self.meta.audit_expire(before).await?
                 + self.meta.executions_expire(before).await?
-                + self.meta.events_expire(before).await?;
+                + self.meta.events_expire(before).await?
+                + self.meta.tag_versions_expire(before).await?;
             if some == 0 {
                 break;
             }

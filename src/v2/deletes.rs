@@ -2,9 +2,9 @@
 //! deleted by clients.
 
 use axum::{body::Body, response::Response};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{Edge, answer::WARNING, endpoint::Delete, error::ApiError};
+use super::{Edge, answer::WARNING, endpoint::Delete, error::ApiError, tag_state};
 use crate::{
     oci::{Digest, Reference, error_code::ErrorCode},
     push::Repository,
@@ -15,14 +15,20 @@ impl Edge {
         &self,
         what: &Delete,
         repository: &Repository,
+        request: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let pushes = &self.parts.pushes;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         match what {
             Delete::Manifest(Reference::Tag(tag)) => {
-                let deleted = pushes.delete_tag(repository, tag).await;
-                deleted.map_err(|error| ApiError::push(error, ErrorCode::ManifestUnknown))?;
+                let deleted = pushes.delete_tag(repository, tag, tag_state::told(request)?);
+                let kept = deleted.await;
+                let kept = kept.map_err(|error| ApiError::push(error, ErrorCode::ManifestUnknown));
+                if let Some(kept) = kept? {
+                    *response.status_mut() = StatusCode::OK;
+                    tag_state::tell(&mut response, &kept);
+                }
             }
             Delete::Manifest(Reference::Digest(digest)) => {
                 let deleted = pushes.delete_manifest(repository, digest).await;

@@ -137,23 +137,25 @@ impl Edge {
             Endpoint::Delete { name, what } => {
                 let repository = self.writable(caller, name, ns, Right::Delete)?;
                 served.project = Some(Arc::clone(&repository.project));
-                return Box::pin(self.delete(what, &repository)).await;
+                return Box::pin(self.delete(what, &repository, &request.headers)).await;
             }
             Endpoint::Pull { name, what } => (name, what),
         };
         self.admit(caller)?;
-        let (project, result) = if let Some(repository) = self.hosted(caller, name, ns) {
+        let (project, name, result) = if let Some(repository) = self.hosted(caller, name, ns) {
             served.project = Some(Arc::clone(&repository.project));
             let pull = self.pull_hosted(what, &repository, &request.headers);
             let result = pull.await;
-            (repository.project, result)
+            (repository.project, repository.name, result)
         } else {
             let repository = self.repository(caller, name, ns)?;
             let repository = self.let_in(caller, repository, what, request).await?;
             served.project = Some(Arc::clone(&repository.project));
             let result = self.pull(what, &repository, name, request, ns).await;
-            (repository.project, result)
+            (repository.project, repository.name, result)
         };
+        let result = self.with_tag_state(&name, what, &request.headers, result);
+        let result = result.await;
         self.parts
             .metrics
             .request(&project.name, served.kind, outcome(&result));

@@ -164,7 +164,9 @@ impl ApiError {
                 status: StatusCode::PAYLOAD_TOO_LARGE,
                 ..refused(ErrorCode::ManifestInvalid)
             },
-            PushError::ManifestInvalid(_) => refused(ErrorCode::ManifestInvalid),
+            PushError::ManifestInvalid(_) | PushError::Ahead { .. } => {
+                refused(ErrorCode::ManifestInvalid)
+            }
             PushError::Missing(digests) => Self {
                 causes: digests
                     .iter()
@@ -197,6 +199,11 @@ impl ApiError {
             },
             PushError::Internal => Self::internal(),
         }
+    }
+    /// With one more header.
+    pub(super) fn with(self, name: header::HeaderName, value: HeaderValue) -> Self {
+        let extra = Some(Box::new((name, value)));
+        Self { extra, ..self }
     }
     pub(super) fn status(&self) -> StatusCode {
         self.status

@@ -21,6 +21,7 @@ mod page;
 mod peer;
 mod range;
 mod referrers;
+mod tag_state;
 mod tags;
 mod token;
 mod uploads;

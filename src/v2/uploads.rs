@@ -12,11 +12,12 @@ use super::{
     answer::identity,
     endpoint::{NewUpload, Push},
     error::ApiError,
+    tag_state,
 };
 use crate::{
     access::Caller,
     oci::{
-        Algorithm, Digest, Manifest, Name, Path, Reference, Tag,
+        Algorithm, Digest, Manifest, Name, Path, Reference, Tag, TagState,
         error_code::ErrorCode,
         header::{DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, OCI_SUBJECT, OCI_TAG},
         manifest::ManifestError,
@@ -132,6 +133,11 @@ impl Edge {
         request: &HeaderMap,
         body: &mut Body,
     ) -> Result<Response, ApiError> {
+        // Only a tag is of a write.
+        let replicated = match reference {
+            Reference::Tag(_) => tag_state::told(request)?,
+            Reference::Digest(_) => None,
+        };
         let content_type = request.get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok());
         let upload = ManifestUpload {
@@ -140,10 +146,16 @@ impl Edge {
             tags: tags.to_vec(),
             bytes: manifest_bytes(request, body).await?,
             pushed_by: Some(by.caller.name().to_owned()),
+            version: replicated.as_ref().map(|state| state.version),
         };
         let name = &by.repository.name;
         let put = self.parts.pushes.put_manifest(by.repository, upload);
         let pushed = put.await.map_err(refused)?;
+        if let Some(kept) = pushed.kept {
+            let mut response = empty(StatusCode::OK);
+            tag_state::tell(&mut response, &kept);
+            return Ok(response);
+        }
         let location = Path::Manifest {
             name: name.clone(),
             reference: Reference::Digest(pushed.digest.clone()),
@@ -155,6 +167,14 @@ impl Edge {
         }
         for tag in tags {
             headers.append(OCI_TAG, visible(tag.to_string()));
+        }
+        if let Some(replicated) = replicated {
+            let taken = TagState {
+                digest: pushed.digest,
+                is_deleted: false,
+                ..replicated
+            };
+            tag_state::tell(&mut response, &taken);
         }
         Ok(response)
     }

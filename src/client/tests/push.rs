@@ -216,10 +216,12 @@ async fn what_is_not_there_is_deleted() {
     .await;
     let client = client(remote(server.url())).pushing();
     client
-        .tag_delete(&name(), &"gone".parse().unwrap())
+        .tag_delete(&name(), &"gone".parse().unwrap(), None)
         .await
         .unwrap();
-    let refused = client.tag_delete(&name(), &"1".parse().unwrap()).await;
+    let refused = client
+        .tag_delete(&name(), &"1".parse().unwrap(), None)
+        .await;
     assert_eq!(refused.unwrap_err().status, Some(405));
 }
 
@@ -229,7 +231,7 @@ async fn a_manifest_is_put_with_its_type_and_the_answer_tells_of_referrers() {
     let client = client(remote(server.url())).pushing();
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let (name, tag) = (name(), tag());
-    let put = client.manifest_put(&name, &tag, media_type, Bytes::from_static(b"{}"));
+    let put = client.manifest_put(&name, &tag, (media_type, Bytes::from_static(b"{}")), None);
     assert!(put.await.unwrap().lists_referrers);
     let seen = &server.seen()[0];
     assert_eq!(seen.header("content-type"), media_type);

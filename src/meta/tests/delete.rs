@@ -36,7 +36,7 @@ fn only_seeded() -> Deletable {
 impl Database {
     async fn delete_tag(&self, text: &str, deletable: Deletable) -> Deletion {
         let (repository, tag) = (name("p/r"), tag(text));
-        let deletion = self.meta.delete_tag(&repository, &tag, deletable);
+        let deletion = self.meta.delete_tag(&repository, &tag, deletable, None);
         deletion.await.unwrap()
     }
 

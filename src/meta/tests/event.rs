@@ -33,6 +33,7 @@ async fn push(meta: &Meta, content: &str, tags: &[&str]) {
         manifests: Vec::new(),
         seeded: false,
         pushed_by: None,
+        version: None,
         object: None,
     };
     assert_eq!(
@@ -75,13 +76,13 @@ async fn a_delete_tells_of_the_tags_that_go(database: Database) {
     push(meta, "one", &["a", "b"]).await;
     push(meta, "two", &["c"]).await;
     let (repository, all) = (name("p/r"), Deletable::default);
-    meta.delete_tag(&repository, &tag("a"), all())
+    meta.delete_tag(&repository, &tag("a"), all(), None)
         .await
         .unwrap();
     meta.delete_manifest(&repository, &digest("one"), all())
         .await
         .unwrap();
-    meta.delete_tag(&repository, &tag("a"), all())
+    meta.delete_tag(&repository, &tag("a"), all(), None)
         .await
         .unwrap();
     while meta.delete_some_of(&repository).await.unwrap().is_some() {}

@@ -43,6 +43,7 @@ mod retention;
 mod rule;
 mod statements;
 mod tag;
+mod tag_version;
 mod task;
 mod upload;
 mod usage;

@@ -4,7 +4,7 @@ use crate::meta::{
     account, announcement, audit, blob, browse, candidate, clearance, delete, delivery, entry,
     event, evict, execution, filled, held, image, label, lease, left, list, manifest, member,
     object, orphans, pin, presence, project, pushed, remote, remote_state, repository, retention,
-    revision, rule, settle, signing, tag, task, token, upload, upload_work, uses,
+    revision, rule, settle, signing, tag, tag_version, task, token, upload, upload_work, uses,
 };
 
 pub(super) const STATEMENTS: &[&str] = &[
@@ -159,6 +159,12 @@ pub(super) const STATEMENTS: &[&str] = &[
     signing::SQL_PUT,
     signing::SQL_REPLACE,
     tag::SQL_GET,
+    tag_version::SQL_INSTANCE,
+    tag_version::SQL_LAST,
+    tag_version::SQL_STANDING,
+    tag_version::SQL_PUT,
+    tag_version::SQL_EXPIRED,
+    tag_version::SQL_DELETE,
     tag::SQL_SINCE,
     tag::SQL_PUT,
     tag::SQL_ARRIVED,
@@ -289,6 +295,7 @@ pub(super) const WHOLE: &[&str] = &[
     remote::SQL_ALL,
     repository::SQL_VISIBILITIES,
     rule::SQL_ALL,
+    tag_version::SQL_INSTANCE,
     task::SQL_COUNTS,
     task::SQL_REPOSITORIES,
 ];
@@ -338,6 +345,7 @@ fn every_statement_is_in_the_list() {
         include_str!("../revision.rs"),
         include_str!("../signing.rs"),
         include_str!("../tag.rs"),
+        include_str!("../tag_version.rs"),
         include_str!("../token.rs"),
         include_str!("../upload.rs"),
         include_str!("../upload_work.rs"),

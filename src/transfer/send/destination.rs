@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 
 use super::{Home, SendError, SourceManifest};
 use crate::{
-    client::{ErrorKind, ManifestTaken, Patience, RegistryClient},
-    oci::{Digest, Name, Reference, Tag},
+    client::{ClientError, ErrorKind, ManifestTaken, Patience, RegistryClient},
+    oci::{Digest, Name, Reference, Tag, TagState},
 };
 
 const MAX_BLOBS: u64 = 100_000;
@@ -33,6 +33,15 @@ struct Inner {
     piece_bytes: AtomicU64,
 }
 
+/// What is under a tag somewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// `None`: nothing.
+    pub digest: Option<Digest>,
+    /// The same with the write that it is of, also of a tag that was deleted. `None`: nobody keeps that there.
+    pub state: Option<TagState>,
+}
+
 /// Where content goes.
 pub(super) enum Place {
     Remote(RegistryClient),
@@ -43,6 +52,38 @@ pub(super) enum Place {
 /// mount it then.
 #[derive(Debug, Default)]
 pub(super) struct Places(pub(super) Vec<Name>);
+
+impl Found {
+    /// Asks a registry.
+    pub async fn at(client: &RegistryClient, name: &Name, tag: &Tag) -> Result<Self, ClientError> {
+        let head = match client.tag_head(name, tag).await {
+            Ok(head) => head,
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                return Ok(Self {
+                    digest: None,
+                    state: error.tag_state.map(|state| *state),
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        let digest = match (&head.tag_state, head.digest) {
+            (Some(state), _) => Some(state.digest.clone()).filter(|_| !state.is_deleted),
+            (None, Some(digest)) => Some(digest),
+            (None, None) => {
+                let reference = Reference::Tag(tag.clone());
+                match client.manifest_get(name, &reference, Patience::Full).await {
+                    Ok(manifest) => Some(manifest.digest),
+                    Err(error) if error.kind == ErrorKind::NotFound => None,
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        Ok(Self {
+            digest,
+            state: head.tag_state,
+        })
+    }
+}
 
 impl Destination {
     pub fn new(client: &RegistryClient) -> Self {
@@ -83,56 +124,78 @@ impl Destination {
         name: &Name,
         reference: &Reference,
     ) -> Result<Option<Digest>, SendError> {
+        let digest = match reference {
+            Reference::Digest(digest) => digest,
+            Reference::Tag(tag) => return Ok(self.tag(name, tag).await?.digest),
+        };
         let client = match self.place() {
             Place::Remote(client) => client,
             Place::Home(home) => return Ok(home.digest(name, reference).await?),
         };
-        let head = match client.manifest_head(name, reference, Patience::Full).await {
-            Ok(head) => head,
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        if let Reference::Digest(digest) = reference {
-            return Ok(Some(digest.clone()));
-        }
-        match head.digest {
-            Some(digest) => Ok(Some(digest)),
-            None => match client.manifest_get(name, reference, Patience::Full).await {
-                Ok(manifest) => Ok(Some(manifest.digest)),
-                Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error.into()),
-            },
+        match client.manifest_head(name, reference, Patience::Full).await {
+            Ok(_) => Ok(Some(digest.clone())),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
+    /// What is there under a tag, and since which write.
+    pub async fn tag(&self, name: &Name, tag: &Tag) -> Result<Found, SendError> {
+        let reference = Reference::Tag(tag.clone());
+        match self.place() {
+            Place::Remote(client) => Ok(Found::at(client, name, tag).await?),
+            Place::Home(home) => Ok(Found {
+                digest: home.digest(name, &reference).await?,
+                state: home.tag_state(name, tag).await?,
+            }),
+        }
+    }
+
+    /// Does it know of each tag which write it is of?
+    pub fn keeps_versions(&self) -> bool {
+        match self.place() {
+            Place::Remote(client) => client.keeps_versions(),
+            Place::Home(_) => true,
+        }
+    }
+
+    /// `state`: the write that is replicated by this; `None`: none that is known.
     pub(super) async fn put(
         &self,
         name: &Name,
         reference: &Reference,
         manifest: &SourceManifest,
+        state: Option<&TagState>,
     ) -> Result<ManifestTaken, SendError> {
         match self.place() {
             Place::Remote(client) => {
-                let (media_type, bytes) = (&manifest.media_type, manifest.bytes.clone());
-                let taken = client.manifest_put(name, reference, media_type, bytes);
+                let manifest = (manifest.media_type.as_str(), manifest.bytes.clone());
+                let taken = client.manifest_put(name, reference, manifest, state);
                 Ok(taken.await?)
             }
             Place::Home(home) => {
-                home.take_manifest(name, reference, manifest.clone())
-                    .await?;
+                let version = state.map(|state| state.version);
+                let taken = home.take_manifest(name, reference, manifest.clone(), version);
                 Ok(ManifestTaken {
                     digest: Some(manifest.digest.clone()),
                     lists_referrers: true,
+                    tag_state: taken.await?,
                 })
             }
         }
     }
 
     /// Deletes a tag alone. Registries that cannot do that say so by 400 or 405. A tag that is not there is deleted.
-    pub async fn tag_delete(&self, name: &Name, tag: &Tag) -> Result<(), SendError> {
+    /// `state`: the delete that is replicated by this. `Some`: the tag stays, because this is newer.
+    pub async fn tag_delete(
+        &self,
+        name: &Name,
+        tag: &Tag,
+        state: Option<&TagState>,
+    ) -> Result<Option<TagState>, SendError> {
         match self.place() {
-            Place::Remote(client) => Ok(client.tag_delete(name, tag).await?),
-            Place::Home(home) => Ok(home.delete_tag(name, tag).await?),
+            Place::Remote(client) => Ok(client.tag_delete(name, tag, state).await?),
+            Place::Home(home) => Ok(home.delete_tag(name, tag, state).await?),
         }
     }
 

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{SendError, SourceManifest, reader::Reader};
 use crate::{
     client::{Feed, FeedBroken},
-    oci::{Digest, Name, Reference, Tag},
+    oci::{Digest, Name, Reference, Tag, TagState, TagVersion},
 };
 
 /// The largest piece of a body.
@@ -51,20 +51,31 @@ pub trait Home: Send + Sync {
         body: HomeBody,
     ) -> BoxFuture<'a, Result<(), HomeError>>;
 
-    /// Takes in a manifest whose content is here.
+    /// What a tag is here and since which write, as far as that is known.
+    fn tag_state<'a>(
+        &'a self,
+        name: &'a Name,
+        tag: &'a Tag,
+    ) -> BoxFuture<'a, Result<Option<TagState>, HomeError>>;
+
+    /// Takes in a manifest whose content is here. `version`: of the write that is followed. `Some`: it is not taken,
+    /// because this is newer.
     fn take_manifest<'a>(
         &'a self,
         name: &'a Name,
         reference: &'a Reference,
         manifest: SourceManifest,
-    ) -> BoxFuture<'a, Result<(), HomeError>>;
+        version: Option<TagVersion>,
+    ) -> BoxFuture<'a, Result<Option<TagState>, HomeError>>;
 
-    /// Deletes a tag; one that is not here is deleted.
+    /// Deletes a tag; one that is not here is deleted. `state`: the delete that is followed. `Some`: it stays, because this
+    /// is newer.
     fn delete_tag<'a>(
         &'a self,
         name: &'a Name,
         tag: &'a Tag,
-    ) -> BoxFuture<'a, Result<(), HomeError>>;
+        state: Option<&'a TagState>,
+    ) -> BoxFuture<'a, Result<Option<TagState>, HomeError>>;
 }
 
 /// Why we do not take something in.

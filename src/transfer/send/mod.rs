@@ -32,10 +32,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::budget::Budget;
 use crate::{
     client::ClientError,
-    oci::{Digest, Name, PlatformPattern, Reference, Tag},
+    oci::{Digest, Name, PlatformPattern, Reference, Tag, TagState, TagVersion},
 };
 
-pub use destination::Destination;
+pub use destination::{Destination, Found};
 pub use home::{Home, HomeBody, HomeError};
 pub use progress::{Counted, Progress};
 pub use referrers::signature_tags;
@@ -61,6 +61,8 @@ pub struct Order {
     /// A repository of the destination that has all of it: the source's, when both are one registry.
     pub mount_from: Option<Name>,
     pub existing: Existing,
+    /// Which write the tags are of, for a destination that keeps that.
+    pub version: Option<TagVersion>,
     pub platforms: Platforms,
     pub referrers: Referrers,
 }
@@ -111,6 +113,8 @@ pub enum Outcome {
     /// One of them is something else there, and stays so. Nothing was sent.
     Kept {
         there: Digest,
+        /// The destination knows of a newer write than the order's.
+        is_newer: bool,
     },
     /// Nothing of it is for the platforms that were asked for.
     NoPlatform,
@@ -156,6 +160,13 @@ struct Job<'a> {
     destination: &'a Destination,
     order: &'a Order,
     progress: &'a Progress,
+}
+
+/// What became of the manifest that an order is about.
+enum RootSent {
+    /// It is there: the digests of all manifests.
+    All(Vec<Digest>),
+    Newer(TagState),
 }
 
 /// What the destination has where the order points to.
@@ -220,14 +231,17 @@ impl Job<'_> {
         }
         let digest = root.as_ref().map_or(found, |root| root.digest.clone());
         let (outcome, subjects) = match self.standing(&digest).await? {
-            Standing::Other(there) => return Ok(sent(Outcome::Kept { there }, digest)),
+            Standing::Other(there) => return Ok(kept(there, false, digest)),
             Standing::Same => (Outcome::Unchanged, vec![digest.clone()]),
             Standing::Missing(puts) => {
                 let root = match root {
                     Some(root) => root,
                     None => self.source.manifest(from, &reference).await?,
                 };
-                (Outcome::Sent, Box::pin(self.send_root(root, &puts)).await?)
+                match Box::pin(self.send_root(root, &puts)).await? {
+                    RootSent::Newer(there) => return Ok(kept(there.digest, true, digest)),
+                    RootSent::All(digests) => (Outcome::Sent, digests),
+                }
             }
         };
         let referrers = match self.order.referrers {
@@ -270,6 +284,10 @@ impl Job<'_> {
     async fn there(&self, reference: &Reference) -> Result<Option<Digest>, SendError> {
         self.destination.digest(&self.order.to, reference).await
     }
+}
+
+fn kept(there: Digest, is_newer: bool, digest: Digest) -> Sent {
+    sent(Outcome::Kept { there, is_newer }, digest)
 }
 
 fn sent(outcome: Outcome, digest: Digest) -> Sent {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Job, SendError, SourceError};
 use crate::{
     client::{ClientError, ErrorKind, Patience, referrers_tag},
-    oci::{Descriptor, Digest, Manifest, Reference, Tag, media_type},
+    oci::{Descriptor, Digest, Manifest, Reference, Tag, TagState, media_type},
 };
 
 /// Referrers of referrers, and so on.
@@ -49,7 +49,7 @@ impl Job<'_> {
         let manifest = self.source.manifest(&self.order.from, &reference).await?;
         let parsed = Manifest::parse(&manifest.bytes);
         self.send_content(&parsed, &parsed.manifests, 0).await?;
-        let taken = self.put(&manifest, &parsed, &reference).await?;
+        let taken = self.put(&manifest, &parsed, &reference, None).await?;
         if !taken.lists_referrers {
             let descriptor = Descriptor {
                 media_type: manifest.media_type.clone(),
@@ -88,7 +88,7 @@ impl Job<'_> {
         });
         let bytes = Bytes::from(index.to_string());
         client
-            .manifest_put(to, &tag, media_type::OCI_INDEX, bytes)
+            .manifest_put(to, &tag, (media_type::OCI_INDEX, bytes), None)
             .await?;
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Job<'_> {
     async fn send_signature_tags(&self, subject: &Digest) -> Result<usize, SendError> {
         let mut sent = 0;
         for tag in signature_tags(subject) {
-            let reference = Reference::Tag(tag);
+            let reference = Reference::Tag(tag.clone());
             let digest = match self.source.digest(&self.order.from, &reference).await {
                 Ok(digest) => digest,
                 Err(
@@ -108,14 +108,26 @@ impl Job<'_> {
                 ) => continue,
                 Err(error) => return Err(error.into()),
             };
-            if self.there(&reference).await?.as_ref() == Some(&digest) {
+            let there = self.destination.tag(&self.order.to, &tag).await?;
+            let state = match &there.state {
+                Some(_) => self.source.tag_state(&self.order.from, &tag).await?,
+                None => None,
+            };
+            let is_newer = |here: &TagState| {
+                there
+                    .state
+                    .as_ref()
+                    .is_some_and(|there| there.version >= here.version)
+            };
+            if there.digest.as_ref() == Some(&digest) || state.as_ref().is_some_and(is_newer) {
                 continue;
             }
             let by_digest = Reference::Digest(digest);
             let manifest = self.source.manifest(&self.order.from, &by_digest).await?;
             let parsed = Manifest::parse(&manifest.bytes);
             self.send_content(&parsed, &parsed.manifests, 0).await?;
-            self.put(&manifest, &parsed, &reference).await?;
+            self.put(&manifest, &parsed, &reference, state.as_ref())
+                .await?;
             sent += 1;
         }
         Ok(sent)

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{
     FutureExt, StreamExt,
-    future::BoxFuture,
+    future::{BoxFuture, ready},
     stream::{self, BoxStream},
 };
 
+use super::Found;
 use crate::{
     client::{BlobStreamBody, ClientError, ErrorKind, Patience, RegistryClient},
-    oci::{Descriptor, Digest, Name, Reference},
+    oci::{Descriptor, Digest, Name, Reference, Tag, TagState},
 };
 
 /// Gives out manifests and blobs by their repository. Each call may be dropped at any time.
@@ -44,6 +45,15 @@ pub trait Source: Send + Sync {
         name: &'a Name,
         digest: &'a Digest,
     ) -> BoxFuture<'a, Result<Vec<Descriptor>, SourceError>>;
+
+    /// What a tag is and since which write, as far as that is known.
+    fn tag_state<'a>(
+        &'a self,
+        _name: &'a Name,
+        _tag: &'a Tag,
+    ) -> BoxFuture<'a, Result<Option<TagState>, SourceError>> {
+        ready(Ok(None)).boxed()
+    }
 }
 
 /// A manifest as the source has it.
@@ -178,6 +188,20 @@ impl Source for RemoteSource {
         async move {
             let list = self.0.referrer_list(name, digest, Patience::Full);
             Ok(list.await?)
+        }
+        .boxed()
+    }
+
+    fn tag_state<'a>(
+        &'a self,
+        name: &'a Name,
+        tag: &'a Tag,
+    ) -> BoxFuture<'a, Result<Option<TagState>, SourceError>> {
+        async move {
+            if !self.0.keeps_versions() {
+                return Ok(None);
+            }
+            Ok(Found::at(&self.0, name, tag).await?.state)
         }
         .boxed()
     }

@@ -2,10 +2,10 @@
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
-use super::{Job, Platforms, SendError, SourceManifest};
+use super::{Job, Platforms, RootSent, SendError, SourceManifest};
 use crate::{
     client::ManifestTaken,
-    oci::{Descriptor, Digest, Manifest, Reference, media_type},
+    oci::{Descriptor, Manifest, Reference, TagState, media_type},
 };
 
 const MAX_DEPTH: usize = 4;
@@ -14,12 +14,12 @@ const CHILDREN_AT_ONCE: usize = 4;
 const BLOBS_AT_ONCE: usize = 8;
 
 impl Job<'_> {
-    /// Sends a manifest with all that belongs to it, and puts it under each reference. Gives the digests of all manifests.
+    /// Sends a manifest with all that belongs to it, and puts it under each reference.
     pub(super) async fn send_root(
         &self,
         root: SourceManifest,
         puts: &[Reference],
-    ) -> Result<Vec<Digest>, SendError> {
+    ) -> Result<RootSent, SendError> {
         let mut digests = vec![root.digest.clone()];
         let parsed = Manifest::parse(&root.bytes);
         let wanted = match &self.order.platforms {
@@ -28,10 +28,19 @@ impl Job<'_> {
         };
         digests.extend(wanted.iter().map(|child| child.digest.clone()));
         self.send_content(&parsed, &wanted, 0).await?;
+        let state = self.order.version.map(|version| TagState {
+            version,
+            digest: root.digest.clone(),
+            is_deleted: false,
+        });
         for reference in puts {
-            self.put(&root, &parsed, reference).await?;
+            let taken = self.put(&root, &parsed, reference, state.as_ref()).await?;
+            let newer = |there: &TagState| Some(there.version) > self.order.version;
+            if let Some(there) = taken.tag_state.filter(newer) {
+                return Ok(RootSent::Newer(there));
+            }
         }
-        Ok(digests)
+        Ok(RootSent::All(digests))
     }
 
     /// Sends a manifest by its digest, unless the destination has it: then it has what belongs to it, too.
@@ -51,7 +60,9 @@ impl Job<'_> {
             let manifest = self.source.manifest(&self.order.from, &reference).await?;
             let parsed = Manifest::parse(&manifest.bytes);
             self.send_content(&parsed, &parsed.manifests, depth).await?;
-            self.put(&manifest, &parsed, &reference).await.map(drop)
+            self.put(&manifest, &parsed, &reference, None)
+                .await
+                .map(drop)
         }
         .boxed()
     }
@@ -85,14 +96,15 @@ impl Job<'_> {
         manifest: &SourceManifest,
         parsed: &Manifest,
         reference: &Reference,
+        state: Option<&TagState>,
     ) -> Result<ManifestTaken, SendError> {
-        match self.put_once(manifest, reference).await {
+        match self.put_once(manifest, reference, state).await {
             Err(error) if misses_a_blob(&error) => {
                 for blob in &parsed.blobs {
                     self.destination.forget(&blob.digest);
                 }
                 self.place_blobs(parsed).await?;
-                self.put_once(manifest, reference).await
+                self.put_once(manifest, reference, state).await
             }
             answer => answer,
         }
@@ -102,9 +114,10 @@ impl Job<'_> {
         &self,
         manifest: &SourceManifest,
         reference: &Reference,
+        state: Option<&TagState>,
     ) -> Result<ManifestTaken, SendError> {
         let to = &self.order.to;
-        self.destination.put(to, reference, manifest).await
+        self.destination.put(to, reference, manifest, state).await
     }
 }
 

@@ -8,6 +8,7 @@ mod pulling;
 mod registries;
 mod sync;
 mod turns;
+mod versions;
 
 use std::time::Duration;
 

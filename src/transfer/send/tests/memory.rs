@@ -90,6 +90,7 @@ fn error(kind: ErrorKind) -> SourceError {
         message: "scripted".to_owned(),
         status: None,
         retry_after: None,
+        tag_state: None,
     })
 }
 

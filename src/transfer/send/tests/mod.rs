@@ -59,6 +59,7 @@ fn order(tag: &str) -> Order {
         tags: vec![tag.parse().unwrap()],
         mount_from: None,
         existing: Existing::Overwrite,
+        version: None,
         platforms: Platforms::All,
         referrers: Referrers::No,
     }
@@ -180,7 +181,13 @@ async fn a_tag_that_is_something_else_is_kept_if_it_may_not_be_overwritten() {
         ..order("1")
     };
     let there = first.digest.clone();
-    assert_eq!(scene.outcome(&only(vec![])).await, Outcome::Kept { there });
+    assert_eq!(
+        scene.outcome(&only(vec![])).await,
+        Outcome::Kept {
+            there,
+            is_newer: false
+        }
+    );
     assert_eq!(
         scene.outcome(&only(vec![first.digest])).await,
         Outcome::Sent

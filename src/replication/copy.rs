@@ -1,0 +1,226 @@
+//! What a task sends: one tag, as far as what is at the destination lets it.
+
+use std::time::UNIX_EPOCH;
+
+use super::{
+    Mode,
+    task::Run,
+    trouble::Trouble,
+    versions::{Leave, Verdict, to_send},
+};
+use crate::{
+    client::ErrorKind,
+    meta::{DeliveryKey, TaskItem},
+    oci::{Digest, Reference, TagState, TagVersion},
+    transfer::send::{Existing, Found, Order, Outcome, Platforms, Referrers, SendError, Sent},
+};
+
+impl Run<'_> {
+    /// `Some`: the tag was left alone, and why.
+    pub(super) async fn copy(&self, item: &TaskItem) -> Result<Option<String>, Trouble> {
+        let here = self.at_source(&item.tag).await?;
+        let is_as_planned = self.held.is_as_planned;
+        let digest = if is_as_planned {
+            Some(item.digest.clone())
+        } else {
+            here.digest.clone()
+        };
+        let Some(digest) = digest else {
+            self.log
+                .line(format!("`{}` is at its source no longer", item.tag));
+            return Ok(None);
+        };
+        let key = self.key(item);
+        let ours = self.ours(item, &key).await?;
+        let there = self.destination.tag(&key.destination, &item.tag).await?;
+        let mut state = written(&digest, here, &there);
+        let selection = self.selection(&digest).await?;
+        let leave = Leave {
+            overwrite: self.may_overwrite(&key),
+            respect_deletes: self.rule.propagate_delete,
+            rewrites: matches!(selection.platforms, Platforms::Rewrite(_)),
+        };
+        let mut existing = Existing::Overwrite;
+        match to_send(&digest, state.as_ref(), &there, ours.as_ref(), leave) {
+            Verdict::Newer => return Ok(Some(self.newer(item))),
+            // It may be what an attempt before this one has made of it.
+            Verdict::Conflict if leave.rewrites => existing = Existing::OverwriteOnly(Vec::new()),
+            Verdict::Conflict => return Ok(Some(self.conflict(item))),
+            Verdict::Again(deleted) => state = self.raised(item, &digest, deleted.version).await?,
+            Verdict::Renew => existing = Existing::Renew,
+            Verdict::Copy | Verdict::Delete => {}
+            verdict @ (Verdict::Same | Verdict::SameButNewer(_)) => {
+                if let Verdict::SameButNewer(newer) = verdict {
+                    self.seen(item, newer).await?;
+                }
+                if state.is_some() && there.state.is_some() || self.held.task.attempts > 1 {
+                    let found = there.digest.as_ref().unwrap_or(&digest);
+                    self.adopt(&key, found, ours.as_ref()).await?;
+                }
+                if self.lacks(&selection).await? {
+                    existing = Existing::Renew;
+                } else if !self.has_referrers(&digest).await? {
+                    self.log.line(format!("`{}` is there already", item.tag));
+                    return Ok(None);
+                }
+            }
+        }
+        let order = Order {
+            version: state.map(|state| state.version),
+            ..self.order(item, &digest, existing)
+        };
+        let sent = self.send(order, selection.platforms).await?;
+        self.note(item, key, sent).await
+    }
+
+    async fn note(
+        &self,
+        item: &TaskItem,
+        key: DeliveryKey,
+        sent: Sent,
+    ) -> Result<Option<String>, Trouble> {
+        let tag = &item.tag;
+        match sent.outcome {
+            Outcome::Sent => {
+                self.log.line(format!("`{tag}` is sent: {}", sent.digest));
+                self.adopt(&key, &sent.digest, None).await?;
+                Ok(None)
+            }
+            Outcome::Unchanged => {
+                if self.held.task.attempts > 1 {
+                    self.adopt(&key, &sent.digest, None).await?;
+                }
+                let referrers = sent.referrers;
+                self.log.line(format!(
+                    "`{tag}` is there already; {referrers} referrers are sent"
+                ));
+                Ok(None)
+            }
+            Outcome::Kept { is_newer: true, .. } => Ok(Some(self.newer(item))),
+            Outcome::Kept { .. } => Ok(Some(self.conflict(item))),
+            Outcome::NoPlatform => Ok(Some(self.noted(format!(
+                "`{tag}`: nothing of it is for the platforms of the rule"
+            )))),
+        }
+    }
+
+    /// What the rule put there.
+    async fn ours(&self, item: &TaskItem, key: &DeliveryKey) -> Result<Option<Digest>, Trouble> {
+        let ours = self.meta().delivery(key).await?;
+        if let Some((_, other)) = &ours
+            && *other != self.held.task.repository
+            && self.rule.mode == Mode::Push
+            && self.meta().tag(other, &item.tag).await?.is_some()
+        {
+            return Err(Trouble::Tag(format!(
+                "`{}` is not sent: `{other}` goes to the same place",
+                item.tag
+            )));
+        }
+        Ok(ours.map(|(digest, _)| digest))
+    }
+
+    fn may_overwrite(&self, key: &DeliveryKey) -> bool {
+        let replication = &self.inner.replication;
+        replication.may_overwrite(&self.rule, &key.destination)
+    }
+
+    /// The tag's own version goes beyond that of its delete elsewhere, which is not to stand.
+    async fn raised(
+        &self,
+        item: &TaskItem,
+        digest: &Digest,
+        above: TagVersion,
+    ) -> Result<Option<TagState>, Trouble> {
+        if self.rule.mode == Mode::Pull {
+            return Ok(None);
+        }
+        let (name, tag) = (&self.held.task.repository, &item.tag);
+        let raised = self.meta().tag_version_raise(name, tag, digest, above);
+        Ok(raised.await?)
+    }
+
+    /// The destination has the same by a newer write.
+    async fn seen(&self, item: &TaskItem, newer: TagState) -> Result<(), Trouble> {
+        if self.rule.mode == Mode::Push {
+            let (name, tag) = (&self.held.task.repository, &item.tag);
+            self.meta().tag_version_seen(name, tag, newer).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes what is there as the rule's: it put it there, or an attempt before this one may have, that ended before the
+    /// note of it; or both sides know that it is of the same write.
+    async fn adopt(
+        &self,
+        key: &DeliveryKey,
+        digest: &Digest,
+        noted: Option<&Digest>,
+    ) -> Result<(), Trouble> {
+        if noted != Some(digest) {
+            let repository = self.held.task.repository.clone();
+            self.meta()
+                .delivery_put(key.clone(), digest.clone(), repository)
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn order(&self, item: &TaskItem, digest: &Digest, existing: Existing) -> Order {
+        Order {
+            from: self.held.task.repository.clone(),
+            reference: Reference::Digest(digest.clone()),
+            to: self.held.task.destination.clone(),
+            tags: vec![item.tag.clone()],
+            existing,
+            version: None,
+            platforms: Platforms::All,
+            referrers: match self.rule.referrers {
+                true => Referrers::All,
+                false => Referrers::No,
+            },
+            mount_from: None,
+        }
+    }
+
+    async fn send(&self, order: Order, platforms: Platforms) -> Result<Sent, SendError> {
+        let is_part = matches!(platforms, Platforms::Keep(_));
+        let part = Order {
+            platforms,
+            ..order.clone()
+        };
+        match self.send_once(&part).await {
+            // It does not take an index whose manifests are not all there.
+            Err(SendError::Destination(error))
+                if is_part
+                    && error.kind == ErrorKind::Invalid
+                    && !self.rule.filters.choose_platforms() =>
+            {
+                self.log.line(format!("{error}; all of it is sent"));
+                self.send_once(&order).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn send_once(&self, order: &Order) -> Result<Sent, SendError> {
+        self.sender
+            .send(&self.source, &self.destination, order, self.progress)
+            .await
+    }
+}
+
+/// Which write this digest is of. What a plan has and the tag no longer is comes just after what is there now, so that what
+/// the tag is by now is newer.
+fn written(digest: &Digest, here: Found, there: &Found) -> Option<TagState> {
+    let state = here.state?;
+    if state.digest == *digest && !state.is_deleted {
+        return Some(state);
+    }
+    let last = there.state.as_ref().map(|state| state.version);
+    Some(TagState {
+        version: TagVersion::after(last, UNIX_EPOCH, 0),
+        digest: digest.clone(),
+        is_deleted: false,
+    })
+}
