@@ -84,6 +84,8 @@ soak: ## Chaos and crashes for longer than in `make test` (SOAK_SECONDS=600; SOA
 		$(CARGO) test --locked --test it -- --nocapture chaos::
 	ENTREPOT_CRASHES=20 $(if $(SOAK_SEED),ENTREPOT_CRASH_SEED=$(SOAK_SEED)) \
 		$(CARGO) test --locked --test it -- --nocapture --test-threads 1 crash::
+	ENTREPOT_SITES_CASES=20 $(if $(SOAK_SEED),ENTREPOT_SITES_SEED=$(SOAK_SEED)) \
+		$(CARGO) test --locked --test it -- --nocapture --test-threads 1 rules::versions rules::recovery
 
 .PHONY: fuzz
 fuzz: ## Parsers against inputs that are nearly right, each for a while (FUZZ_SECONDS=60)

@@ -55,6 +55,9 @@ pub struct Rule {
     /// The execution that this change has begun
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<Uuid>,
+    /// A planned execution of more deletes than `delete_cap`, which waits to be applied
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_deletes: Option<Uuid>,
     pub created_at: Timestamp,
     pub changed_at: Timestamp,
 }

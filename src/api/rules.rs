@@ -1,6 +1,6 @@
 //! `/rules`: what is replicated, where to and when.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use axum::{
     Extension, Json,
@@ -28,11 +28,12 @@ use crate::{
 };
 
 /// What an answer has and a change need not have.
-const TOLD: [&str; 6] = [
+const TOLD: [&str; 7] = [
     "id",
     "owner",
     "warnings",
     "execution",
+    "waiting_deletes",
     "created_at",
     "changed_at",
 ];
@@ -63,8 +64,10 @@ pub(super) async fn list(
     let total = query.retain(&mut rules, |known| &known.rule.name);
     rules.truncate(query.limit.and_one() as usize);
     let expiring = api.parts.settings.expiring_credentials().await?;
-    let items = rules.iter().map(|known| shown(known, &expiring));
-    let items: Vec<Rule> = items.collect::<Result<_, _>>()?;
+    let mut items = Vec::new();
+    for known in &rules {
+        items.push(shown_whole(&api, known, &expiring).await?);
+    }
     let list = List {
         path: "/rules",
         parameters: &[("q", query.q.as_deref())],
@@ -109,7 +112,7 @@ pub(super) async fn show(
 ) -> Result<Json<Rule>, Problem> {
     let known = find(&api, &caller, &name).await?;
     let expiring = api.parts.settings.expiring_credentials().await?;
-    shown(&known, &expiring).map(Json)
+    shown_whole(&api, &known, &expiring).await.map(Json)
 }
 
 #[utoipa::path(
@@ -266,7 +269,18 @@ async fn change(api: &Api, known: &KnownRule, rule: Checked) -> Result<Json<Rule
 async fn show_named(api: &Api, name: &str) -> Result<Rule, Problem> {
     let known = api.parts.replication.rule(name).await?;
     let expiring = api.parts.settings.expiring_credentials().await?;
-    shown(&known.ok_or_else(Problem::internal)?, &expiring)
+    shown_whole(api, &known.ok_or_else(Problem::internal)?, &expiring).await
+}
+
+/// With what waits for somebody to look at it.
+async fn shown_whole(
+    api: &Api,
+    known: &KnownRule,
+    expiring: &BTreeMap<String, SystemTime>,
+) -> Result<Rule, Problem> {
+    let mut rule = shown(known, expiring)?;
+    rule.waiting_deletes = api.parts.replication.waiting_deletes(known.id).await?;
+    Ok(rule)
 }
 
 impl<S: Sync> FromRequestParts<S> for DeleteQuery {

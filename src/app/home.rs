@@ -180,7 +180,9 @@ impl Home for OwnHome {
                     let content = answer.map_err(of_mirror)?.content;
                     let mut data = content.body(None).into_data_stream();
                     while let Some(chunk) = data.next().await {
-                        chunk.map_err(|error| HomeError::Unavailable(error.to_string()))?;
+                        let chunk =
+                            chunk.map_err(|error| HomeError::Unavailable(error.to_string()))?;
+                        body.came(chunk.len());
                     }
                     Ok(())
                 }

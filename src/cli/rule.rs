@@ -200,6 +200,12 @@ fn shown(rule: &Rule) -> String {
             "execution",
             rule.execution.map(|id| id.to_string()).unwrap_or_default(),
         ),
+        (
+            "waiting deletes",
+            rule.waiting_deletes
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+        ),
     ];
     for (key, value) in more {
         if !value.is_empty() {

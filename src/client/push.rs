@@ -62,14 +62,21 @@ impl RegistryClient {
         let asked = HeaderValue::from_static("?");
         call.headers.insert(ENTREPOT_TAG_STATE, asked);
         let head = self.head(&call, Patience::Full).await;
-        let is_told = match &head {
-            Ok(head) => head.tag_state.is_some(),
-            Err(error) => error.tag_state.is_some(),
-        };
-        if is_told {
-            self.transport.keeps_versions.store(true, Relaxed);
+        match &head {
+            Ok(head) if head.tag_state.is_none() => {
+                self.transport.keeps_none.store(true, Relaxed);
+            }
+            Err(error) if error.tag_state.is_none() => {}
+            _ => self.transport.keeps_versions.store(true, Relaxed),
         }
         head
+    }
+
+    /// As [`keeps_versions`](Self::keeps_versions), or nothing is known of it yet.
+    pub fn may_keep_versions(&self) -> bool {
+        let is_known = self.transport.keeps_none.load(Relaxed);
+        let may_be = self.remote().provider == Provider::Generic && !is_known;
+        may_be || self.keeps_versions()
     }
 
     /// Is it another instance of this program, which knows of each tag which write it is of? Asks nobody.

@@ -111,6 +111,8 @@ pub(super) struct Transport {
     body: BodyContext,
     /// It has told the version of a tag.
     pub(super) keeps_versions: AtomicBool,
+    /// It has told of a tag, and not the version.
+    pub(super) keeps_none: AtomicBool,
     /// Ends what watches the URLs.
     watches: Arc<DropGuard>,
 }
@@ -157,6 +159,7 @@ impl Transport {
             limits,
             body,
             keeps_versions: AtomicBool::new(false),
+            keeps_none: AtomicBool::new(false),
             watches: Arc::new(stop.drop_guard()),
         })
     }
@@ -170,6 +173,7 @@ impl Transport {
             limits: self.limits.clone(),
             body: self.body.clone(),
             keeps_versions: AtomicBool::new(false),
+            keeps_none: AtomicBool::new(false),
             watches: Arc::clone(&self.watches),
         }
     }

@@ -40,6 +40,10 @@ pub(super) const SQL_COUNT_OF: &str =
 pub(super) const SQL_OPEN: &str =
     "SELECT id FROM execution WHERE rule_id = $1 AND ended_at IS NULL ORDER BY id";
 
+/// A plan of deletes that somebody has to look at.
+pub(super) const SQL_PROPOSED: &str = "SELECT id FROM execution WHERE rule_id = $1 \
+     AND status = 'Planned' AND dry_run AND cause = $2 ORDER BY id DESC LIMIT 1";
+
 /// It was planned when it was made.
 pub(super) const SQL_BEGUN: &str =
     "UPDATE execution SET status = 'InProgress', started_at = $2 WHERE id = $1";
@@ -169,6 +173,18 @@ impl Meta {
         let select = Statement::new(SQL_OPEN).bind(rule.to_string());
         let rows: Vec<(String,)> = self.fetch_all(select).await?;
         rows.iter().map(|(id,)| column::parsed(id)).collect()
+    }
+
+    /// The newest plan that this cause has made of a rule and that nobody has applied.
+    pub async fn execution_proposed(
+        &self,
+        rule: Uuid,
+        cause: &str,
+    ) -> Result<Option<Uuid>, MetaError> {
+        let select = Statement::new(SQL_PROPOSED);
+        let select = select.bind(rule.to_string()).bind(cause);
+        let row: Option<(String,)> = self.fetch_optional(select).await?;
+        row.map(|(id,)| column::parsed(&id)).transpose()
     }
 }
 

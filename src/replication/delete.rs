@@ -33,7 +33,8 @@ impl Run<'_> {
                 Some(note) => return Ok(Some(note)),
             },
             Verdict::Newer => return Ok(Some(self.newer(item))),
-            Verdict::Conflict => return Ok(Some(self.conflict(item))),
+            Verdict::Conflict if ours.is_some() => return Ok(Some(self.conflict(item))),
+            Verdict::Conflict => drop(self.conflict(item)),
             _ => {}
         }
         self.meta().delivery_delete(key).await?;

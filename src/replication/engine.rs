@@ -273,6 +273,13 @@ impl Replication {
         self.queue(known.id, &known.rule, cause, run).await
     }
 
+    /// The plan of what a rule would delete, if that is so much that somebody has to apply it.
+    pub async fn waiting_deletes(&self, rule: Uuid) -> Result<Option<Uuid>, ReplicationError> {
+        let meta = &self.inner.parts.meta;
+        let proposed = meta.execution_proposed(rule, Cause::Event.as_str());
+        Ok(proposed.await?)
+    }
+
     /// An execution, if there is one of this id.
     pub async fn execution(&self, id: Uuid) -> Result<Option<ExecutionRow>, ReplicationError> {
         Ok(self.inner.parts.meta.execution(id).await?)

@@ -213,8 +213,8 @@ impl Replication {
         Ok(tasks)
     }
 
-    /// Of tags that were deleted those that the rule put at a remote. Where the remote knows of each tag which write it is
-    /// of, all that the rule would take: they may be there by another way.
+    /// Of tags that were deleted those that the rule put at a remote. Where the remote may know of each tag which write it is
+    /// of, all that the rule would take: they may be there by another way, and the task asks.
     async fn deletes(
         &self,
         known: &KnownRule,
@@ -228,8 +228,8 @@ impl Replication {
         let mut items = Vec::new();
         let filters = &known.rule.filters;
         let client = self.inner.parts.remotes.get(remote);
-        let keeps_versions = client.is_some_and(|client| client.keeps_versions());
-        let any = keeps_versions && filters.ask_tags_alone();
+        let may_keep = client.is_some_and(|client| client.may_keep_versions());
+        let any = may_keep && filters.ask_tags_alone();
         for (tag, digest) in gone {
             let key = DeliveryKey {
                 rule: known.id,

@@ -212,6 +212,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     settle::SQL_STATUS,
     settle::SQL_END,
     execution::SQL_OPEN,
+    execution::SQL_PROPOSED,
     execution::SQL_BEGUN,
     settle::SQL_AGAIN,
     settle::SQL_EXPIRED,

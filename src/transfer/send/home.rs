@@ -124,6 +124,18 @@ impl Given {
     }
 }
 
+impl HomeBody {
+    /// So many bytes were taken in without these being read.
+    pub fn came(&self, bytes: usize) {
+        let Some(shared) = &self.0 else {
+            return;
+        };
+        if let Some(reader) = &lock(shared).reader {
+            reader.came(bytes as u64);
+        }
+    }
+}
+
 impl Drop for Given {
     fn drop(&mut self) {
         let mut line = lock(&self.0);

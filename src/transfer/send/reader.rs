@@ -231,6 +231,13 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// So many bytes of the blob came by another way.
+    pub(super) fn came(&self, bytes: u64) {
+        self.progress.sent(bytes);
+    }
+}
+
 impl Feed for Reader {
     fn poll_next(
         &mut self,

@@ -50,6 +50,8 @@ async fn more_deletes_than_the_rule_allows_wait_for_somebody_to_look_at_them() {
     let id = planned["id"].as_str().unwrap();
     let plan = sites.get(&format!("/executions/{id}/plan")).await;
     assert_eq!(plan["totals"]["delete"], 2, "{plan}");
+    let rule = sites.get("/rules/to-edge").await;
+    assert_eq!(rule["waiting_deletes"], planned["id"], "{rule}");
     assert_eq!(sites.at_edge("team/app", "1").await, Some(image(1).root));
     // Going through everything does not delete them, either, nor is there another plan.
     let again = sites.done(&sites.run("to-edge", json!({})).await).await;
@@ -66,6 +68,8 @@ async fn more_deletes_than_the_rule_allows_wait_for_somebody_to_look_at_them() {
         .await;
     assert_eq!(applied.status, 200);
     assert_eq!(sites.done(id).await["status"], "Succeeded");
+    let rule = sites.get("/rules/to-edge").await;
+    assert!(rule.get("waiting_deletes").is_none(), "{rule}");
     assert_eq!(sites.at_edge("team/app", "1").await, None);
     assert_eq!(sites.at_edge("team/app", "2").await, None);
     assert_eq!(sites.at_edge("team/app", "3").await, Some(image(1).root));

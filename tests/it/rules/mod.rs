@@ -6,6 +6,7 @@ mod delivery;
 mod making;
 mod plans;
 mod pulling;
+mod recovery;
 mod registries;
 mod sync;
 mod turns;

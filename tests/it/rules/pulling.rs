@@ -175,7 +175,9 @@ async fn a_mirror_is_warmed_ahead_of_its_use() {
         "source": {"project": "upstream", "filters": filters}, "destination": {"project": "far"},
     }));
     sites.rule(warm.clone()).await;
-    sites.pulled().await;
+    let first = sites.pulled().await;
+    assert!(first["bytes_sent"].as_u64() > Some(40_000), "{first}");
+    assert_eq!(first["bytes_sent"], first["bytes_total"]);
     let again = sites.pulled().await;
     assert_eq!(again["tasks"]["total"], 0, "{again}");
     remote.forget_requests();

@@ -176,7 +176,7 @@ async fn converge(sites: usize, distances: &[usize]) {
     clippy::disallowed_methods,
     reason = "a setting of the test, not of the server"
 )]
-fn setting(name: &str) -> Option<u64> {
+pub(super) fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()
@@ -253,10 +253,10 @@ async fn what_was_deleted_there_stays_so_only_for_a_rule_that_replicates_deletes
     assert_eq!(again["status"], "Succeeded", "{again}");
     assert_eq!(sites.at_edge("team/app", "1").await, None);
 
-    let change = json!({"propagate_delete": false});
-    let changed = sites
-        .call(Method::PATCH, "/rules/to-edge", Some(change))
-        .await;
+    let mut rule = made;
+    rule["propagate_delete"] = json!(false);
+    let changed = sites.call(Method::PUT, "/rules/to-edge", Some(rule));
+    let changed = changed.await;
     assert_eq!(changed.status, 200, "{}", changed.body);
     sites.run("to-edge", json!({})).await;
     sites.arrived("team/app", "1", Some(&image(1))).await;

@@ -1,0 +1,160 @@
+//! Whatever happened: once the line is whole, everything comes to be where it is to be, and the rule says so.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use http::Method;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{Sites, eventually, hosted, image, login, versions::setting};
+use crate::{
+    api::PASSWORD,
+    harness::{Line, Trouble, get},
+    process::{Process, command},
+    push::Pusher,
+    server::TestServer,
+};
+
+const TAGS: [&str; 4] = ["a", "b", "c", "d"];
+const STEPS: usize = 14;
+/// What failed a few times is tried again after some tens of seconds.
+const REPAIRED_WITHIN: Duration = Duration::from_secs(90);
+
+/// A source that can be killed, and its destination behind a line that can break.
+struct World {
+    /// `None`: it is dead.
+    source: Option<Process>,
+    edge: TestServer,
+    line: Line,
+    /// What each tag is to be; `None`: it was deleted.
+    wanted: BTreeMap<&'static str, Option<String>>,
+}
+
+impl World {
+    async fn start() -> Self {
+        let edge = crate::push::setup("").start().await;
+        let address = edge.url().trim_start_matches("http://");
+        let line = Line::to(address.parse().expect("an address")).await;
+        let configuration = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[access]\nadmin_password = \"{PASSWORD}\"\n\
+             [replication]\nevent_delay = \"50ms\"\n{}\n\
+             [[remote]]\nname = \"edge\"\nurls = [\"http://{}\"]\n{}\n",
+            hosted("team"),
+            line.address(),
+            login()
+        );
+        let world = Self {
+            source: Some(Process::serve(&configuration, &[]).await),
+            edge,
+            line,
+            wanted: BTreeMap::new(),
+        };
+        let rule = json!({
+            "name": "to-edge", "remotes": ["edge"], "source": {"project": "team"},
+            "propagate_delete": true, "delete_grace": "0s",
+        });
+        let made = world.call(Method::POST, "/rules", &rule).await;
+        assert_eq!(made["name"], "to-edge", "{made}");
+        world
+    }
+
+    fn pusher(&self) -> Pusher {
+        Pusher::at(&self.source.as_ref().expect("it lives").url)
+    }
+
+    async fn call(&self, method: Method, path: &str, body: &Value) -> Value {
+        let request = self.pusher().request(method, &format!("/api/v1{path}"));
+        let request = request.header("content-type", "application/json");
+        let answer = Pusher::send(request.body(body.to_string())).await;
+        serde_json::from_slice(&answer.body).expect("JSON")
+    }
+
+    async fn step(&mut self, random: &mut StdRng) {
+        let tag = TAGS[random.random_range(0..TAGS.len())];
+        match random.random_range(0..10) {
+            0..4 => {
+                let content = image(random.random_range(1..6));
+                self.pusher().image("team/app", tag, &content).await;
+                self.wanted.insert(tag, Some(content.root));
+            }
+            4..6 => {
+                let path = format!("/v2/team/app/manifests/{tag}");
+                let delete = self.pusher().request(Method::DELETE, &path);
+                assert!([202, 404].contains(&Pusher::send(delete).await.status));
+                self.wanted.insert(tag, None);
+            }
+            6 => self.kill().await,
+            7 => self.line.set(Trouble::Refused),
+            8 => {
+                let bytes = random.random_range(0..20_000);
+                self.line.set(Trouble::CutAfter(bytes));
+            }
+            _ => self.line.repair(),
+        }
+        sleep(Duration::from_millis(random.random_range(0..300))).await;
+    }
+
+    /// As by `kill -9`, and another start on the same data.
+    async fn kill(&mut self) {
+        let folder = self.source.take().expect("it lives").kill().await;
+        let command = command(folder.path(), &["serve", "--config", "entrepot.toml"]);
+        self.source = Some(Process::start(folder, command).await);
+    }
+
+    /// Waits until the rule says that all is there; then it is.
+    async fn repaired(&self) {
+        let deadline = Instant::now() + REPAIRED_WITHIN;
+        loop {
+            let compared = self
+                .call(Method::GET, "/rules/to-edge/sync", &json!({}))
+                .await;
+            if compared["items"][0]["in_sync"] == true {
+                break;
+            }
+            assert!(Instant::now() < deadline, "it is not repaired: {compared}");
+            sleep(Duration::from_millis(200)).await;
+        }
+        for (tag, wanted) in &self.wanted {
+            let answer = get(&self.edge.manifest_url("team/app", tag)).await;
+            let there =
+                (answer.status == 200).then(|| answer.header("docker-content-digest").to_owned());
+            assert_eq!(there, *wanted, "{tag}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_pushes_deletes_kills_and_faults_everything_comes_to_be_in_sync() {
+    let cases = setting("ENTREPOT_SITES_CASES").unwrap_or(1);
+    let seed = setting("ENTREPOT_SITES_SEED").unwrap_or_else(rand::random);
+    // Shown when the test fails, or with --nocapture.
+    eprintln!("ENTREPOT_SITES_SEED={seed}");
+    let mut world = World::start().await;
+    for case in 0..cases {
+        let mut random = StdRng::seed_from_u64(seed.wrapping_add(case));
+        for _ in 0..STEPS {
+            world.step(&mut random).await;
+        }
+        world.line.repair();
+        world.repaired().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_rule_goes_through_everything_by_itself_and_repairs_what_is_missing() {
+    let sites = Sites::with("reconcile = \"1s\"").await;
+    sites.push("team/app", "1", &image(1)).await;
+    let made = sites.rule(json!({})).await;
+    sites.done(made["execution"].as_str().expect("an id")).await;
+    let edge = Pusher::of(&sites.edge);
+    let delete = edge.request(Method::DELETE, "/v2/team/app/manifests/1");
+    assert_eq!(Pusher::send(delete).await.status, 202);
+    // Nothing happens here that would be an event.
+    sites.arrived("team/app", "1", Some(&image(1))).await;
+    eventually(async || {
+        let compared = sites.get("/rules/to-edge/sync").await;
+        (compared["items"][0]["in_sync"] == true).then_some(())
+    })
+    .await;
+}
