@@ -130,6 +130,7 @@ impl App {
         settings.load().await?;
         if matches!(config.database, Database::Postgres(_)) {
             tasks.spawn(settings.clone().run(shutdown.clone()));
+            tasks.spawn(settings.clone().run_expiry(shutdown.clone()));
         }
         let fills = Fills::new(transfer::Parts {
             store: store.clone(),
