@@ -8,6 +8,7 @@ mod error;
 mod home;
 mod listener;
 mod middleware;
+mod notify;
 mod open_files;
 mod progress;
 mod replicas;
@@ -93,6 +94,7 @@ impl App {
         Remotes::new(&config.remotes, &Metrics::default())?;
         certificates(config)?;
         objects(config, &TaskTracker::new())?;
+        notify::check(config)?;
         entrance::check(config)?;
         Ok(())
     }
@@ -163,6 +165,7 @@ impl App {
         let own = OwnSource::new(&projects, &mirror, &pushes);
         let replication = rules::replication(&config, &meta, &remotes, &own, &settings);
         rules::start(&replication, own, &config, &tasks, &shutdown);
+        notify::start(&config, &meta, &metrics, &tasks, &shutdown).await?;
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
         let (evictor, orphans, retainer) = (upkeep.evictor(), upkeep.orphans(), upkeep.retainer());

@@ -74,3 +74,4 @@ mod start;
 mod sync_command;
 mod traces;
 mod visibility;
+mod webhooks;
