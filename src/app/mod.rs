@@ -83,6 +83,8 @@ pub struct App {
     /// The admin's, when it was made just now.
     new_password: Option<Secret>,
     started_at: SystemTime,
+    /// Ends what only listens.
+    leaving: CancellationToken,
     /// Ends the background work.
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -199,6 +201,7 @@ impl App {
             certificates,
             new_password: entrance.new_password,
             started_at: SystemTime::now(),
+            leaving: CancellationToken::new(),
             shutdown,
             tasks,
         })
@@ -225,6 +228,7 @@ impl App {
             retainer: self.retainer.clone(),
             scrubber: self.scrubber.clone(),
             started_at: self.started_at,
+            leaving: self.leaving.clone(),
             shutdown: self.shutdown.clone(),
             tasks: self.tasks.clone(),
         }

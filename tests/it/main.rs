@@ -36,6 +36,7 @@ mod idle_connections;
 mod layering;
 mod listeners;
 mod lists;
+mod live_events;
 mod manage;
 mod manage_commands;
 mod manifests;
