@@ -47,6 +47,14 @@ impl Caller {
         }
     }
 
+    /// May a push to this repository by this caller make the project that it is to be in?
+    pub fn makes_project_of(&self, repository: &Name) -> bool {
+        match self {
+            Self::Known(principal) => principal.makes_project_of(repository),
+            Self::Anonymous | Self::Visitor(_) => false,
+        }
+    }
+
     /// Who may pull here if, and only if, the project's remote lets them.
     pub fn visitor_of(&self, project: &Project, repository: &Name) -> Option<&Arc<Visitor>> {
         match self {

@@ -100,13 +100,24 @@ impl Principal {
 
     /// Does this principal hold the right on the project as a whole: in every repository of it?
     pub fn holds_on_project(&self, right: Right, project: &str) -> bool {
+        self.scope.is_none() && self.is_given_on_project(right, project)
+    }
+
+    /// May a push to this repository by this principal make its project? That takes the right to push to all of it; what was
+    /// sent need be good for this repository alone, as the tokens of registry clients are.
+    pub fn makes_project_of(&self, repository: &Name) -> bool {
+        self.is_in_scope(Right::Push, repository)
+            && self.is_given_on_project(Right::Push, repository.first())
+    }
+
+    /// Whatever the token that was sent is good for.
+    fn is_given_on_project(&self, right: Right, project: &str) -> bool {
         let gives = |grant: &Grant| {
             grant.project.matches(project)
                 && grant.repositories.is_everything()
                 && grant.rights.allow(right)
         };
-        self.scope.is_none()
-            && (self.is_admin || self.grants.iter().any(gives))
+        (self.is_admin || self.grants.iter().any(gives))
             && self.acts_within(|whom| whom.holds_on_project(right, project))
     }
 

@@ -132,9 +132,7 @@ impl App {
             metrics: metrics.clone(),
         });
         settings.load().await?;
-        if matches!(config.database, Database::Postgres(_)) {
-            tasks.spawn(settings.clone().run(shutdown.clone()));
-        }
+        follow_others(&config, &settings, &tasks, &shutdown);
         let fills = Fills::new(transfer::Parts {
             store: store.clone(),
             meta: meta.clone(),
@@ -240,6 +238,18 @@ impl App {
             public_url: public_url.map(|url| url.origin().ascii_serialization()),
             is_tls: self.certificates.is_some(),
         }
+    }
+}
+
+/// Other replicas change settings, too.
+fn follow_others(
+    config: &Config,
+    settings: &Settings,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    if matches!(config.database, Database::Postgres(_)) {
+        tasks.spawn(settings.clone().run(shutdown.clone()));
     }
 }
 

@@ -106,6 +106,12 @@ impl Authorizer {
         }
     }
 
+    /// Our login as it is, without being asked for it.
+    pub(super) async fn own_login(&self, endpoint: &Endpoint) -> Result<Carried, Failure> {
+        let login = self.login(endpoint, "").await?;
+        Ok(login.map_or(Carried::Nothing, carried))
+    }
+
     /// What to send after a 401; `Nothing` when there is nothing better than what was sent.
     pub(super) async fn answer(
         &self,

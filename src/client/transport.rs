@@ -40,7 +40,7 @@ const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One question to a remote.
 pub(super) struct Call {
-    /// For metrics and log: manifest, blob, tags, referrers.
+    /// For metrics and log: manifest, blob, tags, referrers, manage.
     pub(super) kind: &'static str,
     pub(super) method: Method,
     /// Path and query below each URL of the remote.
@@ -61,6 +61,11 @@ impl Call {
     /// Its content is judged by its digest and by nothing else.
     fn is_download(&self) -> bool {
         self.kind == "blob" && self.method == Method::GET
+    }
+
+    /// It goes to what is beside the registry, which wants our login and knows no tokens of the registry.
+    fn is_management(&self) -> bool {
+        self.kind == "manage"
     }
 
     /// It is there to be read.
@@ -219,6 +224,10 @@ impl Transport {
         endpoint: &Endpoint,
         url: &Url,
     ) -> Result<Incoming, Failure> {
+        if call.is_management() {
+            let carried = self.authorizer.own_login(endpoint).await?;
+            return self.exchange(call, endpoint, url, &carried).await;
+        }
         let carried = self
             .authorizer
             .up_front(&self.wire, endpoint, &call.scope)
@@ -308,7 +317,10 @@ fn classify(status: StatusCode, foreign: bool) -> (ErrorKind, bool) {
 
 #[derive(Deserialize)]
 struct ErrorBody {
+    #[serde(default)]
     errors: Vec<ErrorEntry>,
+    /// RFC 9457.
+    detail: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -319,12 +331,15 @@ struct ErrorEntry {
     message: String,
 }
 
-/// The first error in the specification's error body, if there is one.
+/// The first error in the specification's error body, or the detail of a problem, if there is one.
 async fn read_error_body(wire: &Wire, response: reqwest::Response) -> Option<String> {
     let read = read_bounded(&wire.remote, response, MAX_ERROR_BODY_BYTES);
     let bytes = timeout(ERROR_BODY_TIMEOUT, read).await.ok()?.ok()?;
     let body: ErrorBody = serde_json::from_slice(&bytes).ok()?;
-    let first = body.errors.into_iter().next()?;
-    let said = clean(&format!("{} {}", first.code, first.message), 200);
+    let said = match (body.errors.into_iter().next(), body.detail) {
+        (Some(first), _) => format!("{} {}", first.code, first.message),
+        (None, detail) => detail?,
+    };
+    let said = clean(&said, 200);
     (!said.is_empty()).then_some(said)
 }

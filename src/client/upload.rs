@@ -37,7 +37,7 @@ pub struct UploadSession {
     name: Name,
     /// Place of the URL that opened it.
     place: usize,
-    url: Url,
+    pub url: Url,
     /// How many bytes the remote has, by its own word.
     pub received: u64,
     /// No chunk but the last may be smaller.
@@ -77,6 +77,25 @@ impl RegistryClient {
             StatusCode::CREATED => Ok(Started::Mounted),
             _ => self.opened(name, &answer).map(Started::Session),
         }
+    }
+
+    /// A session that was opened earlier, perhaps by another process; `None`: it is at none of the remote's URLs. How far
+    /// it is must be asked for.
+    pub fn upload_known(
+        &self,
+        name: &Name,
+        url: Url,
+        min_chunk_bytes: u64,
+    ) -> Option<UploadSession> {
+        let mut endpoints = self.transport.endpoints.iter();
+        let place = endpoints.position(|endpoint| endpoint.url.origin() == url.origin())?;
+        Some(UploadSession {
+            name: name.clone(),
+            place,
+            url,
+            received: 0,
+            min_chunk_bytes,
+        })
     }
 
     /// Asks how far the session is. `NotFound` or `Invalid`: it is no more.

@@ -1,12 +1,15 @@
-//! What receivers are told: CloudEvents 1.0 in the structured JSON form.
+//! What receivers are told: `CloudEvents` 1.0 in the structured JSON form.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::meta::{
-    EventRow, ExecutionEvent, ExecutionRow, Meta, MetaError, Notice, TaskCounts, TaskStatus,
+use crate::{
+    meta::{
+        EventRow, ExecutionEvent, ExecutionRow, Meta, MetaError, Notice, TaskCounts, TaskStatus,
+    },
+    oci::Tag,
 };
 
 /// The media type of a message.
@@ -82,7 +85,7 @@ fn content(event: &EventRow) -> Value {
     json!({
         "project": event.repository.first(),
         "repository": event.repository.as_str(),
-        "tag": event.tag.as_ref().map(|tag| tag.as_str()),
+        "tag": event.tag.as_ref().map(Tag::as_str),
         "digest": event.digest.to_string(),
     })
 }

@@ -57,18 +57,23 @@ pub(super) fn wait(attempts: u64, asked: Option<Duration>) -> Duration {
 mod tests {
     use super::*;
 
-    fn answer(status: u16) -> Result<Posted, ClientError> {
-        Ok(Posted {
-            status: StatusCode::from_u16(status).unwrap(),
-            retry_after: None,
-        })
+    fn answered(status: u16, attempts: u64) -> Verdict {
+        let status = StatusCode::from_u16(status).unwrap();
+        let retry_after = None;
+        judge(
+            Ok(Posted {
+                status,
+                retry_after,
+            }),
+            attempts,
+        )
     }
 
     #[test]
     fn a_success_is_a_delivery_and_all_else_is_tried_again() {
-        assert_eq!(judge(answer(204), 0), Verdict::Delivered);
+        assert_eq!(answered(204, 0), Verdict::Delivered);
         for status in [301, 307, 401, 403, 404, 408, 410, 429, 500, 503] {
-            let verdict = judge(answer(status), 1000);
+            let verdict = answered(status, 1000);
             assert!(
                 matches!(verdict, Verdict::Failed(..)),
                 "{status}: {verdict:?}"
@@ -79,9 +84,9 @@ mod tests {
     #[test]
     fn what_the_receiver_calls_wrong_again_and_again_does_not_hold_up_the_rest() {
         for attempts in 0..4 {
-            assert!(matches!(judge(answer(422), attempts), Verdict::Failed(..)));
+            assert!(matches!(answered(422, attempts), Verdict::Failed(..)));
         }
-        assert!(matches!(judge(answer(422), 4), Verdict::Refused(_)));
+        assert!(matches!(answered(422, 4), Verdict::Refused(_)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     work::Inner,
 };
 use crate::{
-    client::ErrorKind,
+    client::{ErrorKind, Made},
     meta::{Action, DeliveryKey, HeldTask, Meta, TaskItem},
     oci::{Digest, Reference, Tag},
     transfer::send::{
@@ -93,6 +93,10 @@ impl Run<'_> {
                 }
             }
         }
+        let unsure = match self.make_project().await {
+            Ok(unsure) => unsure,
+            Err(ended) => return ended,
+        };
         let (mut failed, mut left) = (Vec::new(), Vec::new());
         for item in sent.chain(items.iter().filter(is_delete)) {
             match self.one(item).await {
@@ -102,18 +106,7 @@ impl Run<'_> {
                     self.log.line(error.clone());
                     failed.push(error);
                 }
-                Err(Trouble::Repository(error)) => return Ended::Failed(error),
-                Err(Trouble::Retry {
-                    error,
-                    after,
-                    fault,
-                }) => {
-                    return Ended::Retry {
-                        error,
-                        after,
-                        fault,
-                    };
-                }
+                Err(trouble) => return self.broken_off(trouble, unsure),
             }
         }
         if !failed.is_empty() {
@@ -121,6 +114,36 @@ impl Run<'_> {
         }
         let message = (!left.is_empty()).then(|| summary(&left));
         Ended::Succeeded { message }
+    }
+
+    /// Makes the project that the repository needs there, if anything is to be sent. `Some`: it may be missing, and why we
+    /// do not make it.
+    async fn make_project(&self) -> Result<Option<String>, Ended> {
+        let mut items = self.held.task.items.iter();
+        if !items.any(|item| item.action == Action::Copy) {
+            return Ok(None);
+        }
+        let made = self.destination.make_project(&self.held.task.destination);
+        match made.await {
+            Ok(Made::There) => Ok(None),
+            Ok(Made::Unsure(why)) => Ok(Some(why)),
+            Ok(Made::Refused(why)) => Err(Ended::Failed(why)),
+            Err(error) => Err(Trouble::from(error).into()),
+        }
+    }
+
+    /// Ends what cannot go on. `unsure`: why the project may be missing.
+    fn broken_off(&self, trouble: Trouble, unsure: Option<String>) -> Ended {
+        let trouble = match (trouble, unsure) {
+            (Trouble::Repository(error), Some(why)) => {
+                Trouble::Repository(format!("{why}; {error}"))
+            }
+            (trouble, _) => trouble,
+        };
+        if matches!(trouble, Trouble::Repository(_)) {
+            self.destination.forget_project(&self.held.task.destination);
+        }
+        trouble.into()
     }
 
     /// `Some`: the tag was left alone, and why.

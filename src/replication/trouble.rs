@@ -61,6 +61,23 @@ impl From<MetaError> for Trouble {
     }
 }
 
+impl From<Trouble> for Ended {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Tag(error) | Trouble::Repository(error) => Self::Failed(error),
+            Trouble::Retry {
+                error,
+                after,
+                fault,
+            } => Self::Retry {
+                error,
+                after,
+                fault,
+            },
+        }
+    }
+}
+
 impl Trouble {
     /// What a remote said; `needed`: what the credentials need there.
     fn of(error: &ClientError, needed: &str) -> Self {

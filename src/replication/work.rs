@@ -31,7 +31,7 @@ use crate::{
     meta::{HeldTask, MetaError, TaskBytes, TaskEnd, TaskStatus},
     transfer::{
         Budget,
-        send::{Destination, Progress, Source},
+        send::{Destination, Notes, Progress, Source},
     },
 };
 
@@ -223,7 +223,9 @@ async fn carry_out(place: Place, held: HeldTask) {
     let (progress, log) = (Progress::default(), Log::default());
     log.line(format!("attempt {}", held.task.attempts));
     let budgets = inner.budgets(&held).await;
-    let run = task::run(inner, &held, inner.sender(&budgets), &progress, &log);
+    let notes = Notes::new(&inner.replication.inner.parts.meta, held.task.id);
+    let sender = inner.sender(&budgets).noting(notes);
+    let run = task::run(inner, &held, sender, &progress, &log);
     let ended = tokio::select! {
         ended = run => Some(ended),
         () = place.stop.cancelled() => Some(Ended::Stopped),

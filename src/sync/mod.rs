@@ -13,6 +13,7 @@ mod reach;
 pub mod report;
 mod rule;
 pub mod run;
+mod shared;
 
 pub use auth::{Auth, Matched};
 pub use expand::Variables;

@@ -8,7 +8,7 @@ use std::{
 
 use url::Url;
 
-use super::Place;
+use super::{Place, shared::SharedSource};
 use crate::{
     client::{RegistryClient, SetupError},
     config::{Credentials, Provider, Remote},
@@ -37,9 +37,19 @@ pub struct Registry {
 pub struct Registries {
     known: Mutex<HashMap<(String, String), Registry>>,
     metrics: Metrics,
+    /// How many of them each blob may go to.
+    destinations: usize,
 }
 
 impl Registries {
+    /// When there is more than one to send to, each blob is read once for all.
+    pub fn with_destinations(destinations: usize) -> Self {
+        Self {
+            destinations,
+            ..Self::default()
+        }
+    }
+
     /// The registry of a place. `login` names the login among all of that registry: what has the same name is the same.
     pub fn get(
         &self,
@@ -54,8 +64,12 @@ impl Registries {
         }
         let remote = remote(&place.registry, reach())?;
         let client = RegistryClient::new(remote, self.metrics.clone())?;
+        let source = RemoteSource::of(client.clone());
         let registry = Registry {
-            source: RemoteSource::of(client.clone()),
+            source: match self.destinations {
+                0 | 1 => source,
+                readers => SharedSource::of(source, readers),
+            },
             destination: Destination::new(&client),
             client,
         };

@@ -2,7 +2,7 @@
 //! and the making of tasks alike, as often as was asked for.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -84,11 +84,16 @@ struct Run {
 /// Runs a plan to its end.
 pub async fn run(plan: Plan, settings: Settings, log: &Log) -> Finished {
     let began = Instant::now();
+    let destinations: HashSet<_> = plan
+        .rules
+        .iter()
+        .map(|rule| &rule.to.place.registry)
+        .collect();
     let run = Arc::new(Run {
+        registries: Registries::with_destinations(destinations.len()),
         auth: plan.auth,
         sender: Sender::new(settings.workers, []),
         settings,
-        registries: Registries::default(),
         log: Arc::clone(log),
         copied: Mutex::default(),
     });

@@ -34,7 +34,7 @@ impl Edge {
             // Also where nothing else needs a login: there is nothing yet.
             return Err(ApiError::unauthorized("log in to push"));
         }
-        if !may_be_made || !caller.may_on_project(Right::Push, project) {
+        if !may_be_made || !caller.makes_project_of(name) {
             return Ok(());
         }
         match self.parts.settings.project_on_push(name).await {

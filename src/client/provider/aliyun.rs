@@ -13,11 +13,26 @@ use super::{
     CredentialError,
     api::{Api, with_headers},
     known,
+    profile::{Abilities, Profile},
     signing::{Key, hmac_sha256, sha256_hex},
 };
 use crate::{
     client::credentials::{Grant, Login, Source},
     config,
+};
+
+pub(super) const PROFILE: Profile = Profile {
+    title: "Alibaba Cloud Container Registry",
+    url_hint: "https://mine-registry.cn-hangzhou.cr.aliyuncs.com",
+    credential_hint: "user name and the registry's password; or an access key: its id and its secret",
+    fields: &["instance", "region", "credentials"],
+    can: Abilities {
+        create: true,
+        delete_tag: false,
+        chunk: true,
+        mount: true,
+        referrers: false,
+    },
 };
 
 pub(super) struct Aliyun {

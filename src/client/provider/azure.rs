@@ -11,7 +11,12 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use url::Url;
 
-use super::{CredentialError, api::Api, known};
+use super::{
+    CredentialError,
+    api::Api,
+    known,
+    profile::{Abilities, Profile},
+};
 use crate::{
     client::credentials::{Grant, Login, Source},
     config,
@@ -20,6 +25,20 @@ use crate::{
 const RESOURCE: &str = "https://containerregistry.azure.net";
 /// If the refresh token does not say when it ends. They are made for three hours.
 const LIFETIME: Duration = Duration::from_hours(1);
+
+pub(super) const PROFILE: Profile = Profile {
+    title: "Azure Container Registry",
+    url_hint: "https://mine.azurecr.io",
+    credential_hint: "a service principal: its id and its secret; or \"environment\" for the identity of this machine",
+    fields: &["credentials"],
+    can: Abilities {
+        create: false,
+        delete_tag: true,
+        chunk: true,
+        mount: true,
+        referrers: true,
+    },
+};
 
 pub(super) struct Azure {
     api: Api,

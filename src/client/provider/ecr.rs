@@ -20,7 +20,12 @@ use object_store::{
 use serde::Deserialize;
 use url::Url;
 
-use super::{CredentialError, api::Api, known};
+use super::{
+    CredentialError,
+    api::Api,
+    known,
+    profile::{Abilities, Profile},
+};
 use crate::{
     client::{
         credentials::{Grant, Login, Source},
@@ -63,6 +68,20 @@ const RETRIES: RetryConfig = RetryConfig {
     },
     max_retries: 2,
     retry_timeout: Duration::from_secs(20),
+};
+
+pub(super) const PROFILE: Profile = Profile {
+    title: "Amazon ECR",
+    url_hint: "https://123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+    credential_hint: "an access key: its id and its secret; or \"environment\" for the role of this machine",
+    fields: &["account", "region", "credentials"],
+    can: Abilities {
+        create: true,
+        delete_tag: true,
+        chunk: false,
+        mount: false,
+        referrers: true,
+    },
 };
 
 /// The token service of one region, or of the public gallery.

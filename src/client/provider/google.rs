@@ -8,7 +8,12 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use url::Url;
 
-use super::{CredentialError, api::Api, known};
+use super::{
+    CredentialError,
+    api::Api,
+    known,
+    profile::{Abilities, Profile},
+};
 use crate::{
     client::credentials::{Grant, Login, Source},
     config,
@@ -17,6 +22,20 @@ use crate::{
 const MAX_KEY_BYTES: u64 = 64 * 1024;
 /// How long a key file is not looked at again.
 const KEY_LIFETIME: Duration = Duration::from_mins(5);
+
+pub(super) const PROFILE: Profile = Profile {
+    title: "Google Artifact Registry",
+    url_hint: "https://europe-docker.pkg.dev",
+    credential_hint: "_json_key and the key file's text; or \"environment\" for the account of this machine",
+    fields: &["credentials"],
+    can: Abilities {
+        create: false,
+        delete_tag: false,
+        chunk: true,
+        mount: false,
+        referrers: false,
+    },
+};
 
 pub(super) struct Google {
     api: Api,

@@ -1,13 +1,22 @@
-//! What clouds do that other registries do not: give out logins that last for hours, for an access key or for what this
-//! machine is. One file per provider; each speaks the provider's public API, and its endpoints can be set in tests only.
+//! What providers do in their own ways, one file each: its `PROFILE` says what it can do, its `make_project` makes what a push
+//! needs there. Clouds also give out logins that last for hours, for an access key or for what this machine is. Each speaks
+//! the provider's public API; the endpoints of clouds can be set in tests only.
 //!
 //! Docker Hub, GHCR, Quay, Harbor and GitLab log in as every registry does: with a name and a password or token.
 
 mod aliyun;
 mod api;
 mod azure;
+mod docker_hub;
 mod ecr;
+mod entrepot;
+mod generic;
+mod ghcr;
+mod gitlab;
 mod google;
+mod harbor;
+mod profile;
+mod quay;
 mod signing;
 mod tencent;
 
@@ -16,8 +25,54 @@ mod tests;
 
 use url::Url;
 
-use super::credentials::{CredentialError, Source};
-use crate::config::{self, Provider};
+pub use self::profile::{Abilities, Profile};
+use super::{
+    ClientError, RegistryClient,
+    credentials::{CredentialError, Source},
+    project::Made,
+};
+use crate::{
+    config::{self, Provider},
+    oci::Name,
+};
+
+/// What a kind of registry is and can do.
+pub fn profile(provider: Provider) -> &'static Profile {
+    match provider {
+        Provider::DockerRegistry => &generic::PROFILE,
+        Provider::DockerHub => &docker_hub::PROFILE,
+        Provider::Entrepot => &entrepot::PROFILE,
+        Provider::Harbor => &harbor::PROFILE,
+        Provider::Ecr => &ecr::PROFILE,
+        Provider::Google => &google::PROFILE,
+        Provider::Azure => &azure::PROFILE,
+        Provider::Ghcr => &ghcr::PROFILE,
+        Provider::Quay => &quay::PROFILE,
+        Provider::Gitlab => &gitlab::PROFILE,
+        Provider::Aliyun => &aliyun::PROFILE,
+        Provider::Tencent => &tencent::PROFILE,
+    }
+}
+
+/// What must be there before a push to a repository, where the provider has such a thing and we can make it.
+pub(super) fn needed(provider: Provider, name: &Name) -> Option<&str> {
+    match provider {
+        Provider::Entrepot | Provider::Harbor => Some(name.first()),
+        _ => None,
+    }
+}
+
+/// Makes sure that it is there.
+pub(super) async fn make_project(
+    client: &RegistryClient,
+    project: &str,
+) -> Result<Made, ClientError> {
+    match client.remote().provider {
+        Provider::Entrepot => entrepot::make_project(client, project).await,
+        Provider::Harbor => harbor::make_project(client, project).await,
+        _ => Ok(Made::There),
+    }
+}
 
 /// The user name that goes with a token that has none, where the provider documents one.
 pub(super) fn token_username(provider: Provider) -> Option<&'static str> {

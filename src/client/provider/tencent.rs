@@ -13,6 +13,7 @@ use super::{
     CredentialError,
     api::{Api, Problem, with_headers},
     known,
+    profile::{Abilities, Profile},
     signing::{Key, hmac_sha256, sha256_hex},
 };
 use crate::{
@@ -27,6 +28,20 @@ const ANY_REGION: &str = "ap-guangzhou";
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 /// If the answer does not say when the login ends.
 const LIFETIME: Duration = Duration::from_mins(30);
+
+pub(super) const PROFILE: Profile = Profile {
+    title: "Tencent Container Registry",
+    url_hint: "https://mine.tencentcloudcr.com",
+    credential_hint: "a service account; or an access key: its id and its secret",
+    fields: &["instance", "region", "credentials"],
+    can: Abilities {
+        create: true,
+        delete_tag: false,
+        chunk: true,
+        mount: true,
+        referrers: false,
+    },
+};
 
 pub(super) struct Tencent {
     api: Api,

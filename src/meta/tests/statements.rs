@@ -4,8 +4,8 @@ use crate::meta::{
     account, announcement, audit, blob, browse, candidate, clearance, delete, delivery, entry,
     event, evict, execution, filled, held, image, label, lease, left, list, manifest, member,
     notice, object, orphans, pin, presence, project, pushed, remote, remote_state, repository,
-    retention, revision, rule, settle, signing, tag, task, token, upload, upload_work, uses,
-    webhook,
+    retention, revision, rule, sending, settle, signing, tag, task, token, upload, upload_work,
+    uses, webhook,
 };
 
 pub(super) const STATEMENTS: &[&str] = &[
@@ -210,6 +210,9 @@ pub(super) const STATEMENTS: &[&str] = &[
     execution::SQL_PAGE_OF,
     execution::SQL_COUNT,
     execution::SQL_COUNT_OF,
+    sending::SQL_GET,
+    sending::SQL_PUT,
+    sending::SQL_DELETE,
     settle::SQL_HOLD,
     settle::SQL_KEEP,
     settle::SQL_STATUS,
@@ -363,6 +366,7 @@ fn every_statement_is_in_the_list() {
         include_str!("../execution.rs"),
         include_str!("../filled.rs"),
         include_str!("../rule.rs"),
+        include_str!("../sending.rs"),
         include_str!("../task.rs"),
         include_str!("../held.rs"),
         include_str!("../left.rs"),

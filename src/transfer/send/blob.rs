@@ -47,6 +47,12 @@ impl Job<'_> {
             return Ok(Placed::Present);
         }
         let _permit = self.sender.permit().await;
+        if let Some(notes) = self.sender.notes(blob)
+            && let Some(session) = notes.session(client, to, digest).await?
+        {
+            self.upload(client, blob, session).await?;
+            return Ok(Placed::Sent);
+        }
         match self.start(client, digest, elsewhere).await? {
             Started::Mounted => Ok(Placed::Mounted),
             Started::Session(session) => {
@@ -128,6 +134,7 @@ impl Job<'_> {
             destination: self.destination,
             to: &self.order.to,
             digest: &blob.digest,
+            notes: self.sender.notes(blob),
         };
         Box::pin(upload.run(reader, session)).await
     }

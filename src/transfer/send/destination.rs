@@ -13,11 +13,12 @@ use tokio::sync::Mutex;
 
 use super::{Home, SendError, SourceManifest};
 use crate::{
-    client::{ErrorKind, ManifestTaken, Patience, RegistryClient},
+    client::{ErrorKind, Made, ManifestTaken, Patience, RegistryClient},
     oci::{Digest, Name, Reference, Tag},
 };
 
 const MAX_BLOBS: u64 = 100_000;
+const MAX_PROJECTS: u64 = 10_000;
 /// What was there may be cleaned up by the destination.
 const BELIEVED_FOR: Duration = Duration::from_mins(10);
 
@@ -31,6 +32,10 @@ struct Inner {
     blobs: Cache<Digest, Arc<Mutex<Places>>>,
     /// Largest body that it took when it refused larger ones; 0: it refused none.
     piece_bytes: AtomicU64,
+    /// Projects that are there.
+    projects: Cache<String, ()>,
+    /// Whoever asks for a project; the others wait, and find it.
+    asking: Mutex<()>,
 }
 
 /// Where content goes.
@@ -62,7 +67,43 @@ impl Destination {
                 .time_to_live(BELIEVED_FOR)
                 .build(),
             piece_bytes: AtomicU64::new(0),
+            projects: Cache::builder()
+                .max_capacity(MAX_PROJECTS)
+                .time_to_live(BELIEVED_FOR)
+                .build(),
+            asking: Mutex::default(),
         }))
+    }
+
+    /// Makes the project that a repository needs there, if it is missing. What is there is remembered for a while. Our own
+    /// are made with what is taken in.
+    pub async fn make_project(&self, name: &Name) -> Result<Made, SendError> {
+        let Place::Remote(client) = self.place() else {
+            return Ok(Made::There);
+        };
+        let Some(project) = client.project_needed(name) else {
+            return Ok(Made::There);
+        };
+        let projects = &self.0.projects;
+        if projects.contains_key(project) {
+            return Ok(Made::There);
+        }
+        let _asking = self.0.asking.lock().await;
+        if projects.contains_key(project) {
+            return Ok(Made::There);
+        }
+        let made = client.project_make(project).await?;
+        if made == Made::There {
+            projects.insert(project.to_owned(), ());
+        }
+        Ok(made)
+    }
+
+    /// Believes no more that the project of this repository is there.
+    pub fn forget_project(&self, name: &Name) {
+        if let Some(project) = self.client().and_then(|client| client.project_needed(name)) {
+            self.0.projects.invalidate(project);
+        }
     }
 
     /// Asks with the rights to push. `None`: it is no remote.

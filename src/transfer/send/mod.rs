@@ -14,6 +14,7 @@ mod blob;
 mod choice;
 mod destination;
 mod home;
+mod notes;
 mod progress;
 mod reader;
 mod referrers;
@@ -32,11 +33,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::budget::Budget;
 use crate::{
     client::ClientError,
-    oci::{Digest, Name, PlatformPattern, Reference, Tag},
+    oci::{Descriptor, Digest, Name, PlatformPattern, Reference, Tag},
 };
 
 pub use destination::Destination;
 pub use home::{Home, HomeBody, HomeError};
+pub use notes::Notes;
 pub use progress::{Counted, Progress};
 pub use referrers::signature_tags;
 pub use source::{RemoteSource, Source, SourceBlob, SourceError, SourceManifest};
@@ -46,6 +48,7 @@ pub use source::{RemoteSource, Source, SourceBlob, SourceError, SourceManifest};
 pub struct Sender {
     transfers: Arc<Semaphore>,
     budgets: Arc<[Arc<Budget>]>,
+    notes: Option<Notes>,
 }
 
 /// One thing to send.
@@ -172,6 +175,16 @@ impl Sender {
         Self {
             transfers: Arc::new(Semaphore::new(transfers.max(1))),
             budgets: budgets.into_iter().collect(),
+            notes: None,
+        }
+    }
+
+    /// Notes the uploads of large blobs, and goes on with those that are noted.
+    #[must_use]
+    pub fn noting(self, notes: Notes) -> Self {
+        Self {
+            notes: Some(notes),
+            ..self
         }
     }
 
@@ -200,6 +213,11 @@ impl Sender {
 
     fn budgets(&self) -> &[Arc<Budget>] {
         &self.budgets
+    }
+
+    /// Where the upload of this blob is noted.
+    fn notes(&self, blob: &Descriptor) -> Option<&Notes> {
+        self.notes.as_ref().filter(|_| Notes::are_for(blob))
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{SendError, destination::Destination, reader::Reader, source::is_transient};
+use super::{Notes, SendError, destination::Destination, reader::Reader, source::is_transient};
 use crate::{
     client::{ClientError, Lender, RegistryClient, UploadSession},
     oci::{Digest, Name},
@@ -28,6 +28,7 @@ pub(super) struct Upload<'a> {
     pub(super) destination: &'a Destination,
     pub(super) to: &'a Name,
     pub(super) digest: &'a Digest,
+    pub(super) notes: Option<&'a Notes>,
 }
 
 /// An upload on its way.
@@ -35,6 +36,8 @@ struct Run<'a> {
     upload: &'a Upload<'a>,
     lender: Lender<Reader>,
     session: UploadSession,
+    /// Somebody else began it: what is there may be wrong.
+    is_inherited: bool,
     /// `None`: the whole at once.
     piece_bytes: Option<u64>,
     /// Breaks since the destination last kept more than before.
@@ -54,20 +57,27 @@ impl Upload<'_> {
         reader: Reader,
         session: UploadSession,
     ) -> Result<(), SendError> {
+        let is_inherited = session.received > 0;
+        let after_break = is_inherited.then_some(PIECE_BYTES);
         let mut run = Run {
             upload: self,
             lender: Lender::new(reader),
-            session,
-            piece_bytes: self.destination.piece_bytes(),
+            is_inherited,
+            piece_bytes: self.destination.piece_bytes().or(after_break),
             breaks: 0,
-            furthest: 0,
+            furthest: session.received,
+            session,
         };
+        run.note().await;
         loop {
             let step = match run.step().await {
                 Ok(step) => step,
                 Err(error) => run.after(error).await?,
             };
             if matches!(step, Step::Done) {
+                if let Some(notes) = self.notes {
+                    notes.delete(self.digest).await;
+                }
                 return Ok(());
             }
         }
@@ -116,6 +126,11 @@ impl Run<'_> {
             Some(413) => {
                 self.shrink(error)?;
                 Duration::ZERO
+            }
+            Some(400) if std::mem::take(&mut self.is_inherited) => {
+                let _ = self.upload.client.upload_cancel(&self.session).await;
+                self.restart().await?;
+                return Ok(Step::More);
             }
             // The token was renewed, the session is elsewhere, or is gone.
             Some(401 | 404 | 416) => self.count(error)?,
@@ -173,8 +188,23 @@ impl Run<'_> {
         match client.upload_status(&mut self.session).await {
             Ok(()) => {}
             Err(error) if is_transient(&error) => return Err(error),
-            Err(_) => self.session = client.upload_start(to).await?,
+            Err(_) => self.restart().await?,
         }
         Ok(Step::More)
+    }
+
+    /// From the start, by another session.
+    async fn restart(&mut self) -> Result<(), ClientError> {
+        let Upload { client, to, .. } = *self.upload;
+        self.session = client.upload_start(to).await?;
+        self.note().await;
+        Ok(())
+    }
+
+    async fn note(&self) {
+        let Upload { notes, digest, .. } = *self.upload;
+        if let Some(notes) = notes {
+            notes.put(digest, &self.session).await;
+        }
     }
 }

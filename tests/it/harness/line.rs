@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! let line = Line::to(address).await;   line.address()   Line::to_nowhere().await … line.lead_to(address)
-//! line.connections()  line.connected(n).await  line.bytes()
+//! line.connections()  line.connected(n).await  line.bytes()  line.bytes_to_server()
 //! line.set(Trouble::Refused | Trouble::Silent | Trouble::CutAfter(bytes)) / line.repair()
 //! ```
 
@@ -48,6 +48,8 @@ struct Shared {
     connections: watch::Sender<usize>,
     /// Passed from the server to clients.
     bytes: AtomicU64,
+    /// Passed from clients to the server.
+    bytes_to_server: AtomicU64,
 }
 
 /// Stands before a server.
@@ -73,6 +75,7 @@ impl Line {
             trouble: watch::Sender::new(Trouble::None),
             connections: watch::Sender::new(0),
             bytes: AtomicU64::new(0),
+            bytes_to_server: AtomicU64::new(0),
         });
         let task = tokio::spawn(accept(socket, Arc::clone(&shared)));
         Self {
@@ -103,6 +106,11 @@ impl Line {
     /// How many the server has sent, over all connections.
     pub(crate) fn bytes(&self) -> u64 {
         self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many clients have sent to the server, over all connections.
+    pub(crate) fn bytes_to_server(&self) -> u64 {
+        self.shared.bytes_to_server.load(Ordering::Relaxed)
     }
 
     /// How many there have been.
@@ -164,8 +172,11 @@ async fn serve(client: TcpStream, shared: &Shared, trouble: Trouble) {
             let count = |bytes| {
                 shared.bytes.fetch_add(bytes, Ordering::Relaxed);
             };
+            let count_to_server = |bytes| {
+                shared.bytes_to_server.fetch_add(bytes, Ordering::Relaxed);
+            };
             tokio::select! {
-                () = copy(&mut from_client, &mut to_server, u64::MAX, |_| ()) => {}
+                () = copy(&mut from_client, &mut to_server, u64::MAX, count_to_server) => {}
                 () = copy(&mut from_server, &mut to_client, most, count) => {}
             }
         }

@@ -178,6 +178,28 @@ async fn a_restart_loses_no_task() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_a_blob_goes_on_where_the_destination_has_it() {
+    const LAYER: u64 = 24_000_000;
+    let mut sites = Sites::start().await;
+    let big = ImageBuilder::new(1)
+        .layer(usize::try_from(LAYER).unwrap())
+        .build();
+    sites.push("team/app", "1", &big).await;
+    let mut rule = sites.rule(json!({"bandwidth": "6MB/s"})).await;
+    eventually(async || (sites.line.bytes_to_server() > LAYER / 2).then_some(())).await;
+    sites.hub.stop().await;
+    sites.line.set(Trouble::Silent);
+    sites.hub.start_again().await;
+    rule["bandwidth"] = json!("-1");
+    let put = sites.call(Method::PUT, "/rules/to-edge", Some(rule)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    sites.line.repair();
+    sites.arrived("team/app", "1", Some(&big)).await;
+    let sent = sites.line.bytes_to_server();
+    assert!(sent < LAYER * 5 / 4, "{sent} bytes were sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_was_sent_just_before_a_crash_is_the_rules_own() {
     let sites = Sites::start().await;
     sites.push("team/app", "1", &image(1)).await;

@@ -3,6 +3,7 @@
 mod catalog;
 mod deletes;
 mod delivery;
+mod making;
 mod plans;
 mod pulling;
 mod registries;

@@ -1,6 +1,7 @@
 //! `entrepot sync` as a process: image-syncer's command lines and files against real registries.
 
 mod harbor_to_cloud;
+mod many;
 
 use std::path::Path;
 

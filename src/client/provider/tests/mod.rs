@@ -4,6 +4,7 @@ mod alibaba;
 mod amazon;
 mod azure;
 mod google;
+mod harbor;
 mod tencent;
 
 use std::{

@@ -1,0 +1,9 @@
+-- Uploads of large blobs that tasks have under way: whoever carries a task on goes on with them.
+CREATE TABLE sending (
+    task_id         TEXT   COLLATE "C" NOT NULL REFERENCES task (id) ON DELETE CASCADE,
+    digest          TEXT   COLLATE "C" NOT NULL,
+    -- Where the remote has the session.
+    url             TEXT   NOT NULL,
+    min_chunk_bytes BIGINT NOT NULL,
+    PRIMARY KEY (task_id, digest)
+);
