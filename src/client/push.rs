@@ -75,7 +75,7 @@ impl RegistryClient {
     /// As [`keeps_versions`](Self::keeps_versions), or nothing is known of it yet.
     pub fn may_keep_versions(&self) -> bool {
         let is_known = self.transport.keeps_none.load(Relaxed);
-        let may_be = self.remote().provider == Provider::Generic && !is_known;
+        let may_be = self.remote().provider == Provider::DockerRegistry && !is_known;
         may_be || self.keeps_versions()
     }
 
@@ -133,6 +133,7 @@ impl RegistryClient {
     /// A request that changes something, with its short answer.
     pub(super) async fn change(&self, call: &Call) -> Result<Document, ClientError> {
         let deadline = self.deadline(Patience::Full);
+        // Boxed: large, and part of many futures.
         self.transport.load(call, MAX_ANSWER_BYTES, deadline).await
     }
 }

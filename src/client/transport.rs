@@ -185,7 +185,8 @@ impl Transport {
     /// Layers 5 to 8, once.
     pub(super) async fn attempt(&self, call: &Call, at: Try) -> Result<Answer, Failure> {
         let endpoint = &self.endpoints[at.place];
-        let authorized = self.authorized(call, endpoint, &at.url).await;
+        // Boxed: large, and part of every future that asks a remote.
+        let authorized = Box::pin(self.authorized(call, endpoint, &at.url)).await;
         // Of a failure here: the token server's.
         let incoming = authorized.map_err(|failure| endpoint.note_limit(call.cost(), failure))?;
         let (status, foreign) = (incoming.response.status(), incoming.foreign);
@@ -194,7 +195,8 @@ impl Transport {
             endpoint.budget.observe(status, headers, Instant::now());
         }
         if !is_answer(call, status) {
-            let failure = refusal(&self.wire, incoming).await;
+            // Boxed: large, and seldom wanted.
+            let failure = Box::pin(refusal(&self.wire, incoming)).await;
             // A content server's limit is not the registry's.
             return Err(match foreign {
                 true => failure,
@@ -292,7 +294,7 @@ fn is_answer(call: &Call, status: StatusCode) -> bool {
 pub(super) async fn refusal(wire: &Wire, incoming: Incoming) -> Failure {
     let status = incoming.response.status();
     let retry_after = retry::retry_after(incoming.response.headers(), SystemTime::now());
-    let tag_state = document::tag_state(incoming.response.headers());
+    let tag_state = document::tag_state(incoming.response.headers()).map(Box::new);
     let (kind, again) = classify(status, incoming.foreign);
     let said = read_error_body(wire, incoming.response).await;
     let said = said.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason").to_owned());
@@ -304,7 +306,7 @@ pub(super) async fn refusal(wire: &Wire, incoming: Incoming) -> Failure {
     };
     let mut error = ClientError::new(kind, &wire.remote, message).with_status(status.as_u16());
     error.retry_after = retry_after;
-    error.tag_state = tag_state.map(Box::new);
+    error.tag_state = tag_state;
     Failure {
         again,
         ..Failure::from(error)

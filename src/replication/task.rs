@@ -102,7 +102,7 @@ impl Run<'_> {
         };
         let (mut failed, mut left) = (Vec::new(), Vec::new());
         for item in sent.chain(items.iter().filter(is_delete)) {
-            match self.one(item).await {
+            match Box::pin(self.one(item)).await {
                 Ok(None) => {}
                 Ok(Some(note)) => left.push(note),
                 Err(Trouble::Tag(error)) => {

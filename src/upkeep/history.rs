@@ -44,6 +44,7 @@ impl History {
             let some = self.meta.audit_expire(before).await?
                 + self.meta.executions_expire(before).await?
                 + self.meta.events_expire(before).await?
+                + self.meta.notices_expire(before).await?
                 + self.meta.tag_versions_expire(before).await?;
             if some == 0 {
                 break;

@@ -102,25 +102,33 @@ impl World {
         self.source = Some(Process::start(folder, command).await);
     }
 
-    /// Waits until the rule says that all is there; then it is.
+    /// Waits until the rule says that all is there, and it is.
     async fn repaired(&self) {
         let deadline = Instant::now() + REPAIRED_WITHIN;
         loop {
-            let compared = self
-                .call(Method::GET, "/rules/to-edge/sync", &json!({}))
-                .await;
-            if compared["items"][0]["in_sync"] == true {
-                break;
+            let path = "/rules/to-edge/sync";
+            let compared = self.call(Method::GET, path, &json!({})).await;
+            let there = self.there().await;
+            if compared["items"][0]["in_sync"] == true && there == self.wanted {
+                return;
             }
-            assert!(Instant::now() < deadline, "it is not repaired: {compared}");
+            assert!(
+                Instant::now() < deadline,
+                "it is not repaired: {compared}, {there:?} instead of {:?}",
+                self.wanted
+            );
             sleep(Duration::from_millis(200)).await;
         }
-        for (tag, wanted) in &self.wanted {
+    }
+
+    async fn there(&self) -> BTreeMap<&'static str, Option<String>> {
+        let mut there = BTreeMap::new();
+        for tag in self.wanted.keys() {
             let answer = get(&self.edge.manifest_url("team/app", tag)).await;
-            let there =
-                (answer.status == 200).then(|| answer.header("docker-content-digest").to_owned());
-            assert_eq!(there, *wanted, "{tag}");
+            let digest = answer.header("docker-content-digest").to_owned();
+            there.insert(*tag, (answer.status == 200).then_some(digest));
         }
+        there
     }
 }
 

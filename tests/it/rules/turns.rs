@@ -78,7 +78,7 @@ async fn another_bandwidth_holds_for_what_is_being_sent() {
     assert_eq!(put.status, 200, "{}", put.body);
     // It would take five minutes.
     sites.arrived("team/app", "1", Some(&big)).await;
-    let done = &sites.tasks("Succeeded").await[0];
+    let done = eventually(async || sites.tasks("Succeeded").await.first().cloned()).await;
     assert_eq!(done["attempts"], 1, "{done}");
 }
 
