@@ -90,7 +90,7 @@ fuzz: ## Parsers against inputs that are nearly right, each for a while (FUZZ_SE
 	ENTREPOT_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(CARGO) test --locked --lib nearly
 
 .PHONY: bench
-bench: tools ## Side by side with other servers, on this machine (about 14 minutes; BENCH_ARGS=--quick: 3)
+bench: tools ## Side by side with other servers, on this machine (about 25 minutes; BENCH_ARGS=--quick: 5)
 	$(CARGO) bench --locked --bench compare -- $(BENCH_ARGS)
 
 .PHONY: bench-docs

@@ -2,7 +2,9 @@
 
 use crate::cold::DIRECT;
 use crate::crowd::Crowd;
+use crate::deliveries::ENTREPOT;
 use crate::orphans;
+use crate::replication::{DESTINATIONS, OURS, PEERS, TRANSFERS};
 use crate::rows::{EVICTING, FULL, QUIET};
 use crate::section::Figures;
 use crate::server::Mirror;
@@ -39,6 +41,18 @@ const MAX_PUSH: f64 = 1.0;
 /// Of the time for a page of few tags.
 const MAX_TAGS: f64 = 2.0;
 
+/// Of the fastest peer's seconds, to one destination.
+const MAX_REPLICATION: f64 = 1.0;
+/// Of the same, to five at once.
+const MAX_FIVE: f64 = 0.5;
+/// One HEAD, and a question who is there for all tags together.
+const ONE_HEAD: f64 = 1.05;
+const MAX_REPLICATION_MIB: f64 = 128.0;
+const MAX_DELIVERY_SECONDS: f64 = 2.0;
+const MAX_STORM_SECONDS: f64 = 300.0;
+const MAX_PLAN_SECONDS: f64 = 10.0;
+const MAX_ASK_MS: f64 = 1.0;
+
 impl Bar {
     fn at_most(name: &str, limit: f64, unit: &'static str, measured: Option<f64>) -> Self {
         Self {
@@ -63,6 +77,8 @@ pub(crate) fn judge(figures: &Figures) -> Vec<Bar> {
     bars.extend(judge_caches(figures));
     bars.extend(judge_hits(figures));
     bars.extend(judge_hosting(figures));
+    bars.extend(judge_replication(figures));
+    bars.extend(judge_deliveries(figures));
     bars
 }
 
@@ -172,4 +188,80 @@ fn judge_hosting(figures: &Figures) -> Vec<Bar> {
     let what = "p99 of a manifest, cleaning up ÷ quiet";
     let cleaning = Bar::at_most(what, MAX_CLEANING, "×", cleaning);
     pushes.chain(pages).chain([cleaning]).collect()
+}
+
+fn judge_replication(figures: &Figures) -> Vec<Bar> {
+    let copies = &figures.replication;
+    let [skopeo, regsync] = PEERS;
+    let of_ours = OURS.into_iter().flat_map(|ours| {
+        let first = copies.first.ratio(ours, skopeo);
+        let again = copies.again.ratio(ours, regsync);
+        let what = |what: &str| format!("{ours}: {what}");
+        [
+            Bar::at_most(
+                &what(&format!("20 images ÷ {skopeo}")),
+                MAX_REPLICATION,
+                "×",
+                first,
+            ),
+            Bar::at_most(
+                &what(&format!("again ÷ {regsync}")),
+                MAX_REPLICATION,
+                "×",
+                again,
+            ),
+            Bar::at_most(
+                &what("requests at the destination for a tag, again"),
+                ONE_HEAD,
+                "",
+                copies.requests.median(ours),
+            ),
+            Bar::at_most(
+                &what(&format!("to {DESTINATIONS} ÷ the fastest other")),
+                MAX_FIVE,
+                "×",
+                copies.five_to_fastest(ours),
+            ),
+            Bar::at_most(
+                &what(&format!("peak memory, {TRANSFERS} transfers")),
+                MAX_REPLICATION_MIB,
+                " MiB",
+                copies.peak_mib.median(ours),
+            ),
+        ]
+    });
+    of_ours.collect()
+}
+
+fn judge_deliveries(figures: &Figures) -> [Bar; 4] {
+    let deliveries = &figures.deliveries;
+    let bar = |what, limit, unit, samples: &crate::samples::Samples| {
+        Bar::at_most(what, limit, unit, samples.median(ENTREPOT))
+    };
+    [
+        bar(
+            "p99 from a push to its tag at a destination",
+            MAX_DELIVERY_SECONDS,
+            " s",
+            &deliveries.p99_seconds,
+        ),
+        bar(
+            "the last of many tags, after its push",
+            MAX_STORM_SECONDS,
+            " s",
+            &deliveries.storm_seconds,
+        ),
+        bar(
+            "planning 100,000 tags",
+            MAX_PLAN_SECONDS,
+            " s",
+            &deliveries.plan_seconds,
+        ),
+        bar(
+            "processor time to ask for a tag",
+            MAX_ASK_MS,
+            " ms",
+            &deliveries.ask_ms,
+        ),
+    ]
 }

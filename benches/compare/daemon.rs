@@ -62,6 +62,11 @@ impl Daemon {
         memory::read(self.child.id())
     }
 
+    /// The processor time that the process has taken.
+    pub(crate) fn processor_seconds(&self) -> Result<f64> {
+        memory::processor_seconds(self.child.id())
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -1,5 +1,5 @@
 //! Entrepot beside other servers, in one run on one machine: cold pulls, a crowd on one cold blob,
-//! cache hits, slow readers, a large store, pushes, many tags, clean-up, memory. `make bench` runs it, docs/benchmarks.md explains it and keeps its figures.
+//! cache hits, slow readers, a large store, pushes, many tags, clean-up, replication, memory. `make bench` runs it, docs/benchmarks.md explains it and keeps its figures.
 //!
 //! All of it runs on loopback: a remote (distribution v3 with content of its own), mirrors filled
 //! from it, straight or through a `link` that limits it, and nginx with the same bytes as files.
@@ -18,6 +18,7 @@ mod cold;
 mod content;
 mod crowd;
 mod daemon;
+mod deliveries;
 mod drain;
 mod folder;
 mod hits;
@@ -25,6 +26,7 @@ mod http;
 mod idle;
 mod link;
 mod machine;
+mod manage;
 mod memory;
 mod orphans;
 mod plan;
@@ -33,6 +35,7 @@ mod pusher;
 mod pushes;
 mod remote;
 mod replicas;
+mod replication;
 mod report;
 mod rows;
 mod samples;

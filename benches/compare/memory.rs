@@ -1,8 +1,11 @@
-//! What the servers take of memory.
+//! What the servers take of memory, and of processors.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+
+/// Of `/proc`, on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Memory {
@@ -44,6 +47,17 @@ pub(crate) fn read(process: u32) -> Result<Memory> {
         }
     }
     Ok(sum)
+}
+
+/// The processor time of a process without its children, from `/proc`.
+pub(crate) fn processor_seconds(process: u32) -> Result<f64> {
+    let path = format!("/proc/{process}/stat");
+    let stat = std::fs::read_to_string(path).context("read what a process did")?;
+    // The name, in parentheses, may have blanks: what follows is counted from behind it.
+    let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: f64 = ticks.filter_map(|field| field.parse::<f64>().ok()).sum();
+    Ok(ticks / TICKS_PER_SECOND)
 }
 
 fn mib(status: &str, key: &str) -> f64 {

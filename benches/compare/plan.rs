@@ -1,4 +1,4 @@
-//! How much is measured. The whole run is to stay under 15 minutes.
+//! How much is measured. The whole run is to stay under half an hour.
 
 use std::time::Duration;
 
@@ -33,6 +33,13 @@ pub(crate) struct Plan {
     pub(crate) tags_rounds: usize,
     /// That are asked for in a round, at each place of the list.
     pub(crate) tags_pages: usize,
+    /// How much smaller the layers of the images are that are replicated.
+    pub(crate) replication_divisor: usize,
+    pub(crate) replication_rounds: usize,
+    /// Images that are pushed one by one.
+    pub(crate) delivery_pushes: usize,
+    /// Tags that are pushed within a minute.
+    pub(crate) delivery_tags: usize,
     /// How long the steady load on a large store runs while nothing else goes on.
     pub(crate) rows_window: Duration,
 }
@@ -70,6 +77,10 @@ impl Plan {
             tags: 100_000,
             tags_rounds: 5,
             tags_pages: 500,
+            replication_divisor: 1,
+            replication_rounds: 2,
+            delivery_pushes: 100,
+            delivery_tags: 10_000,
             rows_window: Duration::from_secs(10),
         }
     }
@@ -98,6 +109,10 @@ impl Plan {
             push_rounds: 3,
             tags_rounds: 3,
             tags_pages: 100,
+            replication_divisor: 10,
+            replication_rounds: 1,
+            delivery_pushes: 10,
+            delivery_tags: 1_000,
             rows_window: Duration::from_secs(3),
             ..Self::full()
         }

@@ -16,6 +16,7 @@ pub(crate) struct Pusher {
     address: SocketAddr,
     /// Header lines that say who it is.
     login: String,
+    repository: String,
 }
 
 /// How a blob is sent after POST has begun a session.
@@ -38,6 +39,24 @@ impl Pusher {
         Self {
             address,
             login: String::new(),
+            repository: REPOSITORY.to_owned(),
+        }
+    }
+
+    /// For an Entrepot, with the password at each request.
+    pub(crate) fn admin(address: SocketAddr) -> Self {
+        Self {
+            login: LOGIN.to_owned(),
+            ..Self::anonymous(address)
+        }
+    }
+
+    /// The same for another repository.
+    pub(crate) fn of(&self, repository: &str) -> Self {
+        Self {
+            address: self.address,
+            login: self.login.clone(),
+            repository: repository.to_owned(),
         }
     }
 
@@ -49,14 +68,14 @@ impl Pusher {
         expect(&answer, 200, "a login")?;
         let Token { token } = serde_json::from_slice(&answer.body()?).context("read a token")?;
         Ok(Self {
-            address,
             login: format!("Authorization: Bearer {token}\r\n"),
+            ..Self::anonymous(address)
         })
     }
 
     pub(crate) fn push_blob(&self, blob: &Content, body: &[u8], way: Way) -> Result<()> {
         let mut connection = Connection::open(self.address)?;
-        let path = format!("/v2/{REPOSITORY}/blobs/uploads/");
+        let path = format!("/v2/{}/blobs/uploads/", self.repository);
         let begun = connection.send("POST", &path, &self.login, b"")?;
         expect(&begun, 202, "an upload")?;
         let mut location = location(&begun)?;
@@ -77,7 +96,7 @@ impl Pusher {
 
     pub(crate) fn push_manifest(&self, body: &[u8], tag: &str) -> Result<()> {
         let mut connection = Connection::open(self.address)?;
-        let path = format!("/v2/{REPOSITORY}/manifests/{tag}");
+        let path = format!("/v2/{}/manifests/{tag}", self.repository);
         let headers = format!("{}Content-Type: {MANIFEST_TYPE}\r\n", self.login);
         let done = connection.send("PUT", &path, &headers, body)?;
         expect(&done, 201, "a manifest")

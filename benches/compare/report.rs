@@ -86,6 +86,16 @@ impl Report {
                 "Cleaning up",
                 self.figures.orphans.report(),
             ),
+            (
+                Some(Section::Replication),
+                "Replication",
+                self.figures.replication.report(),
+            ),
+            (
+                Some(Section::Deliveries),
+                "Deliveries",
+                self.figures.deliveries.report(),
+            ),
             (None, "Memory", self.memory_table()),
         ];
         for (section, title, table) in tables {

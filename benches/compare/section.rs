@@ -5,11 +5,13 @@ use clap::ValueEnum;
 
 use crate::cold::{self, Cold};
 use crate::crowd::{self, Crowd};
+use crate::deliveries::{self, Deliveries};
 use crate::hits::{self, Hits};
 use crate::idle;
 use crate::orphans::{self, Orphans};
 use crate::pushes::{self, Pushes};
 use crate::replicas;
+use crate::replication::{self, Replication};
 use crate::rows::{self, Rows};
 use crate::samples::Samples;
 use crate::slow_readers::{self, SlowReaders};
@@ -30,6 +32,8 @@ pub(crate) enum Section {
     Push,
     Tags,
     Orphans,
+    Replication,
+    Deliveries,
 }
 
 /// What was measured. Of a section that did not run there are no samples.
@@ -48,10 +52,12 @@ pub(crate) struct Figures {
     pub(crate) pushes: [Pushes; 2],
     pub(crate) tags: Tags,
     pub(crate) orphans: Orphans,
+    pub(crate) replication: Replication,
+    pub(crate) deliveries: Deliveries,
 }
 
 impl Section {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Idle,
         Self::Cold,
         Self::Crowd,
@@ -63,6 +69,8 @@ impl Section {
         Self::Push,
         Self::Tags,
         Self::Orphans,
+        Self::Replication,
+        Self::Deliveries,
     ];
 }
 
@@ -81,6 +89,8 @@ impl Figures {
             pushes: pushes::to_measure(),
             tags: Tags::default(),
             orphans: Orphans::default(),
+            replication: Replication::default(),
+            deliveries: Deliveries::default(),
             sections,
             failed: Vec::new(),
         };
@@ -129,6 +139,8 @@ impl Figures {
             Section::Push => pushes::measure(bench, &mut self.pushes)?,
             Section::Tags => self.tags = tags::measure(bench)?,
             Section::Orphans => self.orphans = orphans::measure(bench)?,
+            Section::Replication => self.replication = replication::measure(bench)?,
+            Section::Deliveries => self.deliveries = deliveries::measure(bench)?,
         }
         Ok(())
     }

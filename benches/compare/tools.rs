@@ -16,6 +16,8 @@ pub(crate) struct Tools {
     pub(crate) docker_registry: PathBuf,
     pub(crate) nginx: PathBuf,
     pub(crate) wrk: PathBuf,
+    pub(crate) skopeo: PathBuf,
+    pub(crate) regsync: PathBuf,
 }
 
 impl Tools {
@@ -29,6 +31,8 @@ impl Tools {
             docker_registry: packaged("docker-registry")?,
             nginx: packaged("nginx")?,
             wrk: packaged("wrk")?,
+            skopeo: packaged("skopeo")?,
+            regsync: built("regsync")?,
         })
     }
 }

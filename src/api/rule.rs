@@ -1,5 +1,7 @@
 //! A rule as the API shows and takes it.
 
+use std::{collections::BTreeMap, time::SystemTime};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -133,12 +135,20 @@ pub struct RuleSwitch {
     pub enabled: bool,
 }
 
-pub(super) fn shown(known: &KnownRule) -> Result<Rule, Problem> {
+/// `expiring`: the remotes whose credentials end, and when.
+pub(super) fn shown(
+    known: &KnownRule,
+    expiring: &BTreeMap<String, SystemTime>,
+) -> Result<Rule, Problem> {
     let mut members = known.rule.members();
+    let mut warnings = known.rule.warnings();
+    if known.rule.enabled {
+        warnings.extend(credential_warnings(&known.rule.remotes, expiring));
+    }
     let more = serde_json::json!({
         "id": known.id,
         "owner": known.owner,
-        "warnings": known.rule.warnings(),
+        "warnings": warnings,
         "created_at": Timestamp::from(known.created_at),
         "changed_at": Timestamp::from(known.changed_at),
     });
@@ -148,5 +158,18 @@ pub(super) fn shown(known: &KnownRule) -> Result<Rule, Problem> {
     serde_json::from_value(Value::Object(members)).map_err(|error| {
         tracing::error!(%error, "a rule cannot be shown: {error}");
         Problem::internal()
+    })
+}
+
+fn credential_warnings(
+    remotes: &[String],
+    expiring: &BTreeMap<String, SystemTime>,
+) -> impl Iterator<Item = String> {
+    let ends = remotes
+        .iter()
+        .filter_map(|remote| Some((remote, expiring.get(remote)?)));
+    ends.map(|(remote, at)| {
+        let when = humantime::format_rfc3339_seconds(*at);
+        format!("the credentials of remote `{remote}` end at {when}: the rule fails from then on")
     })
 }

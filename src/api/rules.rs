@@ -62,7 +62,9 @@ pub(super) async fn list(
     rules.retain(|known| may_see(&caller, &known.rule));
     let total = query.retain(&mut rules, |known| &known.rule.name);
     rules.truncate(query.limit.and_one() as usize);
-    let items: Vec<Rule> = rules.iter().map(shown).collect::<Result<_, _>>()?;
+    let expiring = api.parts.settings.expiring_credentials().await?;
+    let items = rules.iter().map(|known| shown(known, &expiring));
+    let items: Vec<Rule> = items.collect::<Result<_, _>>()?;
     let list = List {
         path: "/rules",
         parameters: &[("q", query.q.as_deref())],
@@ -106,7 +108,8 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<Rule>, Problem> {
     let known = find(&api, &caller, &name).await?;
-    shown(&known).map(Json)
+    let expiring = api.parts.settings.expiring_credentials().await?;
+    shown(&known, &expiring).map(Json)
 }
 
 #[utoipa::path(
@@ -262,7 +265,8 @@ async fn change(api: &Api, known: &KnownRule, rule: Checked) -> Result<Json<Rule
 
 async fn show_named(api: &Api, name: &str) -> Result<Rule, Problem> {
     let known = api.parts.replication.rule(name).await?;
-    shown(&known.ok_or_else(Problem::internal)?)
+    let expiring = api.parts.settings.expiring_credentials().await?;
+    shown(&known.ok_or_else(Problem::internal)?, &expiring)
 }
 
 impl<S: Sync> FromRequestParts<S> for DeleteQuery {

@@ -250,6 +250,7 @@ fn follow_others(
 ) {
     if matches!(config.database, Database::Postgres(_)) {
         tasks.spawn(settings.clone().run(shutdown.clone()));
+        tasks.spawn(settings.clone().run_expiry(shutdown.clone()));
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method};
 
-use super::{ClientError, ErrorKind, Patience, RegistryClient, transport::Call};
+use super::{ClientError, ErrorKind, Patience, RegistryClient, provider, transport::Call};
 
 /// What is said at `/v2/` is of no interest.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -45,24 +45,35 @@ impl RegistryClient {
         let asked = self
             .transport
             .load(&call, MAX_BYTES, self.deadline(Patience::Full));
-        let refusal = match asked.await {
-            Ok(_) => None,
-            Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Denied) => {
-                Some(error)
+        let mut refusal = refusal(asked.await.map(drop))?;
+        let mut was_asked = self.transport.was_asked_for_login();
+        let has_login = !self.remote().is_anonymous();
+        if refusal.is_none() && has_login && !was_asked {
+            // The provider may judge a login that its registry does not want yet.
+            if let Some(judged) = provider::try_login(self).await {
+                (refusal, was_asked) = (self::refusal(judged)?, true);
             }
-            Err(error) => return Err(error),
-        };
+        }
         let let_in = match &refusal {
             Some(_) => LetIn::Refused,
-            None if self.remote().is_anonymous() || !self.transport.was_asked_for_login() => {
-                LetIn::Anonymous
-            }
-            None => LetIn::Accepted,
+            None if has_login && was_asked => LetIn::Accepted,
+            None => LetIn::Anonymous,
         };
         Ok(Ping {
             latency: started.elapsed(),
             let_in,
             refusal,
         })
+    }
+}
+
+/// A no to our login is an answer.
+fn refusal(answer: Result<(), ClientError>) -> Result<Option<ClientError>, ClientError> {
+    match answer {
+        Ok(()) => Ok(None),
+        Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Denied) => {
+            Ok(Some(error))
+        }
+        Err(error) => Err(error),
     }
 }

@@ -22,7 +22,7 @@ pub(super) const SQL_HOLD: &str = "UPDATE execution SET holder = $2, held_until 
      WHERE waiting.status = 'Planning' AND waiting.held_until <= $1 ORDER BY waiting.id LIMIT 1) \
      RETURNING id, rule_id, members, cause, status, dry_run, message, created_at, started_at, ended_at";
 
-pub(super) const SQL_KEEP: &str = "UPDATE execution SET held_until = $3 \
+pub(super) const SQL_KEEP: &str = "UPDATE execution SET held_until = $3, message = $4 \
      WHERE id = $1 AND holder = $2 AND status = 'Planning' RETURNING CAST(1 AS BIGINT)";
 
 pub(super) const SQL_STATUS: &str =
@@ -67,14 +67,21 @@ impl Meta {
         self.write(Hold { holder, time }).await
     }
 
-    /// Goes on with planning it for so long; false: somebody else does, or it was stopped.
+    /// Goes on with planning it for so long, and says how far that is; false: somebody else does, or it was stopped.
     pub async fn execution_keep(
         &self,
         id: Uuid,
         holder: Uuid,
         time: Duration,
+        message: String,
     ) -> Result<bool, MetaError> {
-        self.write(Keep { id, holder, time }).await
+        self.write(Keep {
+            id,
+            holder,
+            time,
+            message,
+        })
+        .await
     }
 
     /// Writes the plan of an execution that this holder plans. Its tasks may begin, unless it is a dry run. False: somebody
@@ -126,6 +133,7 @@ struct Keep {
     id: Uuid,
     holder: Uuid,
     time: Duration,
+    message: String,
 }
 
 /// [`Meta::execution_plan`]
@@ -195,7 +203,8 @@ impl Operation for Keep {
         connection: &mut Connection,
         _changes: &mut Changes,
     ) -> Result<bool, MetaError> {
-        keep(connection, self.id, self.holder, self.time).await
+        let (id, holder) = (self.id, self.holder);
+        keep(connection, id, holder, self.time, &self.message).await
     }
 }
 
@@ -204,12 +213,14 @@ async fn keep(
     id: Uuid,
     holder: Uuid,
     time: Duration,
+    message: &str,
 ) -> Result<bool, MetaError> {
     let now = member::now(connection).await?;
     let keep = Statement::new(SQL_KEEP)
         .bind(id.to_string())
         .bind(holder.to_string())
-        .bind(now + column::duration(time));
+        .bind(now + column::duration(time))
+        .bind(message);
     Ok(keep.fetch_optional::<(i64,)>(connection).await?.is_some())
 }
 
@@ -221,7 +232,7 @@ impl Operation for Plan {
         connection: &mut Connection,
         _changes: &mut Changes,
     ) -> Result<bool, MetaError> {
-        if !keep(connection, self.id, self.holder, Duration::ZERO).await? {
+        if !keep(connection, self.id, self.holder, Duration::ZERO, "").await? {
             return Ok(false);
         }
         let id = self.id.to_string();

@@ -33,6 +33,8 @@ impl Replication {
         holder: Uuid,
         tasks: &mut [TaskWrite],
     ) -> Result<(), Problem> {
+        let total: usize = tasks.iter().map(|task| task.items.len()).sum();
+        let mut asked_for = 0;
         for task in tasks {
             let destination = self.destination_of(rule, &task.remote);
             let destination = destination.ok_or_else(|| {
@@ -40,7 +42,9 @@ impl Replication {
                 Problem::Told(format!("there is no remote `{remote}`"))
             })?;
             for items in task.items.chunks_mut(STEP) {
-                self.go_on(execution.id, holder).await?;
+                let said = format!("it is being planned: {asked_for} of {total} tags asked for");
+                self.go_on(execution.id, holder, said).await?;
+                asked_for += items.len();
                 let asked: Vec<_> = items
                     .iter()
                     .map(|item| Asked {

@@ -127,7 +127,7 @@ impl Replication {
             Ok(planned) => planned,
             Err(Problem::Later(message)) if is_in_time(execution) => {
                 info!(%id, %rule, "an execution is planned again later: {message}");
-                self.put_off(id, holder).await;
+                self.put_off(id, holder, message).await;
                 return;
             }
             Err(Problem::Told(message) | Problem::Later(message)) => Planned::Failed(message),
@@ -153,10 +153,11 @@ impl Replication {
     }
 
     /// The hold ends soon, and somebody plans anew.
-    async fn put_off(&self, execution: Uuid, holder: Uuid) {
+    async fn put_off(&self, execution: Uuid, holder: Uuid, why: String) {
         let meta = &self.inner.parts.meta;
         // If it cannot be written, the hold ends a little later.
-        let _ = meta.execution_keep(execution, holder, AGAIN_AFTER).await;
+        let kept = meta.execution_keep(execution, holder, AGAIN_AFTER, why);
+        let _ = kept.await;
     }
 
     async fn plan(&self, execution: &ExecutionRow, holder: Uuid) -> Result<Planned, Problem> {
@@ -211,8 +212,10 @@ impl Replication {
             let Some(last) = page.last() else {
                 return Ok(());
             };
+            let found = draft.shipments.len();
+            let said = format!("it is being planned: {found} tags found before `{last}`");
             after = Some(last.clone());
-            self.go_on(execution, holder).await?;
+            self.go_on(execution, holder, said).await?;
             for repository in page {
                 let tags = self.selected(rule, &repository).await?;
                 if tags.is_empty() {
@@ -226,10 +229,15 @@ impl Replication {
         }
     }
 
-    /// Still ours to plan?
-    pub(super) async fn go_on(&self, execution: Uuid, holder: Uuid) -> Result<(), Problem> {
+    /// Says how far the plan is. Still ours to make?
+    pub(super) async fn go_on(
+        &self,
+        execution: Uuid,
+        holder: Uuid,
+        said: String,
+    ) -> Result<(), Problem> {
         let meta = &self.inner.parts.meta;
-        if meta.execution_keep(execution, holder, HOLD).await? {
+        if meta.execution_keep(execution, holder, HOLD, said).await? {
             Ok(())
         } else {
             Err(Problem::Lost)

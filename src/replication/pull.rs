@@ -48,11 +48,12 @@ impl Replication {
         let client = self.pulled_from(pulled(rule)).map_err(Problem::Told)?;
         let mut seen = Seen::new();
         for repository in self.repositories_there(rule, &client).await? {
-            self.go_on(execution.id, holder).await?;
+            let said = format!("it is being planned: at `{repository}`");
+            self.go_on(execution.id, holder, said.clone()).await?;
             let tags = tags_there(&client, &repository).await?;
             let mut candidates = Vec::new();
             for step in tags.chunks(STEP) {
-                self.go_on(execution.id, holder).await?;
+                self.go_on(execution.id, holder, said.clone()).await?;
                 candidates.extend(candidates_there(rule, &client, &repository, step).await?);
             }
             if rule.propagate_delete && !tags.is_empty() {

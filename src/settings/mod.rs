@@ -6,6 +6,7 @@
 //! `revision` rows.
 
 mod error;
+mod expiry;
 mod projects;
 mod remotes;
 mod repositories;

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A file goes when all registries have read it to its end; of those that somebody has no need to read, the oldest go when
-//! there are too many bytes. Where a file cannot be kept, the source is read by each for itself.
+//! there are too many. Where a file cannot be kept, the source is read by each for itself.
 
 use std::{
     fs::File,
@@ -27,6 +27,8 @@ use crate::{
 
 /// Of the files that nobody reads at the moment.
 const MAX_IDLE_BYTES: u64 = 4 << 30;
+/// Each is an open file.
+const MAX_IDLE_FILES: usize = 200;
 const PIECE_BYTES: u64 = 256 << 10;
 /// Where other container tools keep what is large and soon gone; `/tmp` is often memory.
 const FOLDER: &str = "/var/tmp";
@@ -263,10 +265,13 @@ impl Shared {
         let mut blobs = locked(&self.blobs);
         let is_idle = |blob: &Arc<Blob>| Arc::strong_count(blob) == 1;
         let idle = blobs.iter().filter(|blob| is_idle(blob));
-        let mut bytes: u64 = idle.map(|blob| blob.news.borrow().written).sum();
+        let (mut files, mut bytes) = idle.fold((0, 0), |(files, bytes), blob| {
+            (files + 1, bytes + blob.news.borrow().written)
+        });
         blobs.retain(|blob| {
-            let goes = bytes > MAX_IDLE_BYTES && is_idle(blob);
+            let goes = (files > MAX_IDLE_FILES || bytes > MAX_IDLE_BYTES) && is_idle(blob);
             if goes {
+                files -= 1;
                 bytes -= blob.news.borrow().written;
             }
             !goes
@@ -343,3 +348,7 @@ fn read_at(file: &File, position: u64, bytes: u64) -> io::Result<Bytes> {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "shared_tests.rs"]
+mod tests;

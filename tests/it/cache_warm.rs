@@ -70,7 +70,7 @@ async fn assert_pulls(server: &TestServer, repository: &str, image: &Image) {
     );
     for child in image.children() {
         assert_eq!(
-            get(&server.manifest_url(repository, child)).await.status,
+            get(&server.manifest_url(repository, &child)).await.status,
             200
         );
     }
@@ -125,23 +125,15 @@ async fn a_tag_that_is_not_there_fails_and_is_retried() {
     assert_eq!(execution["status"], "Failed", "{execution}");
     assert_eq!(execution["tasks"]["failed"], 1);
     let id = execution["id"].as_str().expect("an id");
-    let tasks = call(
-        &server,
-        Method::GET,
-        &format!("/executions/{id}/tasks?status=Failed"),
-        None,
-    );
-    let tasks = tasks.await.body;
+    let path = format!("/executions/{id}");
+    let failed = format!("{path}/tasks?status=Failed");
+    let tasks = call(&server, Method::GET, &failed, None).await.body;
     assert_eq!(tasks["items"][0]["repository"], "library/late", "{tasks}");
     hub.put_image("library/late", "1", &image(2));
     hub.forget_requests();
-    let retried = call(
-        &server,
-        Method::POST,
-        &format!("/executions/{id}/retry"),
-        Some(json!({})),
-    );
-    assert_eq!(retried.await.body["tasks"], 1);
+    let retry = format!("{path}/retry");
+    let retried = call(&server, Method::POST, &retry, Some(json!({}))).await;
+    assert_eq!(retried.body["tasks"], 1);
     assert_eq!(ended(&server, id).await["status"], "Succeeded");
     assert_eq!(hub.count(On::any().repository("library/app")), 0);
 }

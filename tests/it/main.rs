@@ -68,6 +68,7 @@ mod routing;
 mod rule_commands;
 mod rules;
 mod scarcity;
+mod seeds;
 mod server;
 mod sharing;
 mod shutdown;

@@ -121,15 +121,20 @@ fn path_of(program: Program) -> PathBuf {
     if program == Program::DockerRegistry {
         return PathBuf::from("/usr/bin/docker-registry");
     }
+    tool("registry")
+}
+
+/// A program that `make tools` installs.
+pub(crate) fn tool(name: &str) -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/tool-path.sh");
     let output = Command::new(script)
-        .arg("registry")
+        .arg(name)
         .output()
         .expect("the script runs");
     let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     assert!(
         path.is_file(),
-        "distribution is not installed\n\nhint: run `make tools`"
+        "`{name}` is not installed\n\nhint: run `make tools`"
     );
     path
 }

@@ -25,6 +25,7 @@ pub(super) const PROFILE: Profile = Profile {
 };
 
 const PROJECTS: &str = "api/v1/projects";
+const SESSION: &str = "api/v1/session";
 const NEEDS: &str = "a token of an admin of the system there";
 
 pub(super) async fn make_project(
@@ -63,5 +64,14 @@ pub(super) async fn make_project(
             client, "project", project, NEEDS, &error,
         ))),
         _ => Err(error),
+    }
+}
+
+/// `None`: what is there has no such API.
+pub(super) async fn try_login(client: &RegistryClient) -> Option<Result<(), ClientError>> {
+    match client.manage(Method::GET, SESSION, None).await {
+        Ok(_) => Some(Ok(())),
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => None,
+        Err(error) => Some(Err(error)),
     }
 }

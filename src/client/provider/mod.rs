@@ -101,6 +101,14 @@ pub(super) fn source(
     })
 }
 
+/// Is our login taken, where a service beside the registry can tell? A registry that has nothing to protect asks for none.
+pub(super) async fn try_login(client: &RegistryClient) -> Option<Result<(), ClientError>> {
+    match client.remote().provider {
+        Provider::Entrepot => entrepot::try_login(client).await,
+        _ => None,
+    }
+}
+
 fn required(region: Option<String>) -> Result<String, String> {
     region.ok_or_else(|| "`region` is missing".to_owned())
 }

@@ -151,9 +151,12 @@ async fn an_execution_is_planned_by_one_at_a_time(database: Database) {
     let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
     assert!(meta.execution_hold(one, TIME).await.unwrap().is_some());
     assert!(meta.execution_hold(two, TIME).await.unwrap().is_none());
-    assert!(meta.execution_keep(id, one, Duration::ZERO).await.unwrap());
+    let keep = |holder, time| meta.execution_keep(id, holder, time, "so far".to_owned());
+    assert!(keep(one, Duration::ZERO).await.unwrap());
+    let row = meta.execution(id).await.unwrap().unwrap();
+    assert_eq!(row.message, "so far");
     assert!(meta.execution_hold(two, TIME).await.unwrap().is_some());
-    assert!(!meta.execution_keep(id, one, TIME).await.unwrap());
+    assert!(!keep(one, TIME).await.unwrap());
     let failed = || Planned::Failed("why".to_owned());
     assert!(!meta.execution_plan(id, one, failed()).await.unwrap());
     assert!(meta.execution_plan(id, two, failed()).await.unwrap());

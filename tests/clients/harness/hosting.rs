@@ -23,12 +23,17 @@ pub(crate) struct Hosting {
 
 impl Hosting {
     pub(crate) fn start() -> Self {
+        Self::with(SETTINGS)
+    }
+
+    /// With these settings.
+    pub(crate) fn with(settings: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("entrepot-hosting-")
             .tempdir()
             .expect("a temporary folder");
         Self {
-            server: Mirror::start(folder.path(), &[], SETTINGS),
+            server: Mirror::start(folder.path(), &[], settings),
             _folder: folder,
         }
     }

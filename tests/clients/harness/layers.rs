@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use super::process::run;
 use super::tools::{command, find};
 
-/// A static busybox with `cat` and `sh`, as an archive in `folder`.
+/// A static busybox with `cat`, `sh` and `sleep`, as an archive in `folder`.
 pub(crate) fn base(folder: &Path) -> PathBuf {
     let bin = folder.join("base/bin");
     std::fs::create_dir_all(&bin).expect("make a folder");
     std::fs::copy(find("busybox"), bin.join("busybox")).expect("copy busybox");
-    for applet in ["cat", "sh"] {
+    for applet in ["cat", "sh", "sleep"] {
         std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("make a link");
     }
     tar(folder, "base")

@@ -92,6 +92,17 @@ fn whole_text(file: &mut File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Asks again and again until there is an answer.
+#[track_caller]
+pub(crate) fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let mut answer = None;
+    wait_until(START_TIMEOUT, || {
+        answer = ask();
+        answer.is_some()
+    });
+    answer.expect("it does not come in time")
+}
+
 /// Asks again and again until the answer is yes or the time is over; returns the last answer.
 #[expect(
     clippy::disallowed_methods,

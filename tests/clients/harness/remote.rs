@@ -9,7 +9,7 @@ use super::network::{answers_ok, free_address};
 use super::process::Daemon;
 use super::tools::command;
 
-pub(super) struct Remote {
+pub(crate) struct Remote {
     address: SocketAddr,
     daemon: Daemon,
     /// How much of the log is about its filling with content.
@@ -19,16 +19,31 @@ pub(super) struct Remote {
 impl Remote {
     /// Starts `program`, `registry` or `docker-registry`, with its data in `folder`.
     pub(super) fn start(program: &str, folder: &Path) -> Self {
+        Self::with(program, folder, "")
+    }
+
+    /// The same, for one user only, who may also delete.
+    pub(crate) fn with_login(program: &str, folder: &Path, login: (&str, &str)) -> Self {
+        std::fs::create_dir_all(folder).expect("make the folder of a registry");
+        let hash = bcrypt::hash(login.1, 4).expect("hash a password");
+        let file = folder.join("htpasswd");
+        std::fs::write(&file, format!("{}:{hash}\n", login.0)).expect("write a password");
+        let path = file.display();
+        let auth = format!("auth: {{htpasswd: {{realm: test, path: \"{path}\"}}}}\n");
+        Self::with(program, folder, &auth)
+    }
+
+    fn with(program: &str, folder: &Path, more: &str) -> Self {
         std::fs::create_dir_all(folder).expect("make the folder of a registry");
         let address = free_address();
         let config = folder.join("config.yml");
-        std::fs::write(&config, settings(address, folder)).expect("write a registry's settings");
+        let text = settings(address, folder) + more;
+        std::fs::write(&config, text).expect("write a registry's settings");
 
         let mut serve = command(program, folder);
         serve.arg("serve").arg(&config);
-        let daemon = Daemon::start(&mut serve, &folder.join("log"), || {
-            answers_ok(address, "/v2/")
-        });
+        // What is at the root needs no login.
+        let daemon = Daemon::start(&mut serve, &folder.join("log"), || answers_ok(address, "/"));
         Self {
             address,
             daemon,
@@ -36,7 +51,7 @@ impl Remote {
         }
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -70,7 +85,7 @@ fn settings(address: SocketAddr, folder: &Path) -> String {
     let data = folder.join("data").display().to_string();
     format!(
         "version: 0.1\n\
-         storage: {{filesystem: {{rootdirectory: \"{data}\"}}}}\n\
+         storage: {{filesystem: {{rootdirectory: \"{data}\"}}, delete: {{enabled: true}}}}\n\
          http: {{addr: \"{address}\"}}\n"
     )
 }

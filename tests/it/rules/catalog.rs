@@ -166,3 +166,24 @@ async fn an_admin_of_a_project_makes_rules_with_the_remotes_that_are_opened_to_i
     let listed = get("/executions").await.body;
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enabled_rule_warns_of_credentials_that_end() {
+    let sites = Sites::start().await;
+    let remote = json!({
+        "name": "tenant", "urls": ["http://127.0.0.1:9"], "username": "u", "password": "p",
+        "credentials_expire_at": "2099-01-31T00:00:00Z",
+    });
+    let made = sites.post("/remotes", remote).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let trigger = json!({"type": "manual"});
+    let rule = sites
+        .rule(json!({"remotes": ["edge", "tenant"], "trigger": trigger}))
+        .await;
+    let warnings = rule["warnings"].as_array().expect("a warning");
+    let said = "the credentials of remote `tenant` end at 2099-01-31T00:00:00Z";
+    assert!(warnings[0].as_str().unwrap().starts_with(said), "{rule}");
+    let body = Some(json!({"enabled": false}));
+    let disabled = sites.call(Method::PATCH, "/rules/to-edge", body).await;
+    assert_eq!(disabled.body["warnings"], Value::Null);
+}

@@ -164,7 +164,8 @@ fn image(seed: u64) -> Image {
     ImageBuilder::new(seed).layer(10_000).build()
 }
 
-async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// Asks until there is an answer.
+pub(crate) async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {
