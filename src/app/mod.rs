@@ -132,6 +132,7 @@ impl App {
             metrics: metrics.clone(),
         });
         settings.load().await?;
+        tasks.spawn(settings.clone().run_expiry(shutdown.clone()));
         follow_others(&config, &settings, &tasks, &shutdown);
         let fills = Fills::new(transfer::Parts {
             store: store.clone(),
@@ -250,7 +251,6 @@ fn follow_others(
 ) {
     if matches!(config.database, Database::Postgres(_)) {
         tasks.spawn(settings.clone().run(shutdown.clone()));
-        tasks.spawn(settings.clone().run_expiry(shutdown.clone()));
     }
 }
 
