@@ -33,6 +33,7 @@ mod selection;
 mod task;
 mod trouble;
 mod turns;
+mod warm;
 mod work;
 mod write;
 
@@ -43,4 +44,5 @@ pub use fields::FieldProblem;
 pub use naming::{Flatten, Naming, NamingError, check_depth};
 pub use plan::Planner;
 pub use rule::{EVERY_PROJECT, Mode, Rule, Trigger};
+pub use warm::{NO_RULE, Wanted};
 pub use work::{WorkParts, Worker};

@@ -8,6 +8,7 @@ use super::{
     engine::read,
     log::Log,
     trouble::{Ended, Fault, Trouble},
+    warm::NO_RULE,
     work::Inner,
 };
 use crate::{
@@ -53,7 +54,7 @@ pub(super) async fn run(
     };
     let source = match rule.mode {
         Mode::Push => Arc::clone(&inner.parts.source),
-        Mode::Pull => match inner.replication.pulled(&rule) {
+        Mode::Pull => match inner.replication.pulled_from(remote) {
             Ok(client) => RemoteSource::of(client),
             Err(error) => return Ended::Failed(error),
         },
@@ -163,9 +164,7 @@ impl Run<'_> {
 
     async fn copy(&self, item: &TaskItem) -> Result<Option<String>, Trouble> {
         let Some(digest) = self.current(item).await? else {
-            self.log
-                .line(format!("`{}` is at its source no longer", item.tag));
-            return Ok(None);
+            return self.gone(item);
         };
         let key = self.key(item);
         let ours = self.meta().delivery(&key).await?;
@@ -214,10 +213,7 @@ impl Run<'_> {
             Outcome::Sent => {
                 self.log
                     .line(format!("`{}` is sent: {}", item.tag, sent.digest));
-                let repository = self.held.task.repository.clone();
-                self.meta()
-                    .delivery_put(key, sent.digest, repository)
-                    .await?;
+                self.note(key, sent.digest).await?;
                 Ok(None)
             }
             Outcome::Unchanged => {
@@ -237,14 +233,31 @@ impl Run<'_> {
         }
     }
 
+    /// A rule's tag was there when it was planned; one to be warmed has only been asked for.
+    fn gone(&self, item: &TaskItem) -> Result<Option<String>, Trouble> {
+        if self.held.rule_id == NO_RULE {
+            let error = format!("`{}` is not at its remote", item.tag);
+            return Err(Trouble::Tag(error));
+        }
+        self.log
+            .line(format!("`{}` is at its source no longer", item.tag));
+        Ok(None)
+    }
+
     /// Notes what is there as put there by the rule, if an attempt before this one may have ended between the tag and the
     /// note of it.
     async fn adopt(&self, key: &DeliveryKey, digest: &Digest) -> Result<(), Trouble> {
         if self.held.task.attempts > 1 {
+            self.note(key.clone(), digest.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes what the rule has put there.
+    async fn note(&self, key: DeliveryKey, digest: Digest) -> Result<(), Trouble> {
+        if self.held.rule_id != NO_RULE {
             let repository = self.held.task.repository.clone();
-            self.meta()
-                .delivery_put(key.clone(), digest.clone(), repository)
-                .await?;
+            self.meta().delivery_put(key, digest, repository).await?;
         }
         Ok(())
     }
