@@ -44,9 +44,8 @@ pub(super) async fn make_project(
         Err(error) => return Err(error),
     };
     let private = json!({"project_name": project, "metadata": {"public": "false"}});
-    let error = match client.manage(Method::POST, PROJECTS, Some(&private)).await {
-        Ok(_) => return Ok(Made::There),
-        Err(error) => error,
+    let Err(error) = client.manage(Method::POST, PROJECTS, Some(&private)).await else {
+        return Ok(Made::There);
     };
     let why = refusal(client, "project", project, NEEDS, &error);
     match error.kind {
