@@ -4,7 +4,7 @@
 //! 6  cli (and main)              parse, choose, exit code
 //! 5  app                         composition root: builds everything, layers the routers, drains
 //! 4  v2     api                  HTTP edges: the Distribution API · management
-//! 3  mirror push sync upkeep     what the product does; knows no HTTP server
+//! 3  mirror push notify upkeep … what the product does; knows no HTTP server
 //! 2  transfer                    moving content: remote → store, source → remote
 //! 1  store  meta  client  access  cluster
 //!                                one outside thing each: bytes · rows · other registries · who may · fellow replicas
@@ -24,6 +24,7 @@ pub mod config;
 pub mod jobs;
 pub mod meta;
 pub mod mirror;
+pub mod notify;
 pub mod oci;
 pub mod push;
 pub mod replication;

@@ -11,6 +11,7 @@ mod authenticate;
 mod body;
 mod cache;
 mod entry;
+mod events;
 mod execution;
 mod executions;
 mod fills;
@@ -40,6 +41,7 @@ mod users;
 pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
 pub use audits::AuditEntry;
 pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent};
+pub use events::LiveEvent;
 pub use execution::{Execution, ExecutionTasks, Plan, PlanItem, PlanTotals};
 pub use executions::{Begun, ExecutionFields, Retried};
 pub use fills::Fill;
@@ -124,6 +126,8 @@ pub struct Parts {
     pub retainer: Retainer,
     pub scrubber: Scrubber,
     pub started_at: SystemTime,
+    /// The server ends: who only listens is told to go, before anything is cut.
+    pub leaving: CancellationToken,
     /// Ends what a call has begun.
     pub shutdown: CancellationToken,
     /// Holds writes, which go on when their client leaves.
@@ -135,6 +139,7 @@ struct Api {
     parts: Parts,
     /// One scrub at a time.
     scrub_turn: Mutex<()>,
+    listeners: events::Listeners,
 }
 
 /// `/api/v1/…`
@@ -143,6 +148,7 @@ pub fn router(parts: Parts) -> Router {
     let api = Arc::new(Api {
         parts,
         scrub_turn: Mutex::default(),
+        listeners: events::Listeners::default(),
     });
     let (routes, mut document) = resources().split_for_parts();
     openapi::complete(&mut document.paths);
@@ -200,7 +206,8 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(executions::retry))
         .routes(routes!(tasks::list))
         .routes(routes!(tasks::show))
-        .routes(routes!(tasks::log));
+        .routes(routes!(tasks::log))
+        .routes(routes!(events::listen));
     own.merge(for_admins().route_layer(from_fn(admit_admins)))
 }
 

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use super::tls::TlsError;
 use crate::{
     access::{GateError, HtpasswdError, OwnFileError},
-    client::SetupError,
+    client::{PosterError, SetupError},
     cluster::JoinError,
     meta::MetaError,
     settings::SettingsError,
@@ -19,6 +19,9 @@ pub enum StartError {
     /// A file that a remote names.
     #[error(transparent)]
     Client(#[from] SetupError),
+    /// A file that a webhook names.
+    #[error(transparent)]
+    Webhook(#[from] PosterError),
     /// The files of `server.tls`.
     #[error("`server.tls`: {0}")]
     Tls(#[from] TlsError),

@@ -8,6 +8,7 @@ mod error;
 mod home;
 mod listener;
 mod middleware;
+mod notify;
 mod open_files;
 mod progress;
 mod replicas;
@@ -82,6 +83,8 @@ pub struct App {
     /// The admin's, when it was made just now.
     new_password: Option<Secret>,
     started_at: SystemTime,
+    /// Ends what only listens.
+    leaving: CancellationToken,
     /// Ends the background work.
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -93,6 +96,7 @@ impl App {
         Remotes::new(&config.remotes, &Metrics::default())?;
         certificates(config)?;
         objects(config, &TaskTracker::new())?;
+        notify::check(config)?;
         entrance::check(config)?;
         Ok(())
     }
@@ -128,10 +132,8 @@ impl App {
             metrics: metrics.clone(),
         });
         settings.load().await?;
-        if matches!(config.database, Database::Postgres(_)) {
-            tasks.spawn(settings.clone().run(shutdown.clone()));
-            tasks.spawn(settings.clone().run_expiry(shutdown.clone()));
-        }
+        tasks.spawn(settings.clone().run_expiry(shutdown.clone()));
+        follow_others(&config, &settings, &tasks, &shutdown);
         let fills = Fills::new(transfer::Parts {
             store: store.clone(),
             meta: meta.clone(),
@@ -164,6 +166,7 @@ impl App {
         let own = OwnSource::new(&projects, &mirror, &pushes);
         let replication = rules::replication(&config, &meta, &remotes, &own, &settings);
         rules::start(&replication, own, &config, &tasks, &shutdown);
+        notify::start(&config, &meta, &metrics, &tasks, &shutdown).await?;
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
         let (evictor, orphans, retainer) = (upkeep.evictor(), upkeep.orphans(), upkeep.retainer());
@@ -197,6 +200,7 @@ impl App {
             certificates,
             new_password: entrance.new_password,
             started_at: SystemTime::now(),
+            leaving: CancellationToken::new(),
             shutdown,
             tasks,
         })
@@ -223,6 +227,7 @@ impl App {
             retainer: self.retainer.clone(),
             scrubber: self.scrubber.clone(),
             started_at: self.started_at,
+            leaving: self.leaving.clone(),
             shutdown: self.shutdown.clone(),
             tasks: self.tasks.clone(),
         }
@@ -234,6 +239,18 @@ impl App {
             public_url: public_url.map(|url| url.origin().ascii_serialization()),
             is_tls: self.certificates.is_some(),
         }
+    }
+}
+
+/// Other replicas change settings, too.
+fn follow_others(
+    config: &Config,
+    settings: &Settings,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    if matches!(config.database, Database::Postgres(_)) {
+        tasks.spawn(settings.clone().run(shutdown.clone()));
     }
 }
 

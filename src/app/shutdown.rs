@@ -29,6 +29,7 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 /// 1. No new connections and requests. 2. Those that run may end within the grace time. 3. The rest is cut.
 /// 4. Background work ends. 5. Rows are durable.
 pub(super) async fn drain(app: App, connections: Connections) {
+    app.leaving.cancel();
     end_connections(&connections, app.config.server.shutdown_grace).await;
     app.shutdown.cancel();
     app.tasks.close();

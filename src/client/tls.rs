@@ -1,7 +1,7 @@
 //! TLS towards a remote: whom we trust, and who we are.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, LazyLock},
 };
 
@@ -40,31 +40,49 @@ pub fn usual_tls() -> ClientConfig {
 
 /// The TLS settings of a remote; the error names the file and what is wrong with it.
 pub(super) fn client_config(remote: &config::Remote) -> Result<ClientConfig, String> {
+    let mut config = trusting(&Trust {
+        verify: remote.verify_tls,
+        ca: remote.ca.as_deref(),
+        identity: remote.client_cert.as_ref(),
+    })?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Whom to trust, and who we are.
+pub(super) struct Trust<'a> {
+    pub(super) verify: bool,
+    /// Further certificates, PEM.
+    pub(super) ca: Option<&'a Path>,
+    /// (certificate, key), both PEM.
+    pub(super) identity: Option<&'a (PathBuf, PathBuf)>,
+}
+
+/// The error names the file and what is wrong with it.
+pub(super) fn trusting(trust: &Trust<'_>) -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let builder = if remote.verify_tls {
-        builder.with_root_certificates(roots(remote.ca.as_deref())?)
+    let builder = if trust.verify {
+        builder.with_root_certificates(roots(trust.ca)?)
     } else {
         let verifier = Arc::new(AcceptAny(provider));
         builder
             .dangerous()
             .with_custom_certificate_verifier(verifier)
     };
-    let mut config = match &remote.client_cert {
-        None => builder.with_no_client_auth(),
+    match trust.identity {
+        None => Ok(builder.with_no_client_auth()),
         Some((certificate, key)) => {
             let chain = certificates(certificate)?;
             let private = PrivateKeyDer::from_pem_file(key)
                 .map_err(|error| format!("client_key `{}`: {error}", key.display()))?;
             builder
                 .with_client_auth_cert(chain, private)
-                .map_err(|error| format!("client_cert `{}`: {error}", certificate.display()))?
+                .map_err(|error| format!("client_cert `{}`: {error}", certificate.display()))
         }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    }
 }
 
 /// For services that are not the remote itself: none of its settings apply.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     Access, Cluster, Config, ConfigError, Database, Declared, Log, Replication, Secrets, Server,
-    Storage, Traces, Upkeep, Visibility,
+    Storage, Traces, Upkeep, Visibility, Webhook,
     declared::{self, Rows},
     section::{Context, Section},
     tree::{self, Table},
@@ -56,6 +56,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<(Config, Visibility)
     let registries = declared::read(&mut root, default_visibility, &Rows::default())?;
     let offline = read_mirror(root.table("mirror")?)?;
     let replication = Replication::read(root.table("replication")?)?;
+    let webhooks = Webhook::read_all(&mut root)?;
     let upkeep = Upkeep::read(root.table("upkeep")?)?;
     let log = Log::read(root.table("log")?)?;
     root.finish()?;
@@ -73,6 +74,7 @@ fn read(mut root: Section<'_>, context: &Context) -> Result<(Config, Visibility)
         offline,
         access,
         replication,
+        webhooks,
         upkeep,
         log,
         traces,

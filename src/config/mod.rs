@@ -27,6 +27,7 @@ pub mod traces;
 mod tree;
 pub mod upkeep;
 mod value;
+pub mod webhook;
 
 pub use access::{Access, Challenge};
 pub use cluster::Cluster;
@@ -51,6 +52,7 @@ pub use server::{Server, TlsFiles};
 pub use storage::Storage;
 pub use traces::Traces;
 pub use upkeep::Upkeep;
+pub use webhook::Webhook;
 
 /// Everything the process was told, validated.
 #[derive(Debug, Clone)]
@@ -69,6 +71,8 @@ pub struct Config {
     pub offline: bool,
     pub access: Access,
     pub replication: Replication,
+    /// Who is told of what happens.
+    pub webhooks: Vec<Webhook>,
     pub upkeep: Upkeep,
     pub log: Log,
     /// Where traces go, by OpenTelemetry's standard variables; `None`: nowhere.

@@ -282,7 +282,7 @@ fn read_urls(
 }
 
 /// Names of remotes stand in paths of the API and in labels.
-fn remote_name(node: &Node) -> Read<String> {
+pub(super) fn remote_name(node: &Node) -> Read<String> {
     let name = text(node)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
     if name.len() > 255 || !name.bytes().all(allowed) {

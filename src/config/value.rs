@@ -244,6 +244,26 @@ pub(super) fn proxy_url(node: &Node) -> Read<Url> {
     )
 }
 
+/// Where a webhook's deliveries go. A query is allowed, which may hold a key.
+pub(super) fn webhook_url(node: &Node) -> Read<Url> {
+    let example = "https://ci.example.com/hooks/entrepot";
+    let wrong = || {
+        Problem::new(format!(
+            "expected a URL such as \"{example}\", with https or http"
+        ))
+    };
+    let url = Url::parse(as_text(node).ok_or_else(wrong)?.trim()).map_err(|_| wrong())?;
+    if has_credentials(&url) {
+        return Err(Problem::new(
+            "a URL must not hold credentials; deliveries are signed with `secret`",
+        ));
+    }
+    match ["https", "http"].contains(&url.scheme()) && url.has_host() {
+        true => Ok(url),
+        false => Err(wrong()),
+    }
+}
+
 /// Any URL, such as an issuer's.
 pub(super) fn https_url(node: &Node) -> Read<Url> {
     url(node, &["http", "https"], "https://login.example.com")

@@ -5,11 +5,12 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::{
-    ExecutionWrite, Meta, MetaError, TaskItem, TaskWrite,
+    ExecutionStep, ExecutionWrite, Meta, MetaError, TaskItem, TaskWrite,
     changes::Changes,
     column,
     connection::Connection,
     execution::{self, ExecutionRow, ExecutionStatus},
+    notice,
     operation::Operation,
     rule,
     statement::Statement,
@@ -252,7 +253,8 @@ impl EventPlan {
             .bind(now)
             .execute(connection)
             .await?;
-        Ok(())
+        let id = self.execution.id.to_string();
+        notice::put(connection, &id, ExecutionStep::Started).await
     }
 
     fn begun(&self, now: SystemTime) -> ExecutionRow {

@@ -19,9 +19,10 @@ pub(super) const SQL_AFTER: &str =
 
 pub(super) const SQL_NEWEST: &str = "SELECT id FROM event WHERE id > 0 ORDER BY id DESC LIMIT 1";
 
-/// The oldest that are old enough to go, and that every rule which waits for events has seen.
+/// The oldest that are old enough to go, and that every webhook and every rule which waits for events has passed.
 pub(super) const SQL_EXPIRED: &str = "SELECT id FROM event WHERE at < $1 \
      AND NOT EXISTS (SELECT 1 FROM rule WHERE rule.passed_event < event.id) \
+     AND NOT EXISTS (SELECT 1 FROM webhook WHERE webhook.passed_event < event.id) \
      ORDER BY at LIMIT $2";
 
 pub(super) const SQL_DELETE: &str = "DELETE FROM event WHERE id = $1";
@@ -90,8 +91,8 @@ impl Meta {
         rows.into_iter().map(row).collect()
     }
 
-    /// Deletes events from before this time that every rule has seen, a bounded number of them; how many. Nothing is left
-    /// at 0.
+    /// Deletes events from before this time that every rule and webhook has passed, a bounded number of them; how many.
+    /// Nothing is left at 0.
     pub async fn events_expire(&self, before: SystemTime) -> Result<u64, MetaError> {
         self.write(Expire(before)).await
     }

@@ -12,8 +12,8 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::{
-    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
-    statement::Statement,
+    ExecutionStep, Meta, MetaError, changes::Changes, column, connection::Connection, notice,
+    operation::Operation, statement::Statement,
 };
 
 pub(super) const SQL_PUT: &str = "INSERT INTO execution \
@@ -43,6 +43,9 @@ pub(super) const SQL_OPEN: &str =
 /// It was planned when it was made.
 pub(super) const SQL_BEGUN: &str =
     "UPDATE execution SET status = 'InProgress', started_at = $2 WHERE id = $1";
+
+pub(super) const SQL_END: &str =
+    "UPDATE execution SET status = $2, ended_at = $3 WHERE id = $1 AND ended_at IS NULL";
 
 /// What an execution is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,5 +220,21 @@ pub(super) async fn put(
         .bind(column::milliseconds(SystemTime::now()))
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Writes how it ended, once.
+pub(super) async fn end(
+    connection: &mut Connection,
+    id: &str,
+    status: ExecutionStatus,
+) -> Result<(), MetaError> {
+    let end = Statement::new(SQL_END)
+        .bind(id)
+        .bind(status.as_str())
+        .bind(column::milliseconds(SystemTime::now()));
+    if end.execute(connection).await? > 0 {
+        notice::put(connection, id, ExecutionStep::of_end(status)).await?;
+    }
     Ok(())
 }

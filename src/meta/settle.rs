@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 use super::{
-    ExecutionRow, ExecutionStatus, Meta, MetaError, TaskStatus, TaskWrite,
+    ExecutionRow, ExecutionStatus, ExecutionStep, Meta, MetaError, TaskStatus, TaskWrite,
     changes::Changes,
     column,
     connection::Connection,
-    execution::{Columns, SQL_GET, row},
-    member,
+    execution::{Columns, SQL_GET, end, row},
+    member, notice,
     operation::Operation,
     statement::Statement,
     task,
@@ -27,8 +27,6 @@ pub(super) const SQL_KEEP: &str = "UPDATE execution SET held_until = $3, message
 
 pub(super) const SQL_STATUS: &str =
     "UPDATE execution SET status = $2, message = $3, held_until = 0 WHERE id = $1 AND status = $4";
-
-pub(super) const SQL_END: &str = "UPDATE execution SET status = $2, ended_at = $3 WHERE id = $1";
 
 pub(super) const SQL_AGAIN: &str =
     "UPDATE execution SET status = 'InProgress', ended_at = NULL WHERE id = $1";
@@ -269,6 +267,7 @@ impl Operation for Plan {
         };
         status(connection, next, message).await?;
         if !execution.dry_run {
+            notice::put(connection, &id, ExecutionStep::Started).await?;
             settle(connection, &id).await?;
         }
         Ok(true)
@@ -304,6 +303,7 @@ impl Operation for Apply {
             .bind(column::milliseconds(SystemTime::now()))
             .execute(connection)
             .await?;
+        notice::put(connection, &id, ExecutionStep::Started).await?;
         settle(connection, &id).await?;
         Ok(true)
     }
@@ -364,6 +364,7 @@ impl Operation for Retry {
         if count > 0 {
             let again = Statement::new(SQL_AGAIN).bind(id.as_str());
             again.execute(connection).await?;
+            notice::put(connection, &id, ExecutionStep::Started).await?;
         }
         Ok(count)
     }
@@ -393,18 +394,4 @@ pub(super) async fn settle(connection: &mut Connection, id: &str) -> Result<(), 
         ExecutionStatus::Succeeded
     };
     end(connection, id, status).await
-}
-
-async fn end(
-    connection: &mut Connection,
-    id: &str,
-    status: ExecutionStatus,
-) -> Result<(), MetaError> {
-    Statement::new(SQL_END)
-        .bind(id)
-        .bind(status.as_str())
-        .bind(column::milliseconds(SystemTime::now()))
-        .execute(connection)
-        .await?;
-    Ok(())
 }

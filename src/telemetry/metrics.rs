@@ -20,6 +20,7 @@ use prometheus_client::{
 use super::{
     totals::{Counters, Totals},
     uploads::Uploads,
+    webhooks::Webhooks,
 };
 
 /// The content type of [`Metrics::encode`].
@@ -99,6 +100,7 @@ pub(super) struct Families {
     client_bytes: Family<ProjectLabels, Counter>,
     fills_running: Gauge,
     pub(super) uploads: Uploads,
+    pub(super) webhooks: Webhooks,
     totals: Counters,
 }
 
@@ -119,6 +121,7 @@ impl Default for Families {
             client_bytes: Family::default(),
             fills_running: Gauge::default(),
             uploads: Uploads::default(),
+            webhooks: Webhooks::default(),
             totals: Counters::default(),
         };
         families.register();
@@ -191,6 +194,7 @@ impl Families {
             self.fills_running.clone(),
         );
         self.uploads.register(registry);
+        self.webhooks.register(registry);
         registry.register(
             "build",
             "The version that runs",
@@ -328,13 +332,8 @@ mod tests {
         let metrics = Metrics::default();
         metrics.request("docker.io", "blob", "hit");
         metrics.http_request("blob", "GET", 200, Duration::from_millis(3));
-        metrics.remote_request(
-            "docker.io",
-            "manifest",
-            "GET",
-            200,
-            Duration::from_millis(40),
-        );
+        let ms = Duration::from_millis;
+        metrics.remote_request("docker.io", "manifest", "GET", 200, ms(40));
         metrics.remote_request("docker.io", "manifest", "GET", 0, Duration::from_secs(15));
         metrics.remote_bytes("docker.io", 7);
         metrics
@@ -343,6 +342,7 @@ mod tests {
         metrics.client_bytes("docker.io", 9);
         metrics.fills_running(2);
         metrics.fills_running(-1);
+        metrics.webhook_delivery("ci", "failed", 1);
         let text = metrics.encode();
         for line in [
             r#"entrepot_requests_total{project="docker.io",kind="blob",outcome="hit"} 1"#,
@@ -354,6 +354,7 @@ mod tests {
             r#"entrepot_remote_healthy{remote="docker.io",url="https://registry-1.docker.io"} 1"#,
             r#"entrepot_client_bytes_total{project="docker.io"} 9"#,
             "entrepot_fills_running 1",
+            r#"entrepot_webhook_deliveries_total{webhook="ci",outcome="failed"} 1"#,
             concat!(
                 r#"entrepot_build_info{version=""#,
                 env!("CARGO_PKG_VERSION"),

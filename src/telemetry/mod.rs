@@ -5,6 +5,7 @@ pub mod metrics;
 pub mod totals;
 pub mod traces;
 mod uploads;
+mod webhooks;
 
 pub use log::{LogError, LogFormat};
 pub use metrics::Metrics;

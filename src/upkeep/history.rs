@@ -43,7 +43,8 @@ impl History {
             let started = Instant::now();
             let some = self.meta.audit_expire(before).await?
                 + self.meta.executions_expire(before).await?
-                + self.meta.events_expire(before).await?;
+                + self.meta.events_expire(before).await?
+                + self.meta.notices_expire(before).await?;
             if some == 0 {
                 break;
             }

@@ -30,6 +30,7 @@ mod hot;
 mod images;
 mod label;
 mod manifest;
+mod notice;
 mod object;
 mod open;
 mod orphans;

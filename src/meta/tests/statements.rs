@@ -3,8 +3,9 @@
 use crate::meta::{
     account, announcement, audit, blob, browse, candidate, clearance, delete, delivery, entry,
     event, evict, execution, filled, held, image, label, lease, left, list, manifest, member,
-    object, orphans, pin, presence, project, pushed, remote, remote_state, repository, retention,
-    revision, rule, sending, settle, signing, tag, task, token, upload, upload_work, uses,
+    notice, object, orphans, pin, presence, project, pushed, remote, remote_state, repository,
+    retention, revision, rule, sending, settle, signing, tag, task, token, upload, upload_work,
+    uses, webhook,
 };
 
 pub(super) const STATEMENTS: &[&str] = &[
@@ -191,6 +192,18 @@ pub(super) const STATEMENTS: &[&str] = &[
     event::SQL_NEWEST,
     event::SQL_EXPIRED,
     event::SQL_DELETE,
+    notice::SQL_PUT,
+    notice::SQL_AFTER,
+    notice::SQL_NEWEST,
+    notice::SQL_EXPIRED,
+    notice::SQL_DELETE,
+    webhook::SQL_NAMES,
+    webhook::SQL_PUT,
+    webhook::SQL_DELETE,
+    webhook::SQL_DUE,
+    webhook::SQL_HOLD,
+    webhook::SQL_KEEP,
+    webhook::SQL_LEFT,
     execution::SQL_PUT,
     execution::SQL_GET,
     execution::SQL_PAGE,
@@ -203,7 +216,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     settle::SQL_HOLD,
     settle::SQL_KEEP,
     settle::SQL_STATUS,
-    settle::SQL_END,
+    execution::SQL_END,
     execution::SQL_OPEN,
     execution::SQL_BEGUN,
     settle::SQL_AGAIN,
@@ -287,6 +300,10 @@ pub(super) const WHOLE: &[&str] = &[
     presence::SQL_GONE,
     upload::SQL_COUNT,
     event::SQL_EXPIRED,
+    notice::SQL_EXPIRED,
+    webhook::SQL_NAMES,
+    webhook::SQL_DUE,
+    webhook::SQL_LEFT,
     execution::SQL_COUNT,
     project::SQL_ALL,
     remote::SQL_ALL,
@@ -355,6 +372,8 @@ fn every_statement_is_in_the_list() {
         include_str!("../left.rs"),
         include_str!("../settle.rs"),
         include_str!("../uses.rs"),
+        include_str!("../notice.rs"),
+        include_str!("../webhook.rs"),
     ];
     let constants: usize = sources
         .iter()
