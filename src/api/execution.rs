@@ -18,7 +18,7 @@ pub(super) struct Id(pub(super) Uuid);
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Execution {
     pub id: Uuid,
-    /// Its name now, or as it was when it is gone
+    /// Its name now, or as it was when it is gone; empty: of no rule, but by `POST /cache/warm`
     pub rule: String,
     /// `manual`, `cron` or `event`
     pub trigger: String,

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     access::Caller,
     meta::{ExecutionRow, ExecutionStatus, TaskCounts},
-    replication::{Cause, Run},
+    replication::{Cause, NO_RULE, Run},
 };
 
 /// How an execution is begun.
@@ -286,6 +286,9 @@ async fn show_row(api: &Api, row: &ExecutionRow) -> Result<Json<Execution>, Prob
 }
 
 async fn shown(api: &Api, row: &ExecutionRow, counts: &TaskCounts) -> Result<Execution, Problem> {
+    if row.rule_id == NO_RULE {
+        return Ok(Execution::new(row, String::new(), counts));
+    }
     let replication = &api.parts.replication;
     let now = replication.rule_by_id(row.rule_id).await?;
     let rule = now

@@ -37,6 +37,7 @@ mod timestamp;
 mod tokens;
 mod upkeep;
 mod users;
+mod warm;
 
 pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
 pub use audits::AuditEntry;
@@ -69,6 +70,7 @@ pub use timestamp::Timestamp;
 pub use tokens::{CreatedToken, Token, TokenFields};
 pub use upkeep::{Collected, DueTag, Evicted, Retired, Scrubbed};
 pub use users::{PasswordFields, Rights, User, UserFields};
+pub use warm::WarmFields;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -227,6 +229,7 @@ fn for_admins() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(cache::list))
         .routes(routes!(cache::show, cache::purge))
         .routes(routes!(cache::refresh))
+        .routes(routes!(warm::begin))
         .routes(routes!(cache::pin, cache::unpin))
         .routes(routes!(fills::list))
         .routes(routes!(upkeep::evict))

@@ -9,11 +9,14 @@ use serde_json::{Value, json};
 use super::{
     Failure, cache_text as text,
     connection::{ANSWER_TIMEOUT, Answer, Call, CallError},
-    image::Image,
+    execution_watch::watch,
     output::{Format, print, print_json},
     session::Session,
 };
-use crate::api::{CacheEntry, MAX_MISSING, Scrubbed, Status};
+use crate::{
+    api::{Begun, CacheEntry, MAX_MISSING, Scrubbed, Status},
+    oci::Image,
+};
 
 /// For what the server asks a remote.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -49,6 +52,17 @@ pub(super) enum Command {
         /// Only what a client of this platform needs, such as linux/arm64
         #[arg(long, value_name = "OS/ARCH")]
         platform: Option<String>,
+    },
+    /// Fetch these tags ahead of use, in the background
+    Warm {
+        #[command(flatten)]
+        images: Images,
+        /// Only what clients of this platform need, such as linux/arm64; may be given several times
+        #[arg(long = "platform", value_name = "OS/ARCH")]
+        platforms: Vec<String>,
+        /// Show how far it is until it ends; exits with 1 when something failed
+        #[arg(long)]
+        wait: bool,
     },
     /// Ask the remote for these tags now, however fresh they are
     Refresh(Images),
@@ -95,6 +109,11 @@ impl Cache<'_> {
             Command::Missing { images, platform } => {
                 return Ok(self.missing(images, platform.as_deref()).await?);
             }
+            Command::Warm {
+                images,
+                platforms,
+                wait,
+            } => return self.warm(images, platforms, *wait).await,
             Command::Refresh(images) => {
                 return self
                     .each(images, Method::POST, "/cache/entry/refresh", "refreshed")
@@ -130,6 +149,27 @@ impl Cache<'_> {
         let query: Vec<_> = project.into_iter().collect();
         let entries = |entries: &[CacheEntry]| text::entries(entries);
         self.session.list("/cache", &query, entries).await
+    }
+
+    async fn warm(
+        &self,
+        images: &Images,
+        platforms: &[String],
+        wait: bool,
+    ) -> Result<ExitCode, Failure> {
+        let references: Vec<_> = images.images.iter().map(Image::to_string).collect();
+        let body = json!({ "references": references, "platforms": platforms });
+        let begun = self
+            .session
+            .change(Method::POST, "/cache/warm", Some(&body));
+        let begun = begun.await?;
+        if wait {
+            let id = self.session.server.read::<Begun>(&begun)?.id;
+            return watch(self.session, id).await;
+        }
+        self.session
+            .show(&begun, |begun: &Begun| format!("{}\n", begun.id))?;
+        Ok(ExitCode::SUCCESS)
     }
 
     async fn missing(

@@ -14,7 +14,6 @@ mod copy_text;
 mod execution;
 mod execution_watch;
 mod healthcheck;
-mod image;
 mod members;
 mod output;
 mod project;

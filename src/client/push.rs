@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::{
-    ClientError, ErrorKind, ManifestHead, Patience, RegistryClient, document,
+    ClientError, ErrorKind, ManifestHead, Patience, RegistryClient, document, provider,
     transport::{Call, Document},
 };
 use crate::{
@@ -98,6 +98,9 @@ impl RegistryClient {
         tag: &Tag,
         state: Option<&TagState>,
     ) -> Result<Option<TagState>, ClientError> {
+        if let Some(deleted) = provider::delete_tag(self, name, tag).await {
+            return deleted.map(|()| None);
+        }
         let reference = Reference::Tag(tag.clone());
         self.delete(name, &reference, state).await
     }

@@ -5,16 +5,8 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::{
-    ExecutionStep, ExecutionWrite, Meta, MetaError, TaskItem, TaskWrite,
-    changes::Changes,
-    column,
-    connection::Connection,
-    execution::{self, ExecutionRow, ExecutionStatus},
-    notice,
-    operation::Operation,
-    rule,
-    statement::Statement,
-    task,
+    ExecutionWrite, Meta, MetaError, TaskItem, TaskWrite, changes::Changes, column,
+    connection::Connection, execution, operation::Operation, rule, statement::Statement, task,
 };
 use crate::oci::{Digest, Name, Tag};
 
@@ -199,17 +191,17 @@ impl Operation for EventPlan {
         if pass.execute(connection).await? == 0 {
             return Ok(false);
         }
-        let mut has_execution = false;
+        let mut execution = None;
         for task in &self.tasks {
             if self.taken_in(connection, task).await? {
                 continue;
             }
-            if !has_execution {
-                self.begin(connection).await?;
-                has_execution = true;
-            }
-            let now = SystemTime::now();
-            task::put(connection, &self.begun(now), task, Some(now)).await?;
+            let begun = match execution.take() {
+                Some(begun) => begun,
+                None => execution::begin(connection, &self.execution).await?,
+            };
+            task::put(connection, &begun, task, Some(SystemTime::now())).await?;
+            execution = Some(begun);
         }
         Ok(true)
     }
@@ -242,34 +234,6 @@ impl EventPlan {
             .execute(connection)
             .await?;
         Ok(true)
-    }
-
-    /// An execution that needs no planning any more.
-    async fn begin(&self, connection: &mut Connection) -> Result<(), MetaError> {
-        execution::put(connection, &self.execution).await?;
-        let now = column::milliseconds(SystemTime::now());
-        Statement::new(execution::SQL_BEGUN)
-            .bind(self.execution.id.to_string())
-            .bind(now)
-            .execute(connection)
-            .await?;
-        let id = self.execution.id.to_string();
-        notice::put(connection, &id, ExecutionStep::Started).await
-    }
-
-    fn begun(&self, now: SystemTime) -> ExecutionRow {
-        ExecutionRow {
-            id: self.execution.id,
-            rule_id: self.execution.rule_id,
-            members: self.execution.members.clone(),
-            cause: self.execution.cause.clone(),
-            status: ExecutionStatus::InProgress,
-            dry_run: false,
-            message: self.execution.message.clone(),
-            created_at: now,
-            started_at: Some(now),
-            ended_at: None,
-        }
     }
 }
 

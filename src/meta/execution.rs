@@ -12,8 +12,8 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::{
-    ExecutionStep, Meta, MetaError, changes::Changes, column, connection::Connection, notice,
-    operation::Operation, statement::Statement,
+    ExecutionStep, Meta, MetaError, TaskWrite, changes::Changes, column, connection::Connection,
+    notice, operation::Operation, statement::Statement, task,
 };
 
 pub(super) const SQL_PUT: &str = "INSERT INTO execution \
@@ -138,6 +138,15 @@ impl Meta {
         self.write(Put(execution)).await
     }
 
+    /// Writes an execution whose tasks are known already, and lets them begin.
+    pub async fn execution_begin(
+        &self,
+        execution: ExecutionWrite,
+        tasks: Vec<TaskWrite>,
+    ) -> Result<(), MetaError> {
+        self.write(Begin { execution, tasks }).await
+    }
+
     pub async fn execution(&self, id: Uuid) -> Result<Option<ExecutionRow>, MetaError> {
         let select = Statement::new(SQL_GET).bind(id.to_string());
         let columns: Option<Columns> = self.fetch_optional(select).await?;
@@ -220,6 +229,53 @@ impl Operation for Put {
     ) -> Result<(), MetaError> {
         put(connection, &self.0).await
     }
+}
+
+/// [`Meta::execution_begin`]
+struct Begin {
+    execution: ExecutionWrite,
+    tasks: Vec<TaskWrite>,
+}
+
+impl Operation for Begin {
+    type Output = ();
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        _changes: &mut Changes,
+    ) -> Result<(), MetaError> {
+        let execution = begin(connection, &self.execution).await?;
+        for one in &self.tasks {
+            task::put(connection, &execution, one, execution.started_at).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes an execution that needs no planning any more.
+pub(super) async fn begin(
+    connection: &mut Connection,
+    execution: &ExecutionWrite,
+) -> Result<ExecutionRow, MetaError> {
+    put(connection, execution).await?;
+    let (id, now) = (execution.id.to_string(), SystemTime::now());
+    let begun = Statement::new(SQL_BEGUN).bind(id.as_str());
+    let begun = begun.bind(column::milliseconds(now));
+    begun.execute(connection).await?;
+    notice::put(connection, &id, ExecutionStep::Started).await?;
+    Ok(ExecutionRow {
+        id: execution.id,
+        rule_id: execution.rule_id,
+        members: execution.members.clone(),
+        cause: execution.cause.clone(),
+        status: ExecutionStatus::InProgress,
+        dry_run: false,
+        message: execution.message.clone(),
+        created_at: now,
+        started_at: Some(now),
+        ended_at: None,
+    })
 }
 
 pub(super) async fn put(

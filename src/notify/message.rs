@@ -98,7 +98,8 @@ fn ended(
 ) -> Value {
     json!({
         "execution": event.execution.to_string(),
-        "rule": members.get("name"),
+        // What nobody made a rule for has its own in its place.
+        "rule": members.get("name").filter(|_| !execution.rule_id.is_nil()),
         "project": project_of(members),
         "trigger": execution.cause,
         "message": execution.message,

@@ -7,6 +7,7 @@ pub mod error_code;
 #[cfg(test)]
 pub(crate) mod fuzz;
 pub mod header;
+pub mod image;
 pub mod manifest;
 pub mod media_type;
 pub mod name;
@@ -18,6 +19,7 @@ pub mod tag_version;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Hasher};
+pub use image::Image;
 pub use manifest::{Manifest, ManifestKind};
 pub use name::Name;
 pub use path::Path;

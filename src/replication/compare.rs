@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     KnownRule, Mode, Replication, ReplicationError, Rule, filter::Candidate, plan::Problem,
+    pull::pulled,
 };
 use crate::{
     meta::{DeliveryKey, DeliveryRow, Meta, MetaError},
@@ -155,7 +156,9 @@ impl Replication {
         noted: &mut Noted,
         asking: &mut Asking,
     ) -> Result<(), Problem> {
-        let client = self.pulled(&known.rule).map_err(Problem::Told)?;
+        let client = self
+            .pulled_from(pulled(&known.rule))
+            .map_err(Problem::Told)?;
         for repository in self.repositories_there(&known.rule, &client).await? {
             let taken = self.taken_there(&known.rule, &client, &repository).await?;
             match self.name_here(&known.rule, &repository) {

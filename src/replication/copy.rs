@@ -7,6 +7,7 @@ use super::{
     task::Run,
     trouble::Trouble,
     versions::{Leave, Verdict, to_send},
+    warm::NO_RULE,
 };
 use crate::{
     client::ErrorKind,
@@ -26,9 +27,7 @@ impl Run<'_> {
             here.digest.clone()
         };
         let Some(digest) = digest else {
-            self.log
-                .line(format!("`{}` is at its source no longer", item.tag));
-            return Ok(None);
+            return self.gone(item);
         };
         let key = self.key(item);
         let ours = self.ours(item, &key).await?;
@@ -104,6 +103,17 @@ impl Run<'_> {
         }
     }
 
+    /// A rule's tag was there when it was planned; one to be warmed has only been asked for.
+    fn gone(&self, item: &TaskItem) -> Result<Option<String>, Trouble> {
+        if self.held.rule_id == NO_RULE {
+            let error = format!("`{}` is not at its remote", item.tag);
+            return Err(Trouble::Tag(error));
+        }
+        self.log
+            .line(format!("`{}` is at its source no longer", item.tag));
+        Ok(None)
+    }
+
     /// What the rule put there.
     async fn ours(&self, item: &TaskItem, key: &DeliveryKey) -> Result<Option<Digest>, Trouble> {
         let ours = self.meta().delivery(key).await?;
@@ -157,7 +167,7 @@ impl Run<'_> {
         digest: &Digest,
         noted: Option<&Digest>,
     ) -> Result<(), Trouble> {
-        if noted != Some(digest) {
+        if noted != Some(digest) && self.held.rule_id != NO_RULE {
             let repository = self.held.task.repository.clone();
             self.meta()
                 .delivery_put(key.clone(), digest.clone(), repository)

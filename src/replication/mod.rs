@@ -35,6 +35,7 @@ mod task;
 mod trouble;
 mod turns;
 mod versions;
+mod warm;
 mod work;
 mod write;
 
@@ -45,4 +46,5 @@ pub use fields::FieldProblem;
 pub use naming::{Flatten, Naming, NamingError, check_depth};
 pub use plan::Planner;
 pub use rule::{EVERY_PROJECT, Mode, Rule, Trigger};
+pub use warm::{NO_RULE, Wanted};
 pub use work::{WorkParts, Worker};

@@ -45,7 +45,7 @@ impl Replication {
         holder: uuid::Uuid,
         draft: &mut Draft,
     ) -> Result<Seen, Problem> {
-        let client = self.pulled(rule).map_err(Problem::Told)?;
+        let client = self.pulled_from(pulled(rule)).map_err(Problem::Told)?;
         let mut seen = Seen::new();
         for repository in self.repositories_there(rule, &client).await? {
             let said = format!("it is being planned: at `{repository}`");
@@ -90,9 +90,8 @@ impl Replication {
         Ok(rule.filters.select(candidates, SystemTime::now()))
     }
 
-    /// The remote that a rule pulls from; or what to say.
-    pub(super) fn pulled(&self, rule: &Rule) -> Result<RegistryClient, String> {
-        let name = rule.remotes.first().map_or("", String::as_str);
+    /// The remote of this name, to pull from; or what to say.
+    pub(super) fn pulled_from(&self, name: &str) -> Result<RegistryClient, String> {
         let client = self.inner.parts.remotes.get(name);
         let client = client.ok_or_else(|| format!("there is no remote `{name}`"))?;
         Ok(client.background())
@@ -135,6 +134,11 @@ impl Replication {
         }
         rule.naming.name(repository).map_err(|error| told(&error))
     }
+}
+
+/// The one remote of a rule that pulls.
+pub(super) fn pulled(rule: &Rule) -> &str {
+    rule.remotes.first().map_or("", String::as_str)
 }
 
 impl From<ClientError> for Problem {

@@ -51,7 +51,7 @@ pub(super) async fn run(
     };
     let pulled = match rule.mode {
         Mode::Push => None,
-        Mode::Pull => match inner.replication.pulled(&rule) {
+        Mode::Pull => match inner.replication.pulled_from(remote) {
             Ok(client) => Some(client),
             Err(error) => return Ended::Failed(error),
         },

@@ -8,6 +8,7 @@ mod api_status;
 mod blobs_ranges;
 mod cache_command;
 mod cache_entries;
+mod cache_warm;
 mod chaos;
 mod cluster;
 mod conformance;

@@ -99,3 +99,37 @@ fn a_file_that_is_not_there_is_an_error() {
         "{error}"
     );
 }
+
+#[test]
+fn a_webhook_needs_a_name_a_url_and_a_secret_that_is_one() {
+    let of = |keys: &str| mistake(&format!("[[webhook]]\n{keys}\n"));
+    let url = "name = \"ci\"\nurl = \"https://ci.example.com/hook\"";
+    for (keys, part) in [
+        (
+            "url = \"https://ci.example.com\"".to_owned(),
+            "`webhook[0].name`: missing",
+        ),
+        ("name = \"ci\"".to_owned(), "`webhook[0].url`: missing"),
+        (url.to_owned(), "`webhook[0].secret`: missing"),
+        (
+            format!("{url}\nsecret = \"short\""),
+            "at least 16 characters",
+        ),
+        (
+            format!("{url}\nsecret = \"whsec_no base64 at all\""),
+            "expected base64",
+        ),
+        (
+            format!("{url}\nsecret = \"0123456789abcdef\"\nevents = [\"push\"]"),
+            "did you mean \"pushed\"?",
+        ),
+        (
+            "name = \"ci\"\nurl = \"https://u:hunter2@ci.example.com\"".to_owned(),
+            "must not hold credentials",
+        ),
+    ] {
+        let told = of(&keys);
+        assert!(told.contains(part), "{keys}: {told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}

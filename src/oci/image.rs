@@ -1,14 +1,14 @@
-//! An image as people write it on the command line.
+//! An image as people write it for the cache: on the command line, in lists of the API.
 
 use std::{fmt, str::FromStr};
 
-use crate::oci::{Name, Reference};
+use super::{Name, Reference};
 
 /// `name:tag`, `name@digest` or `name`, which is `name:latest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Image {
-    pub(super) name: Name,
-    pub(super) reference: Reference,
+pub struct Image {
+    pub name: Name,
+    pub reference: Reference,
 }
 
 impl FromStr for Image {
