@@ -133,7 +133,7 @@ async fn a_tag_is_deleted_by_harbors_own_api_and_never_its_artifact() {
     // The second one is not there: it is deleted, too.
     for tag in ["1", "2"] {
         client
-            .tag_delete(&name, &tag.parse().unwrap())
+            .tag_delete(&name, &tag.parse().unwrap(), None)
             .await
             .unwrap();
     }
