@@ -24,7 +24,7 @@ pub enum Made {
 impl RegistryClient {
     /// What must be there before a push to this repository; `None`: nothing, or it comes by itself.
     pub fn project_needed<'n>(&self, name: &'n Name) -> Option<&'n str> {
-        provider::needed(self.remote().provider, name)
+        provider::needed(self.remote(), name)
     }
 
     /// Makes what [`Self::project_needed`] named, if it is not there.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::{
-    ClientError, ErrorKind, Patience, RegistryClient, document,
+    ClientError, ErrorKind, Patience, RegistryClient, document, provider,
     transport::{Call, Document},
 };
 use crate::oci::{Digest, Name, Reference, Tag, header::OCI_SUBJECT};
@@ -51,6 +51,9 @@ impl RegistryClient {
     /// Deletes a tag alone. Older registries cannot: they say 400 or 405, which is `Invalid`. A tag that is not there is
     /// deleted.
     pub async fn tag_delete(&self, name: &Name, tag: &Tag) -> Result<(), ClientError> {
+        if let Some(deleted) = provider::delete_tag(self, name, tag).await {
+            return deleted;
+        }
         self.delete(name, &Reference::Tag(tag.clone())).await
     }
 

@@ -48,6 +48,8 @@ pub(in crate::client) struct CredentialError {
     pub(in crate::client) what: String,
     /// What it said, for the log of the operator.
     pub(in crate::client) detail: String,
+    /// The service itself said no, and will say so again.
+    pub(in crate::client) is_refusal: bool,
 }
 
 impl CredentialError {
@@ -55,6 +57,7 @@ impl CredentialError {
         Self {
             what: what.into(),
             detail: detail.into(),
+            is_refusal: false,
         }
     }
 }

@@ -1,19 +1,21 @@
 //! Alibaba Cloud Container Registry: `GetAuthorizationToken`, of version 2018-12-01 for an Enterprise instance and of 2016-06-07
-//! for the personal edition; signed by Alibaba's signature method V3 (ACS3-HMAC-SHA256). The login lasts for an hour.
+//! for the personal edition (whose namespaces are made by hand); signed by Alibaba's signature method V3 (ACS3-HMAC-SHA256). The login lasts for an hour.
 
 use std::time::{Duration, SystemTime};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
 use super::{
     CredentialError,
-    api::{Api, with_headers},
+    api::{Api, Reply, with_headers},
     known,
     profile::{Abilities, Profile},
+    service::{Service, Terms},
     signing::{Key, hmac_sha256, sha256_hex},
 };
 use crate::{
@@ -34,6 +36,12 @@ pub(super) const PROFILE: Profile = Profile {
         referrers: false,
     },
 };
+
+const TERMS: Terms = Terms {
+    what: "namespace",
+    needs: "the rights cr:ListNamespace and cr:CreateNamespace",
+};
+const ENTERPRISE: &str = "2018-12-01";
 
 pub(super) struct Aliyun {
     api: Api,
@@ -65,6 +73,25 @@ impl Aliyun {
     }
 
     async fn ask(&self) -> Result<Grant, CredentialError> {
+        let call = match &self.instance {
+            Some(instance) => {
+                Call::enterprise("GetAuthorizationToken", format!("InstanceId={instance}"))
+            }
+            None => Call {
+                action: "GetAuthorizationToken",
+                method: Method::GET,
+                version: "2016-06-07",
+                path: "/tokens",
+                query: String::new(),
+            },
+        };
+        let reply = self.send(&call).await?;
+        let body: Body = reply.json()?;
+        let login = body.enterprise.login().or(body.data.login());
+        login.ok_or_else(|| reply.refused())
+    }
+
+    async fn send(&self, call: &Call) -> Result<Reply, CredentialError> {
         let machine;
         let key = if let Some(key) = &self.key {
             key
@@ -72,26 +99,27 @@ impl Aliyun {
             machine = self.machine().await?;
             &machine
         };
-        let call = match &self.instance {
-            Some(instance) => Call {
-                method: Method::POST,
-                version: "2018-12-01",
-                path: "/",
-                query: format!("InstanceId={instance}"),
-            },
-            None => Call {
-                method: Method::GET,
-                version: "2016-06-07",
-                path: "/tokens",
-                query: String::new(),
-            },
-        };
         let nonce = Uuid::new_v4().simple().to_string();
         let request = call.signed(&self.endpoint, key, SystemTime::now(), &nonce);
-        let reply = self.api.send(request).await?;
-        let body: Body = reply.json()?;
-        let login = body.enterprise.login().or(body.data.login());
-        login.ok_or_else(|| reply.refused())
+        self.api.send(request).await
+    }
+
+    /// A call about the Enterprise instance; `before` and `after` are what of the query sorts before and after its id.
+    async fn call_for<T: DeserializeOwned>(
+        &self,
+        action: &'static str,
+        before: &str,
+        after: &str,
+    ) -> Result<T, CredentialError> {
+        let instance = self.instance.as_deref().unwrap_or_default();
+        let query = format!("{before}InstanceId={instance}{after}");
+        let reply = self.send(&Call::enterprise(action, query)).await?;
+        let answer: Value = reply.json()?;
+        // A refusal is an answer with status 200 too.
+        if answer["IsSuccess"] == false {
+            return Err(reply.refused());
+        }
+        T::deserialize(answer).map_err(|_| reply.unusable())
     }
 
     /// The key of the machine's role, by the metadata service's session token where it gives one.
@@ -136,14 +164,41 @@ impl Aliyun {
     }
 }
 
+impl Service for Aliyun {
+    fn terms(&self) -> Terms {
+        TERMS
+    }
+
+    fn is_there<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, CredentialError>> {
+        async move {
+            let after = format!("&NamespaceName={name}&PageNo=1&PageSize=100");
+            let found: Namespaces = self.call_for("ListNamespace", "", &after).await?;
+            Ok(found.namespaces.iter().any(|found| found.name == name))
+        }
+        .boxed()
+    }
+
+    /// A push makes the repositories in it, private ones.
+    fn make<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), CredentialError>> {
+        async move {
+            let before = "AutoCreateRepo=true&DefaultRepoType=PRIVATE&";
+            let after = format!("&NamespaceName={name}");
+            let _: Value = self.call_for("CreateNamespace", before, &after).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
 impl Source for Aliyun {
     fn fetch(&self) -> BoxFuture<'_, Result<Grant, CredentialError>> {
         self.ask().boxed()
     }
 }
 
-/// One call of `GetAuthorizationToken`; no parts of path and query need to be encoded.
+/// One call; no parts of path and query need to be encoded, and the query is sorted.
 pub(super) struct Call {
+    pub(super) action: &'static str,
     pub(super) method: Method,
     pub(super) version: &'static str,
     pub(super) path: &'static str,
@@ -151,6 +206,16 @@ pub(super) struct Call {
 }
 
 impl Call {
+    fn enterprise(action: &'static str, query: String) -> Self {
+        Self {
+            action,
+            method: Method::POST,
+            version: ENTERPRISE,
+            path: "/",
+            query,
+        }
+    }
+
     fn signed(&self, endpoint: &Url, key: &Key, now: SystemTime, nonce: &str) -> reqwest::Request {
         let mut url = endpoint.clone();
         url.set_path(self.path);
@@ -164,7 +229,7 @@ impl Call {
         let session = key.session.as_deref();
         let headers = [
             ("host", Some(host.as_str())),
-            ("x-acs-action", Some("GetAuthorizationToken")),
+            ("x-acs-action", Some(self.action)),
             ("x-acs-content-sha256", Some(empty.as_str())),
             ("x-acs-date", Some(date.as_str())),
             ("x-acs-security-token", session),
@@ -243,6 +308,19 @@ impl Token {
             lifetime: end.duration_since(SystemTime::now()).unwrap_or_default(),
         })
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Namespaces {
+    #[serde(default)]
+    namespaces: Vec<Namespace>,
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    #[serde(rename = "NamespaceName")]
+    name: String,
 }
 
 #[derive(Deserialize)]

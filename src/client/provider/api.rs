@@ -170,7 +170,16 @@ impl Reply {
             self.host,
             self.status.as_u16()
         );
-        CredentialError::new(what, problem.text())
+        let detail = problem.text();
+        let code = self.status.as_u16();
+        // Some say by words and not by the status that it may go better later.
+        let passing = ["Throttl", "LimitExceeded", "Internal", "Unavailable"];
+        let is_refusal =
+            code < 500 && code != 429 && !passing.iter().any(|word| detail.contains(word));
+        CredentialError {
+            is_refusal,
+            ..CredentialError::new(what, detail)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ pub(super) const PROFILE: Profile = Profile {
     fields: &[],
     can: Abilities {
         create: false,
-        delete_tag: true,
+        delete_tag: false,
         chunk: true,
         mount: true,
         referrers: true,

@@ -18,13 +18,15 @@ use object_store::{
     client::HttpRequestBody,
 };
 use serde::Deserialize;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{
     CredentialError,
-    api::Api,
+    api::{Api, Reply},
     known,
     profile::{Abilities, Profile},
+    service::{Service, Terms},
 };
 use crate::{
     client::{
@@ -89,16 +91,19 @@ pub(super) struct Ecr {
     api: Api,
     endpoint: Url,
     region: String,
-    /// (name for the signature, operation)
+    /// (name for the signature, what is before the operation)
     service: (&'static str, &'static str),
     key: AwsCredentialProvider,
+    /// Whose registry it is, if the URL tells.
+    account: Option<String>,
 }
 
-const PRIVATE: (&str, &str) = (
-    "ecr",
-    "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken",
-);
-const PUBLIC: (&str, &str) = ("ecr-public", "SpencerFrontendService.GetAuthorizationToken");
+const PRIVATE: (&str, &str) = ("ecr", "AmazonEC2ContainerRegistry_V20150921");
+const PUBLIC: (&str, &str) = ("ecr-public", "SpencerFrontendService");
+const TERMS: Terms = Terms {
+    what: "repository",
+    needs: "the rights ecr:DescribeRepositories and ecr:CreateRepository",
+};
 
 impl Ecr {
     pub(super) fn new(
@@ -107,7 +112,10 @@ impl Ecr {
         registry: &Url,
         region: String,
     ) -> Result<Self, String> {
-        let public = registry.host_str() == Some("public.ecr.aws");
+        let public = is_public(registry);
+        let account = registry.host_str().unwrap_or_default();
+        let account = account.split('.').next().unwrap_or_default();
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
         let endpoint = match public {
             true => known("https://api.ecr-public.us-east-1.amazonaws.com/"),
             false => Url::parse(&format!(
@@ -122,15 +130,51 @@ impl Ecr {
             key: key(api, cloud, &region)?,
             region,
             service: if public { PUBLIC } else { PRIVATE },
+            account: is_account.then(|| account.to_owned()),
         })
     }
 
-    async fn ask(&self) -> Result<Grant, CredentialError> {
+    async fn call(&self, operation: &str, body: &Value) -> Result<Reply, CredentialError> {
         let key = self.key.get_credential().await.map_err(|error| {
             let what = "AWS gives this machine no credentials";
             CredentialError::new(what, clean(&error.to_string(), 300))
         })?;
-        let reply = self.api.send(self.signed(&key)?).await?;
+        let body = Bytes::from(body.to_string());
+        self.api.send(self.signed(&key, operation, body)?).await
+    }
+
+    /// Of a private registry, for one of its repositories.
+    async fn call_for(&self, operation: &str, mut body: Value) -> Result<Value, CredentialError> {
+        if let Some(account) = &self.account {
+            body["registryId"] = json!(account);
+        }
+        self.call(operation, &body).await?.json()
+    }
+
+    /// Takes a tag from its image; the last one takes the image with it. One that is not there is deleted.
+    pub(super) async fn delete_tag(&self, name: &str, tag: &str) -> Result<(), CredentialError> {
+        let body = json!({"repositoryName": name, "imageIds": [{"imageTag": tag}]});
+        let answer = match self.call_for("BatchDeleteImage", body).await {
+            Err(error) if is_missing(&error) => return Ok(()),
+            answer => answer?,
+        };
+        let failure = &answer["failures"][0];
+        match failure["failureCode"].as_str() {
+            None | Some("ImageNotFound") => Ok(()),
+            Some(code) => {
+                let reason = failure["failureReason"].as_str().unwrap_or_default();
+                let detail = clean(&format!("{code} {reason}"), 300);
+                let error = CredentialError::new("ECR does not delete it", detail);
+                Err(CredentialError {
+                    is_refusal: true,
+                    ..error
+                })
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<Grant, CredentialError> {
+        let reply = self.call("GetAuthorizationToken", &json!({})).await?;
         let body: Body = reply.json()?;
         let data = match body.authorization_data {
             Data::List(list) => list.into_iter().next(),
@@ -140,16 +184,20 @@ impl Ecr {
             .ok_or_else(|| reply.unusable())
     }
 
-    fn signed(&self, key: &AwsCredential) -> Result<reqwest::Request, CredentialError> {
+    fn signed(
+        &self,
+        key: &AwsCredential,
+        operation: &str,
+        body: Bytes,
+    ) -> Result<reqwest::Request, CredentialError> {
         let failed =
             |detail: String| CredentialError::new("the request to AWS cannot be signed", detail);
-        let (service, operation) = self.service;
-        let body = Bytes::from_static(b"{}");
+        let (service, prefix) = self.service;
         let mut request = http::Request::builder()
             .method(Method::POST)
             .uri(self.endpoint.as_str())
             .header(header::CONTENT_TYPE, "application/x-amz-json-1.1")
-            .header("x-amz-target", operation)
+            .header("x-amz-target", format!("{prefix}.{operation}"))
             .body(HttpRequestBody::from(body.clone()))
             .map_err(|error| failed(error.to_string()))?;
         AwsAuthorizer::new(key, service, &self.region)
@@ -159,6 +207,41 @@ impl Ecr {
         *signed.headers_mut() = request.into_parts().0.headers;
         *signed.body_mut() = Some(body.into());
         Ok(signed)
+    }
+}
+
+/// Amazon's gallery, whose repositories are made by hand.
+pub(super) fn is_public(registry: &Url) -> bool {
+    registry.host_str() == Some("public.ecr.aws")
+}
+
+fn is_missing(error: &CredentialError) -> bool {
+    error.is_refusal && error.detail.contains("RepositoryNotFoundException")
+}
+
+impl Service for Ecr {
+    fn terms(&self) -> Terms {
+        TERMS
+    }
+
+    fn is_there<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, CredentialError>> {
+        async move {
+            let body = json!({"repositoryNames": [name]});
+            match self.call_for("DescribeRepositories", body).await {
+                Ok(_) => Ok(true),
+                Err(error) if is_missing(&error) => Ok(false),
+                Err(error) => Err(error),
+            }
+        }
+        .boxed()
+    }
+
+    fn make<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), CredentialError>> {
+        async move {
+            let body = json!({"repositoryName": name});
+            self.call_for("CreateRepository", body).await.map(drop)
+        }
+        .boxed()
     }
 }
 

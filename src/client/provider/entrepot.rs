@@ -45,9 +45,8 @@ pub(super) async fn make_project(
         Err(error) => return Err(error),
     }
     let hosted = json!({"name": project, "kind": "hosted"});
-    let error = match client.manage(Method::POST, PROJECTS, Some(&hosted)).await {
-        Ok(_) => return Ok(Made::There),
-        Err(error) => error,
+    let Err(error) = client.manage(Method::POST, PROJECTS, Some(&hosted)).await else {
+        return Ok(Made::There);
     };
     match error.status {
         // Somebody else was first.

@@ -4,9 +4,12 @@ use http::Method;
 use serde_json::json;
 
 use super::profile::{Abilities, Profile};
-use crate::client::{
-    ClientError, ErrorKind, RegistryClient,
-    project::{Made, refusal},
+use crate::{
+    client::{
+        ClientError, ErrorKind, RegistryClient,
+        project::{Made, refusal},
+    },
+    oci::{Name, Tag},
 };
 
 pub(super) const PROFILE: Profile = Profile {
@@ -24,6 +27,8 @@ pub(super) const PROFILE: Profile = Profile {
 };
 
 const PROJECTS: &str = "api/v2.0/projects";
+/// A repository's name in a path: its slashes are encoded twice, once for Harbor's own routing.
+const SLASH: &str = "%252F";
 const NEEDS: &str = "a system robot account with the permission to create projects";
 
 pub(super) async fn make_project(
@@ -39,9 +44,8 @@ pub(super) async fn make_project(
         Err(error) => return Err(error),
     };
     let private = json!({"project_name": project, "metadata": {"public": "false"}});
-    let error = match client.manage(Method::POST, PROJECTS, Some(&private)).await {
-        Ok(_) => return Ok(Made::There),
-        Err(error) => error,
+    let Err(error) = client.manage(Method::POST, PROJECTS, Some(&private)).await else {
+        return Ok(Made::There);
     };
     let why = refusal(client, "project", project, NEEDS, &error);
     match error.kind {
@@ -52,5 +56,25 @@ pub(super) async fn make_project(
             false => Made::Unsure(why),
         }),
         _ => Err(error),
+    }
+}
+
+/// Takes a tag from its artifact, which stays with its other tags. The registry API beside it deletes artifacts only.
+pub(super) async fn delete_tag(
+    client: &RegistryClient,
+    name: &Name,
+    tag: &Tag,
+) -> Result<(), ClientError> {
+    let Some(repository) = name.rest() else {
+        return Err(client.invalid(format!(
+            "has no repository `{name}`: projects are not repositories"
+        )));
+    };
+    let project = name.first();
+    let repository = repository.as_str().replace('/', SLASH);
+    let path = format!("{PROJECTS}/{project}/repositories/{repository}/artifacts/{tag}/tags/{tag}");
+    match client.manage(Method::DELETE, &path, None).await {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        answer => answer.map(drop),
     }
 }

@@ -17,6 +17,7 @@ mod google;
 mod harbor;
 mod profile;
 mod quay;
+mod service;
 mod signing;
 mod tencent;
 
@@ -26,6 +27,7 @@ mod tests;
 use url::Url;
 
 pub use self::profile::{Abilities, Profile};
+use self::service::{Service, failed, make_at};
 use super::{
     ClientError, RegistryClient,
     credentials::{CredentialError, Source},
@@ -33,7 +35,7 @@ use super::{
 };
 use crate::{
     config::{self, Provider},
-    oci::Name,
+    oci::{Name, Tag},
 };
 
 /// What a kind of registry is and can do.
@@ -54,12 +56,61 @@ pub fn profile(provider: Provider) -> &'static Profile {
     }
 }
 
-/// What must be there before a push to a repository, where the provider has such a thing and we can make it.
-pub(super) fn needed(provider: Provider, name: &Name) -> Option<&str> {
-    match provider {
+/// What must be there before a push to a repository, where the provider has such a thing and we can make it: clouds' services
+/// want an access key, or the environment's.
+pub(super) fn needed<'n>(remote: &config::Remote, name: &'n Name) -> Option<&'n str> {
+    match remote.provider {
         Provider::Entrepot | Provider::Harbor => Some(name.first()),
+        Provider::Ecr if ecr_of(remote).is_some() => Some(name.as_str()),
+        Provider::Tencent => cloud(remote).map(|_| name.first()),
+        Provider::Aliyun => cloud(remote)?.instance.as_ref().map(|_| name.first()),
         _ => None,
     }
+}
+
+fn cloud(remote: &config::Remote) -> Option<&config::Cloud> {
+    match &remote.credentials {
+        config::Credentials::Cloud(cloud) => Some(cloud),
+        _ => None,
+    }
+}
+
+/// The credentials for the service of a private registry at Amazon, and the registry.
+fn ecr_of(remote: &config::Remote) -> Option<(&config::Cloud, &Url)> {
+    let url = remote.urls.first()?;
+    let is_private = remote.provider == Provider::Ecr && !ecr::is_public(url);
+    cloud(remote)
+        .filter(|_| is_private)
+        .map(|cloud| (cloud, url))
+}
+
+/// What makes namespaces and repositories for a remote; `None`: it has none.
+fn service(remote: &config::Remote) -> Result<Option<Box<dyn Service>>, String> {
+    let (Some(cloud), Some(url)) = (cloud(remote), remote.urls.first()) else {
+        return Ok(None);
+    };
+    let region = cloud.region_of(remote.provider, url);
+    Ok(match remote.provider {
+        Provider::Ecr => Some(Box::new(ecr(remote, cloud, url)?)),
+        Provider::Aliyun => {
+            let api = api::Api::new(remote)?;
+            Some(Box::new(aliyun::Aliyun::new(
+                api,
+                cloud,
+                &required(region)?,
+            )?))
+        }
+        Provider::Tencent => {
+            let api = api::Api::new(remote)?;
+            Some(Box::new(tencent::Tencent::new(api, cloud, url)))
+        }
+        _ => None,
+    })
+}
+
+fn ecr(remote: &config::Remote, cloud: &config::Cloud, url: &Url) -> Result<ecr::Ecr, String> {
+    let region = required(cloud.region_of(Provider::Ecr, url))?;
+    ecr::Ecr::new(&api::Api::new(remote)?, cloud, url, region)
 }
 
 /// Makes sure that it is there.
@@ -70,8 +121,29 @@ pub(super) async fn make_project(
     match client.remote().provider {
         Provider::Entrepot => entrepot::make_project(client, project).await,
         Provider::Harbor => harbor::make_project(client, project).await,
-        _ => Ok(Made::There),
+        _ => match service(client.remote()).map_err(|why| client.invalid(why))? {
+            Some(service) => make_at(service.as_ref(), client, project).await,
+            None => Ok(Made::There),
+        },
     }
+}
+
+/// Deletes a tag alone, where that is not by the registry API; `None`: it is.
+pub(super) async fn delete_tag(
+    client: &RegistryClient,
+    name: &Name,
+    tag: &Tag,
+) -> Option<Result<(), ClientError>> {
+    if client.remote().provider == Provider::Harbor {
+        return Some(harbor::delete_tag(client, name, tag).await);
+    }
+    let (cloud, url) = ecr_of(client.remote())?;
+    let ecr = match ecr(client.remote(), cloud, url) {
+        Ok(ecr) => ecr,
+        Err(why) => return Some(Err(client.invalid(why))),
+    };
+    let deleted = ecr.delete_tag(name.as_str(), tag.as_str()).await;
+    Some(deleted.map_err(|error| failed(client, &error)))
 }
 
 /// The user name that goes with a token that has none, where the provider documents one.
@@ -92,7 +164,7 @@ pub(super) fn source(
     let api = api::Api::new(remote)?;
     let region = cloud.region_of(remote.provider, url);
     Ok(match remote.provider {
-        Provider::Ecr => Box::new(ecr::Ecr::new(&api, cloud, url, required(region)?)?),
+        Provider::Ecr => Box::new(ecr(remote, cloud, url)?),
         Provider::Google => Box::new(google::Google::new(api, cloud)),
         Provider::Azure => Box::new(azure::Azure::new(api, cloud, url)),
         Provider::Aliyun => Box::new(aliyun::Aliyun::new(api, cloud, &required(region)?)?),

@@ -14,6 +14,7 @@ use super::{
     api::{Api, Problem, with_headers},
     known,
     profile::{Abilities, Profile},
+    service::{Service, Terms},
     signing::{Key, hmac_sha256, sha256_hex},
 };
 use crate::{
@@ -21,6 +22,10 @@ use crate::{
     config,
 };
 
+const TERMS: Terms = Terms {
+    what: "namespace",
+    needs: "the rights tcr:DescribeNamespaces and tcr:CreateNamespace",
+};
 const SERVICE: &str = "tcr";
 const VERSION: &str = "2019-09-24";
 /// Where to ask for the instances of all regions.
@@ -80,6 +85,17 @@ impl Tencent {
     }
 
     async fn ask(&self) -> Result<Grant, CredentialError> {
+        let body = json!({"TokenType": "temp"});
+        let token: Created = self.call_for("CreateInstanceToken", body).await?;
+        token.grant()
+    }
+
+    /// A call about the instance.
+    async fn call_for<T: DeserializeOwned>(
+        &self,
+        action: &'static str,
+        mut body: Value,
+    ) -> Result<T, CredentialError> {
         let machine;
         let key = if let Some(key) = &self.key {
             key
@@ -88,11 +104,8 @@ impl Tencent {
             &machine
         };
         let instance = self.instance(key).await?;
-        let body = json!({"RegistryId": instance.id, "TokenType": "temp"});
-        let token: Created = self
-            .call(key, &instance.region, "CreateInstanceToken", &body)
-            .await?;
-        token.grant()
+        body["RegistryId"] = json!(instance.id);
+        self.call(key, &instance.region, action, &body).await
     }
 
     async fn instance(&self, key: &Key) -> Result<Instance, CredentialError> {
@@ -190,6 +203,31 @@ impl Tencent {
     }
 }
 
+impl Service for Tencent {
+    fn terms(&self) -> Terms {
+        TERMS
+    }
+
+    fn is_there<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, CredentialError>> {
+        async move {
+            // The filter finds parts of names, too.
+            let body = json!({"NamespaceName": name, "Limit": 100});
+            let found: Namespaces = self.call_for("DescribeNamespaces", body).await?;
+            Ok(found.namespace_list.iter().any(|found| found.name == name))
+        }
+        .boxed()
+    }
+
+    fn make<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), CredentialError>> {
+        async move {
+            let body = json!({"NamespaceName": name, "IsPublic": false});
+            let _: Value = self.call_for("CreateNamespace", body).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
 impl Source for Tencent {
     fn fetch(&self) -> BoxFuture<'_, Result<Grant, CredentialError>> {
         self.ask().boxed()
@@ -250,6 +288,19 @@ struct Instances {
 struct Registry {
     registry_id: String,
     region_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Namespaces {
+    #[serde(default)]
+    namespace_list: Vec<Namespace>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Namespace {
+    name: String,
 }
 
 #[derive(Deserialize)]

@@ -115,6 +115,7 @@ async fn alibaba_takes_the_key_of_the_environment_or_of_the_machine() {
 #[test]
 fn alibabas_own_example_is_signed_as_they_say() {
     let call = Call {
+        action: "RunInstances",
         method: http::Method::POST,
         version: "2014-05-26",
         path: "/",

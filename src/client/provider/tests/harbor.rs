@@ -47,6 +47,13 @@ impl Harbor {
                     (_, false) => Reply::new(404, ""),
                 };
             }
+            if seen.method == "DELETE" {
+                let tag = "/api/v2.0/projects/team/repositories/deep%252Fapp/artifacts/1/tags/1";
+                return match seen.target == tag {
+                    true => Reply::new(200, ""),
+                    false => error(404, "NOT_FOUND", "not found"),
+                };
+            }
             assert_eq!(
                 (seen.method.as_str(), seen.target.as_str()),
                 ("POST", "/api/v2.0/projects")
@@ -116,4 +123,25 @@ async fn a_robot_that_only_pushes_goes_on_to_push() {
     let harbor = Harbor::start(Robot::Pushes).await;
     let made = harbor.client().project_make("library").await.unwrap();
     assert!(matches!(made, Made::Unsure(_)), "{made:?}");
+}
+
+#[tokio::test]
+async fn a_tag_is_deleted_by_harbors_own_api_and_never_its_artifact() {
+    let harbor = Harbor::start(Robot::Creates).await;
+    let client = harbor.client();
+    let name = "team/deep/app".parse().unwrap();
+    // The second one is not there: it is deleted, too.
+    for tag in ["1", "2"] {
+        client
+            .tag_delete(&name, &tag.parse().unwrap())
+            .await
+            .unwrap();
+    }
+    let seen = harbor.server.seen();
+    assert_eq!(seen.len(), 2);
+    assert!(
+        seen.iter()
+            .all(|seen| seen.target.starts_with("/api/v2.0/"))
+    );
+    assert!(seen[0].target.ends_with("/deep%252Fapp/artifacts/1/tags/1"));
 }

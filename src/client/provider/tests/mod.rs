@@ -5,6 +5,7 @@ mod amazon;
 mod azure;
 mod google;
 mod harbor;
+mod services;
 mod tencent;
 
 use std::{
