@@ -78,7 +78,7 @@ impl Plan {
             tags_rounds: 5,
             tags_pages: 500,
             replication_divisor: 1,
-            replication_rounds: 2,
+            replication_rounds: 1,
             delivery_pushes: 100,
             delivery_tags: 10_000,
             rows_window: Duration::from_secs(10),

@@ -132,8 +132,7 @@ impl App {
             metrics: metrics.clone(),
         });
         settings.load().await?;
-        tasks.spawn(settings.clone().run_expiry(shutdown.clone()));
-        follow_others(&config, &settings, &tasks, &shutdown);
+        look_after(&config, &settings, &tasks, &shutdown);
         let fills = Fills::new(transfer::Parts {
             store: store.clone(),
             meta: meta.clone(),
@@ -242,13 +241,14 @@ impl App {
     }
 }
 
-/// Other replicas change settings, too.
-fn follow_others(
+/// Credentials end, and other replicas change settings, too.
+fn look_after(
     config: &Config,
     settings: &Settings,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
+    tasks.spawn(settings.clone().run_expiry(shutdown.clone()));
     if matches!(config.database, Database::Postgres(_)) {
         tasks.spawn(settings.clone().run(shutdown.clone()));
     }

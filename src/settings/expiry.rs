@@ -52,19 +52,17 @@ impl Settings {
 
 fn tell(remote: &str, at: SystemTime, now: SystemTime) {
     let when = humantime::format_rfc3339_seconds(at);
-    match at.duration_since(now) {
-        Ok(left) => {
-            let days = left.as_secs() / DAY.as_secs();
-            warn!(
-                remote,
-                "the credentials of remote `{remote}` end at {when}, in {days} days"
-            );
-        }
-        Err(_) => warn!(
+    let Ok(left) = at.duration_since(now) else {
+        return warn!(
             remote,
             "the credentials of remote `{remote}` have ended at {when}"
-        ),
-    }
+        );
+    };
+    let days = left.as_secs() / DAY.as_secs();
+    warn!(
+        remote,
+        "the credentials of remote `{remote}` end at {when}, in {days} days"
+    );
 }
 
 /// Has one of the moments come since the last look at which it is told?
