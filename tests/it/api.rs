@@ -12,7 +12,7 @@ use crate::{
 pub(crate) const PASSWORD: &str = "right password";
 
 /// Every call: method, path, a query that is right.
-const CALLS: [(&str, &str, &str); 64] = [
+const CALLS: [(&str, &str, &str); 66] = [
     ("GET", "/users", ""),
     ("POST", "/users", ""),
     ("GET", "/users/{name}", ""),
@@ -85,6 +85,8 @@ const CALLS: [(&str, &str, &str); 64] = [
     ("GET", "/tasks/{id}", ""),
     ("GET", "/tasks/{id}/log", ""),
     ("GET", "/fills", ""),
+    ("GET", "/events", ""),
+    ("POST", "/cache/warm", ""),
     ("POST", "/upkeep/evict", ""),
     ("POST", "/upkeep/orphans", ""),
     ("POST", "/upkeep/retention", ""),

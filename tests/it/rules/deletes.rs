@@ -133,6 +133,8 @@ async fn what_a_mirror_forgets_is_deleted_nowhere() {
         }
     };
     pulled().await;
+    let path = "/cache/entry?name=far/library/app&reference=1";
+    eventually(async || (sites.get(path).await["complete"] == true).then_some(())).await;
     sites
         .deleting(json!({
             "source": {"project": "far"}, "destination": {"project": "team", "flatten": 1},
@@ -141,7 +143,6 @@ async fn what_a_mirror_forgets_is_deleted_nowhere() {
     sites
         .arrived("team/library/app", "1", Some(&image(1)))
         .await;
-    let path = "/cache/entry?name=far/library/app&reference=1";
     let purged = sites.call(Method::DELETE, path, None).await;
     assert!([200, 204].contains(&purged.status), "{}", purged.body);
     let again = sites.done(&sites.run("to-edge", json!({})).await).await;
