@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::http::Connection;
 use crate::pusher::LOGIN;
 
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(5);
 const EXECUTION_TIMEOUT: Duration = Duration::from_mins(10);
 
 pub(crate) struct Manage(pub(crate) SocketAddr);

@@ -72,6 +72,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Replication> {
 impl Replication {
     fn visit(&mut self, bench: &Bench, sources: &Sources, tool: Tool) -> Result<()> {
         let copy = |to: &[SocketAddr], transfers| {
+            sources.prepare(tool, to)?;
             let begin = Instant::now();
             let peak = sources.copy(tool, to, transfers)?;
             anyhow::Ok((begin.elapsed().as_secs_f64(), peak))

@@ -60,7 +60,7 @@ impl Sources<'_> {
     pub(crate) fn copy(&self, tool: Tool, to: &[SocketAddr], transfers: usize) -> Result<f64> {
         match tool {
             Tool::Sync => self.sync(to, transfers),
-            Tool::Rule => self.rule(to),
+            Tool::Rule => Manage(self.entrepot).execute(&rule(to), false).map(|_| 0.0),
             Tool::Skopeo => to.iter().try_fold(0.0, |peak: f64, address| {
                 Ok(peak.max(self.skopeo(*address)?))
             }),
@@ -89,17 +89,17 @@ impl Sources<'_> {
         self.run(sync)
     }
 
-    /// The making of remotes and rule is not part of it, and not much.
-    fn rule(&self, to: &[SocketAddr]) -> Result<f64> {
+    /// Makes what there must be before anything is copied to these: a rule of these remotes.
+    pub(crate) fn prepare(&self, tool: Tool, to: &[SocketAddr]) -> Result<()> {
+        if tool != Tool::Rule {
+            return Ok(());
+        }
         let manage = Manage(self.entrepot);
         let remotes: Vec<_> = to.iter().map(|to| format!("port-{}", to.port())).collect();
-        let rule = format!("to-{}", remotes.join("-"));
         for (name, address) in remotes.iter().zip(to) {
             manage.add_remote(name, *address)?;
         }
-        manage.add_rule(&rule, &remotes, "manual")?;
-        manage.execute(&rule, false)?;
-        Ok(0.0)
+        manage.add_rule(&rule(to), &remotes, "manual")
     }
 
     fn skopeo(&self, to: SocketAddr) -> Result<f64> {
@@ -160,6 +160,11 @@ impl Sources<'_> {
         ensure!(ended, "{command:?} failed\n--- log\n{}", said());
         Ok(peak)
     }
+}
+
+fn rule(to: &[SocketAddr]) -> String {
+    let ports: Vec<_> = to.iter().map(|to| to.port().to_string()).collect();
+    format!("to-{}", ports.join("-"))
 }
 
 /// Whether it ended well, and the peak of its memory in MiB.
