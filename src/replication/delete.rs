@@ -1,8 +1,9 @@
-//! What a task deletes: only what its rule put there, and only while it is gone here.
+//! What a task deletes: only what its rule put there, and only while it is gone here; and how much without asking.
 
 use futures_util::{StreamExt, stream};
 
 use super::{
+    Rule,
     task::Run,
     trouble::Trouble,
     versions::{Verdict, to_delete},
@@ -13,6 +14,10 @@ use crate::{
     oci::{Digest, Name, TagState},
     transfer::send::{Found, SendError},
 };
+
+/// Tags that a rule may put nowhere any more are deleted without asking, up to the larger of this and a fifth of all.
+const DELETE_CAP: usize = 100;
+const DELETE_PART: usize = 5;
 
 impl Run<'_> {
     /// `Some`: the tag was left alone, and why.
@@ -94,4 +99,12 @@ impl Run<'_> {
         }
         Ok(None)
     }
+}
+
+/// How many tags may be deleted without asking, of so many that the rule put somewhere.
+pub(super) fn delete_cap(rule: &Rule, delivered: usize) -> usize {
+    rule.delete_cap.map_or_else(
+        || DELETE_CAP.max(delivered / DELETE_PART),
+        |cap| usize::try_from(cap).unwrap_or(usize::MAX),
+    )
 }

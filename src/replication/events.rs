@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::{
     Replication, ReplicationError,
+    delete::delete_cap,
     engine::{Cause, KnownRule, Run},
-    plan::delete_cap,
     rule::Trigger,
 };
 use crate::{

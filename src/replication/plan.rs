@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     Mode, Replication, ReplicationError, Rule, check_depth,
     collision::{self, Shipment},
+    delete::delete_cap,
     engine::{Cause, Run, read},
     pull::Seen,
 };
@@ -26,9 +27,6 @@ use crate::{
 
 /// Nobody else plans an execution for so long after it was last heard of.
 pub(super) const HOLD: Duration = Duration::from_secs(60);
-/// Tags that a rule may put nowhere any more are deleted without asking, up to the larger of this and a fifth of all.
-const DELETE_CAP: usize = 100;
-const DELETE_PART: usize = 5;
 const PAGE: u32 = 1000;
 /// When an execution is planned again whose remote could not be asked.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -347,14 +345,6 @@ fn is_in_time(execution: &ExecutionRow) -> bool {
     let retry_for = read(&execution.members).map_or(Duration::ZERO, |rule| rule.retry_for);
     let age = execution.created_at.elapsed().unwrap_or_default();
     !execution.dry_run && age < retry_for
-}
-
-/// How many tags may be deleted without asking, of so many that the rule put somewhere.
-pub(super) fn delete_cap(rule: &Rule, delivered: usize) -> usize {
-    rule.delete_cap.map_or_else(
-        || DELETE_CAP.max(delivered / DELETE_PART),
-        |cap| usize::try_from(cap).unwrap_or(usize::MAX),
-    )
 }
 
 /// One task for each remote and repository; deletes come after what is sent, in tasks of their own.
