@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use super::{
-    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
-    statement::Statement,
+    Meta, MetaError, changes::Changes, column, connection::Connection, expire::Expire,
+    operation::Operation, statement::Statement,
 };
 
 pub(super) const SQL_PUT: &str = "INSERT INTO audit (at, principal, source, action, subject, outcome, detail) \
@@ -20,9 +20,6 @@ pub(super) const SQL_PAGE: &str = "SELECT id, at, principal, source, action, sub
 pub(super) const SQL_EXPIRED: &str = "SELECT id FROM audit WHERE at < $1 ORDER BY at LIMIT $2";
 
 pub(super) const SQL_DELETE: &str = "DELETE FROM audit WHERE id = $1";
-
-/// Rows that one transaction deletes.
-const EXPIRED_AT_ONCE: i64 = 1000;
 
 /// One thing that somebody did or tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +61,6 @@ type Columns = (
 /// [`Meta::audit`]
 struct Put(AuditEntry);
 
-/// [`Meta::audit_expire`]
-struct Expire(SystemTime);
-
 impl Meta {
     /// Notes what somebody did.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), MetaError> {
@@ -94,7 +88,12 @@ impl Meta {
 
     /// Deletes entries from before this time, a bounded number of them; how many. Nothing is left at 0.
     pub async fn audit_expire(&self, before: SystemTime) -> Result<u64, MetaError> {
-        self.write(Expire(before)).await
+        self.write(Expire {
+            select: SQL_EXPIRED,
+            delete: SQL_DELETE,
+            before,
+        })
+        .await
     }
 }
 
@@ -123,26 +122,6 @@ impl Operation for Put {
         _changes: &mut Changes,
     ) -> Result<(), MetaError> {
         put(connection, &self.0).await
-    }
-}
-
-impl Operation for Expire {
-    type Output = u64;
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        _changes: &mut Changes,
-    ) -> Result<u64, MetaError> {
-        let select = Statement::new(SQL_EXPIRED)
-            .bind(column::milliseconds(self.0))
-            .bind(EXPIRED_AT_ONCE);
-        let expired: Vec<(i64,)> = select.fetch_all(connection).await?;
-        for (id,) in &expired {
-            let delete = Statement::new(SQL_DELETE).bind(*id);
-            delete.execute(connection).await?;
-        }
-        Ok(expired.len() as u64)
     }
 }
 

@@ -62,16 +62,6 @@ pub struct EventPlan {
 /// destination, tag, digest, repository, `delivered_at`
 type Columns = (String, String, String, String, i64);
 
-/// [`Meta::delivery_put`]
-struct Put {
-    key: DeliveryKey,
-    digest: Digest,
-    repository: Name,
-}
-
-/// [`Meta::delivery_delete`]
-struct Delete(DeliveryKey);
-
 impl Meta {
     /// What a rule put there, and from which repository.
     pub async fn delivery(&self, key: &DeliveryKey) -> Result<Option<(Digest, Name)>, MetaError> {
@@ -87,17 +77,16 @@ impl Meta {
         digest: Digest,
         repository: Name,
     ) -> Result<(), MetaError> {
-        self.write(Put {
-            key,
-            digest,
-            repository,
-        })
-        .await
+        let put = bound(SQL_PUT, &key)
+            .bind(&digest)
+            .bind(&repository)
+            .bind(column::milliseconds(SystemTime::now()));
+        self.write(put).await.map(drop)
     }
 
     /// What a rule had put there is there no longer.
     pub async fn delivery_delete(&self, key: DeliveryKey) -> Result<(), MetaError> {
-        self.write(Delete(key)).await
+        self.write(bound(SQL_DELETE, &key)).await.map(drop)
     }
 
     /// Up to `limit` tags that a rule put at a remote, after this one.
@@ -142,37 +131,6 @@ fn row(columns: Columns) -> Result<DeliveryRow, MetaError> {
         repository: column::parsed(&repository)?,
         delivered_at: column::time(delivered_at),
     })
-}
-
-impl Operation for Put {
-    type Output = ();
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        _changes: &mut Changes,
-    ) -> Result<(), MetaError> {
-        bound(SQL_PUT, &self.key)
-            .bind(&self.digest)
-            .bind(&self.repository)
-            .bind(column::milliseconds(SystemTime::now()))
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
-}
-
-impl Operation for Delete {
-    type Output = ();
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        _changes: &mut Changes,
-    ) -> Result<(), MetaError> {
-        bound(SQL_DELETE, &self.0).execute(connection).await?;
-        Ok(())
-    }
 }
 
 impl Operation for EventPlan {

@@ -6,8 +6,7 @@
 use std::time::SystemTime;
 
 use super::{
-    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
-    statement::Statement,
+    Meta, MetaError, column, connection::Connection, expire::Expire, statement::Statement,
 };
 use crate::oci::{Digest, Name, Tag};
 
@@ -26,9 +25,6 @@ pub(super) const SQL_EXPIRED: &str = "SELECT id FROM event WHERE at < $1 \
      ORDER BY at LIMIT $2";
 
 pub(super) const SQL_DELETE: &str = "DELETE FROM event WHERE id = $1";
-
-/// Rows that one transaction deletes.
-const EXPIRED_AT_ONCE: i64 = 1000;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +54,6 @@ pub struct EventRow {
 
 /// id, kind, repository, tag, digest, at
 type Columns = (i64, String, String, Option<String>, String, i64);
-
-/// [`Meta::events_expire`]
-struct Expire(SystemTime);
 
 impl EventKind {
     const ALL: [(&'static str, Self); 4] = [
@@ -94,7 +87,12 @@ impl Meta {
     /// Deletes events from before this time that every rule and webhook has passed, a bounded number of them; how many.
     /// Nothing is left at 0.
     pub async fn events_expire(&self, before: SystemTime) -> Result<u64, MetaError> {
-        self.write(Expire(before)).await
+        self.write(Expire {
+            select: SQL_EXPIRED,
+            delete: SQL_DELETE,
+            before,
+        })
+        .await
     }
 }
 
@@ -107,26 +105,6 @@ fn row((id, kind, repository, tag, digest, at): Columns) -> Result<EventRow, Met
         digest: column::parsed(&digest)?,
         at: column::time(at),
     })
-}
-
-impl Operation for Expire {
-    type Output = u64;
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        _changes: &mut Changes,
-    ) -> Result<u64, MetaError> {
-        let select = Statement::new(SQL_EXPIRED)
-            .bind(column::milliseconds(self.0))
-            .bind(EXPIRED_AT_ONCE);
-        let expired: Vec<(i64,)> = select.fetch_all(connection).await?;
-        for (id,) in &expired {
-            let delete = Statement::new(SQL_DELETE).bind(*id);
-            delete.execute(connection).await?;
-        }
-        Ok(expired.len() as u64)
-    }
 }
 
 /// To be part of the transaction of the change.

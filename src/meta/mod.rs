@@ -32,6 +32,8 @@
 //!     }
 //! }
 //! ```
+//! A write of one statement, to rows that no cache has, is the statement itself: `self.write(Statement::new(…).bind(…))`.
+//! What is deleted because it is old is an `Expire`.
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod account;
@@ -84,6 +86,7 @@ mod changes;
 mod clearance;
 mod column;
 mod connection;
+mod expire;
 mod filled;
 mod handle;
 mod hot;

@@ -12,8 +12,8 @@ use std::{fmt, iter::Peekable, str::FromStr, time::SystemTime, vec::IntoIter};
 use uuid::Uuid;
 
 use super::{
-    EventRow, ExecutionStatus, Meta, MetaError, changes::Changes, column, connection::Connection,
-    event, operation::Operation, statement::Statement,
+    EventRow, ExecutionStatus, Meta, MetaError, column, connection::Connection, event,
+    expire::Expire, statement::Statement,
 };
 
 pub(super) const SQL_PUT: &str = "INSERT INTO execution_event (after_event, execution_id, kind, at) \
@@ -31,9 +31,6 @@ pub(super) const SQL_EXPIRED: &str = "SELECT id FROM execution_event WHERE at < 
      ORDER BY at LIMIT $2";
 
 pub(super) const SQL_DELETE: &str = "DELETE FROM execution_event WHERE id = $1";
-
-/// Rows that one transaction deletes.
-const EXPIRED_AT_ONCE: i64 = 1000;
 
 /// What an execution has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +70,6 @@ pub struct Position {
 
 /// id, `after_event`, `execution_id`, kind, at
 type Columns = (i64, i64, String, String, i64);
-
-/// [`Meta::notices_expire`]
-struct Expire(SystemTime);
 
 impl ExecutionStep {
     const ALL: [(&'static str, Self); 4] = [
@@ -196,7 +190,12 @@ impl Meta {
 
     /// Deletes what is from before this time of executions, and has been passed by every webhook, a bounded number; how many.
     pub async fn notices_expire(&self, before: SystemTime) -> Result<u64, MetaError> {
-        self.write(Expire(before)).await
+        self.write(Expire {
+            select: SQL_EXPIRED,
+            delete: SQL_DELETE,
+            before,
+        })
+        .await
     }
 }
 
@@ -232,26 +231,6 @@ fn row(columns: Columns) -> Result<ExecutionEvent, MetaError> {
         step: ExecutionStep::read(&kind)?,
         at: column::time(at),
     })
-}
-
-impl Operation for Expire {
-    type Output = u64;
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        _changes: &mut Changes,
-    ) -> Result<u64, MetaError> {
-        let select = Statement::new(SQL_EXPIRED)
-            .bind(column::milliseconds(self.0))
-            .bind(EXPIRED_AT_ONCE);
-        let expired: Vec<(i64,)> = select.fetch_all(connection).await?;
-        for (id,) in &expired {
-            let delete = Statement::new(SQL_DELETE).bind(*id);
-            delete.execute(connection).await?;
-        }
-        Ok(expired.len() as u64)
-    }
 }
 
 /// To be part of the transaction in which the execution comes to it.

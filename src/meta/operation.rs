@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{MetaError, changes::Changes, connection::Connection};
+use super::{MetaError, changes::Changes, connection::Connection, statement::Statement};
 
 /// How long a write waits to become durable: a few busy timeouts.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +25,19 @@ pub(super) trait Operation: Send + Sync + 'static {
         connection: &mut Connection,
         changes: &mut Changes,
     ) -> impl Future<Output = Result<Self::Output, MetaError>> + Send;
+}
+
+/// A change of one statement, to rows that no cache has; gives how many it changed.
+impl Operation for Statement {
+    type Output = u64;
+
+    async fn execute(
+        &self,
+        connection: &mut Connection,
+        _changes: &mut Changes,
+    ) -> Result<u64, MetaError> {
+        Ok(Self::execute(self, connection).await?)
+    }
 }
 
 /// An operation in the queue. Who went away does not keep it from being run.

@@ -3,10 +3,7 @@
 use url::Url;
 use uuid::Uuid;
 
-use super::{
-    Meta, MetaError, changes::Changes, column, connection::Connection, operation::Operation,
-    statement::Statement,
-};
+use super::{Meta, MetaError, column, statement::Statement};
 use crate::oci::Digest;
 
 pub(super) const SQL_GET: &str =
@@ -22,19 +19,6 @@ pub(super) const SQL_DELETE: &str = "DELETE FROM sending WHERE task_id = $1 AND 
 pub struct SendingRow {
     pub url: Url,
     pub min_chunk_bytes: u64,
-}
-
-/// [`Meta::sending_put`]
-struct Put {
-    task: Uuid,
-    digest: Digest,
-    row: SendingRow,
-}
-
-/// [`Meta::sending_delete`]
-struct Delete {
-    task: Uuid,
-    digest: Digest,
 }
 
 impl Meta {
@@ -59,50 +43,22 @@ impl Meta {
     pub async fn sending_put(
         &self,
         task: Uuid,
-        digest: Digest,
-        row: SendingRow,
+        digest: &Digest,
+        row: &SendingRow,
     ) -> Result<(), MetaError> {
-        self.write(Put { task, digest, row }).await
+        let put = Statement::new(SQL_PUT)
+            .bind(task.to_string())
+            .bind(digest)
+            .bind(row.url.as_str())
+            .bind(column::size(row.min_chunk_bytes));
+        self.write(put).await.map(drop)
     }
 
     /// A task has sent a blob, or goes on with its session no more.
-    pub async fn sending_delete(&self, task: Uuid, digest: Digest) -> Result<(), MetaError> {
-        self.write(Delete { task, digest }).await
-    }
-}
-
-impl Operation for Put {
-    type Output = ();
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        _changes: &mut Changes,
-    ) -> Result<(), MetaError> {
-        Statement::new(SQL_PUT)
-            .bind(self.task.to_string())
-            .bind(&self.digest)
-            .bind(self.row.url.as_str())
-            .bind(column::size(self.row.min_chunk_bytes))
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
-}
-
-impl Operation for Delete {
-    type Output = ();
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        _changes: &mut Changes,
-    ) -> Result<(), MetaError> {
-        Statement::new(SQL_DELETE)
-            .bind(self.task.to_string())
-            .bind(&self.digest)
-            .execute(connection)
-            .await?;
-        Ok(())
+    pub async fn sending_delete(&self, task: Uuid, digest: &Digest) -> Result<(), MetaError> {
+        let delete = Statement::new(SQL_DELETE)
+            .bind(task.to_string())
+            .bind(digest);
+        self.write(delete).await.map(drop)
     }
 }

@@ -55,9 +55,6 @@ pub enum WebhookNext {
 /// [`Meta::webhooks_set`]
 struct Set(BTreeSet<String>);
 
-/// [`Meta::webhooks_left`]
-struct Left;
-
 /// [`Meta::webhook_hold`]
 struct Hold {
     name: String,
@@ -76,7 +73,7 @@ impl Meta {
 
     /// Lets all of them go. Only for the one process that uses the database, before it begins.
     pub async fn webhooks_left(&self) -> Result<(), MetaError> {
-        self.write(Left).await
+        self.write(Statement::new(SQL_LEFT)).await.map(drop)
     }
 
     /// Those that have something before them, that are due, and that nobody sends for.
@@ -133,19 +130,6 @@ impl Operation for Set {
                 .execute(connection)
                 .await?;
         }
-        Ok(())
-    }
-}
-
-impl Operation for Left {
-    type Output = ();
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        _changes: &mut Changes,
-    ) -> Result<(), MetaError> {
-        Statement::new(SQL_LEFT).execute(connection).await?;
         Ok(())
     }
 }

@@ -64,14 +64,14 @@ impl Notes {
             url: session.url.clone(),
             min_chunk_bytes: session.min_chunk_bytes,
         };
-        let written = self.meta.sending_put(self.task, digest.clone(), row).await;
+        let written = self.meta.sending_put(self.task, digest, &row).await;
         if let Err(error) = written {
             warn!(%digest, %error, "cannot note an upload: {error}");
         }
     }
 
     pub(super) async fn delete(&self, digest: &Digest) {
-        let deleted = self.meta.sending_delete(self.task, digest.clone()).await;
+        let deleted = self.meta.sending_delete(self.task, digest).await;
         if let Err(error) = deleted {
             warn!(%digest, %error, "cannot delete the note of an upload: {error}");
         }
