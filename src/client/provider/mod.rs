@@ -110,7 +110,8 @@ fn service(remote: &config::Remote) -> Result<Option<Box<dyn Service>>, String> 
 
 fn ecr(remote: &config::Remote, cloud: &config::Cloud, url: &Url) -> Result<ecr::Ecr, String> {
     let region = required(cloud.region_of(Provider::Ecr, url))?;
-    ecr::Ecr::new(&api::Api::new(remote)?, cloud, url, region)
+    let ecr = ecr::Ecr::new(&api::Api::new(remote)?, cloud, url, region)?;
+    Ok(ecr.making(remote.repositories.clone()))
 }
 
 /// Makes sure that it is there.
