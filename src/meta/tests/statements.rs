@@ -267,6 +267,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     task::SQL_STOP_RUNNING,
     task::SQL_RETRY,
     task::SQL_WAITING,
+    task::SQL_DELETING,
     task::SQL_TAKE_IN,
     held::SQL_LOG_LAST,
     held::SQL_LOG_PUT,
