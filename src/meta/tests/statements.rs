@@ -224,6 +224,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     settle::SQL_STATUS,
     execution::SQL_END,
     execution::SQL_OPEN,
+    execution::SQL_RUNNING,
     execution::SQL_PROPOSED,
     execution::SQL_BEGUN,
     settle::SQL_AGAIN,
