@@ -136,7 +136,7 @@ impl Destination {
         if projects.contains_key(project) {
             return Ok(Made::There);
         }
-        let made = client.project_make(project).await?;
+        let made = client.project_make(name).await?;
         if made == Made::There {
             projects.insert(project.to_owned(), ());
         }
