@@ -113,7 +113,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         .build()
         .context("cannot start the runtime")?
         .block_on(async {
-            let copied = Session::new(options)?.run().await?;
+            let copied = Session::new(options).await?.run().await?;
             let failed = copied.iter().any(|copied| copied.sent.is_err());
             match options.output {
                 Format::Text => print(&text::summary(&copied)),
@@ -129,7 +129,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
 }
 
 impl<'a> Session<'a> {
-    fn new(options: &'a Options) -> anyhow::Result<Self> {
+    async fn new(options: &'a Options) -> anyhow::Result<Self> {
         let registries = Registries::default();
         let from_login = (&options.from_user, &options.from_password);
         let to_login = (&options.to_user, &options.to_password);
@@ -142,8 +142,8 @@ impl<'a> Session<'a> {
         let budget = Budget::new(rate);
         Ok(Self {
             options,
-            from: registries.get(&options.from.place, "from", of_from)?,
-            to: registries.get(&options.to.place, "to", of_to)?,
+            from: registries.get(&options.from.place, "from", of_from).await?,
+            to: registries.get(&options.to.place, "to", of_to).await?,
             sender: Sender::new(options.transfers.into(), [Arc::new(budget)]),
             watch: Watch::default(),
         })

@@ -196,22 +196,27 @@ impl Endpoint {
     }
 
     /// Does anybody answer there? What they say of our rights is another matter.
-    pub(super) async fn probe(&self, wire: &Wire) -> bool {
-        let Ok(url) = self.url.join("v2/") else {
-            return false;
-        };
+    pub(super) async fn probe(&self, wire: &Wire) -> Result<(), Failure> {
+        let url = self.url.join("v2/");
         let outgoing = Outgoing {
             kind: "probe",
             method: &Method::GET,
-            url,
+            url: url.map_err(|error| ClientError::invalid(&wire.remote, error.to_string()))?,
             headers: &HeaderMap::new(),
             authorization: None,
             body: Payload::Nothing,
         };
         let longest = wire.header_timeout.min(PROBE_TIMEOUT);
-        match timeout(longest, self.exchange(wire, outgoing)).await {
-            Ok(Ok(incoming)) => !incoming.response.status().is_server_error(),
-            _ => false,
+        let answered = timeout(longest, self.exchange(wire, outgoing)).await;
+        let unwell = |kind, message| Err(ClientError::new(kind, &wire.remote, message).into());
+        match answered {
+            Ok(Ok(incoming)) if !incoming.response.status().is_server_error() => Ok(()),
+            Ok(Ok(incoming)) => unwell(
+                ErrorKind::Unreachable,
+                format!("answered {}", incoming.response.status().as_u16()),
+            ),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => unwell(ErrorKind::TimedOut, "no answer in time".to_owned()),
         }
     }
 

@@ -121,6 +121,19 @@ impl Transport {
         self.ask(call, deadline, &read).await
     }
 
+    /// Finds which URLs nobody answers at, before one that answers: many who ask at once next need not each find out.
+    pub(super) async fn look_around(&self) {
+        let preferred = self.endpoints.split_last();
+        for endpoint in preferred.map_or(&[][..], |(_, preferred)| preferred) {
+            let began = Instant::now();
+            let probed = endpoint.probe(&self.wire).await;
+            endpoint.note(&self.wire, began, probed.as_ref().err());
+            if probed.is_ok() {
+                return;
+            }
+        }
+    }
+
     /// What is left of the rate limit, at the best of the URLs that are asked.
     pub(super) fn budget(&self) -> RateBudget {
         let now = Instant::now();

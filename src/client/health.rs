@@ -170,7 +170,7 @@ pub(super) async fn watch(endpoint: Arc<Endpoint>, wire: Wire, opening: Opening)
         if !endpoint.health.is_open(opening) {
             return;
         }
-        if endpoint.probe(&wire).await {
+        if endpoint.probe(&wire).await.is_ok() {
             endpoint.health.probed(opening);
             tracing::info!(remote = %wire.remote, url = %endpoint.url, "a URL of a remote answers again");
             return;

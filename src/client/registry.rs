@@ -134,6 +134,11 @@ impl RegistryClient {
         self.transport.health()
     }
 
+    /// Finds which of several URLs answers, for those who will ask many things at once.
+    pub async fn look_around(&self) {
+        self.transport.look_around().await;
+    }
+
     pub fn remote(&self) -> &config::Remote {
         &self.remote
     }

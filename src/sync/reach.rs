@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use tokio::sync::OnceCell;
 use url::Url;
 
 use super::{Place, shared::SharedSource};
@@ -35,7 +36,7 @@ pub struct Registry {
 /// All registries that were asked for: one client for each with each login.
 #[derive(Default)]
 pub struct Registries {
-    known: Mutex<HashMap<(String, String), Registry>>,
+    known: Mutex<HashMap<(String, String), Arc<OnceCell<Registry>>>>,
     metrics: Metrics,
     /// How many of them each blob may go to.
     destinations: usize,
@@ -51,30 +52,37 @@ impl Registries {
     }
 
     /// The registry of a place. `login` names the login among all of that registry: what has the same name is the same.
-    pub fn get(
+    /// Who asks first finds out whether HTTPS is spoken there, where plain HTTP may be.
+    pub async fn get(
         &self,
         place: &Place,
         login: &str,
         reach: impl FnOnce() -> Reach,
     ) -> Result<Registry, SetupError> {
         let key = (place.registry.clone(), login.to_owned());
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(registry) = known.get(&key) {
-            return Ok(registry.clone());
-        }
-        let remote = remote(&place.registry, reach())?;
-        let client = RegistryClient::new(remote, self.metrics.clone())?;
+        let known = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(known.entry(key).or_default())
+        };
+        let registry = known.get_or_try_init(|| async {
+            let registry = self.open(&place.registry, reach())?;
+            registry.client.look_around().await;
+            Ok(registry)
+        });
+        registry.await.cloned()
+    }
+
+    fn open(&self, registry: &str, reach: Reach) -> Result<Registry, SetupError> {
+        let client = RegistryClient::new(remote(registry, reach)?, self.metrics.clone())?;
         let source = RemoteSource::of(client.clone());
-        let registry = Registry {
+        Ok(Registry {
             source: match self.destinations {
                 0 | 1 => source,
                 readers => SharedSource::of(source, readers),
             },
             destination: Destination::new(&client),
             client,
-        };
-        known.insert(key, registry.clone());
-        Ok(registry)
+        })
     }
 }
 
@@ -108,7 +116,49 @@ fn remote(registry: &str, reach: Reach) -> Result<Remote, SetupError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
     use super::*;
+
+    /// A registry that knows plain HTTP only; counts those who greet it with TLS.
+    async fn plain_registry() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let name = listener.local_addr().unwrap().to_string();
+        let greeted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&greeted);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Relaxed);
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            }
+        });
+        (name, greeted)
+    }
+
+    #[tokio::test]
+    async fn whether_https_is_spoken_is_found_out_once_for_all_who_ask_at_once() {
+        let (name, greeted) = plain_registry().await;
+        let place: Place = format!("{name}/app").parse().unwrap();
+        let registries = Registries::default();
+        let reach = || Reach {
+            credentials: Credentials::None,
+            insecure: true,
+        };
+        let ask = || registries.get(&place, "", reach);
+        let (one, two, three) = tokio::join!(ask(), ask(), ask());
+        for registry in [one, two, three] {
+            let health = registry.unwrap().client.health();
+            let passed_over: Vec<_> = health.iter().map(|url| url.trouble.is_some()).collect();
+            assert_eq!(passed_over, [true, false]);
+        }
+        assert_eq!(greeted.load(Relaxed), 1);
+    }
 
     #[test]
     fn plain_http_comes_after_https_and_only_if_that_is_allowed() {

@@ -215,13 +215,14 @@ impl Run {
     }
 
     async fn tags(&self, place: &Place) -> Result<Vec<Tag>, String> {
-        let registry = self.registry(place)?;
+        let registry = self.registry(place).await?;
         let tags = registry.client.tag_list(&place.name, Patience::Full).await;
         tags.map_err(|error| self.explain(place, &error))
     }
 
     async fn copy(&self, pair: &Pair) -> Result<Done, String> {
-        let (from, to) = (self.registry(&pair.from)?, self.registry(&pair.to)?);
+        let (from, to) = (self.registry(&pair.from), self.registry(&pair.to));
+        let (from, to) = tokio::try_join!(from, to)?;
         let platforms = &self.settings.platforms;
         let order = Order {
             from: pair.from.name.clone(),
@@ -261,10 +262,12 @@ impl Run {
         }
     }
 
-    fn registry(&self, place: &Place) -> Result<Registry, String> {
+    async fn registry(&self, place: &Place) -> Result<Registry, String> {
         let login = self.auth.of(place);
         let registry = self.registries.get(place, login.key, || login.reach());
-        registry.map_err(|error: SetupError| error.to_string())
+        registry
+            .await
+            .map_err(|error: SetupError| error.to_string())
     }
 
     /// Whose fault a failed copy is, and what to look at.

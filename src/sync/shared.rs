@@ -10,18 +10,22 @@
 
 use std::{
     fs::File,
-    io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, poll_fn},
+    stream,
+};
 use tokio::{sync::watch, task::spawn_blocking};
 
 use crate::{
-    oci::{Descriptor, Digest, Name, Reference},
+    oci::{Descriptor, Digest, Hasher, Name, Reference},
+    store::PageReader,
     transfer::send::{Source, SourceBlob, SourceError, SourceManifest},
 };
 
@@ -29,7 +33,6 @@ use crate::{
 const MAX_IDLE_BYTES: u64 = 4 << 30;
 /// Each is an open file.
 const MAX_IDLE_FILES: usize = 200;
-const PIECE_BYTES: u64 = 256 << 10;
 /// Where other container tools keep what is large and soon gone; `/tmp` is often memory.
 const FOLDER: &str = "/var/tmp";
 
@@ -51,6 +54,8 @@ struct Blob {
     digest: Digest,
     /// None: there is no room for one.
     file: Option<Arc<File>>,
+    /// Over what is in the file; used by who fetches it.
+    hasher: Mutex<Hasher>,
     news: watch::Sender<News>,
     /// How many have read it to its end.
     done: Mutex<usize>,
@@ -80,7 +85,7 @@ struct Reader {
     shared: Arc<Shared>,
     blob: Arc<Blob>,
     news: watch::Receiver<News>,
-    position: u64,
+    pages: PageReader,
 }
 
 impl SharedSource {
@@ -143,6 +148,9 @@ impl Shared {
         offset: u64,
     ) -> Result<SourceBlob, SourceError> {
         let blob = self.fetched(&name, &digest);
+        let Some(file) = blob.file.clone() else {
+            return self.source.blob(&name, &digest, offset).await;
+        };
         let mut news = blob.news.subscribe();
         let begun = news.wait_for(|news| news.is_begun || news.end.is_some());
         let now = begun.await.expect("the blob is held").clone();
@@ -155,7 +163,7 @@ impl Shared {
             shared: self,
             blob,
             news,
-            position: offset,
+            pages: PageReader::new(file, offset),
         };
         Ok(SourceBlob {
             offset,
@@ -182,6 +190,9 @@ impl Shared {
             }
         };
         drop(blobs);
+        if blob.file.is_none() {
+            return blob;
+        }
         let (shared, name, fetched) = (Arc::clone(self), name.clone(), Arc::clone(&blob));
         tokio::spawn(async move {
             let end = shared.fetch(&name, &fetched).await;
@@ -191,10 +202,7 @@ impl Shared {
     }
 
     /// Fills the file from where it is.
-    async fn fetch(&self, name: &Name, blob: &Blob) -> End {
-        let Some(file) = &blob.file else {
-            return End::NoRoom;
-        };
+    async fn fetch(&self, name: &Name, blob: &Arc<Blob>) -> End {
         let from = blob.news.borrow().written;
         let opened = self.source.blob(name, &blob.digest, from).await;
         let mut opened = match opened {
@@ -216,19 +224,17 @@ impl Shared {
             position += chunk.len() as u64;
             let _ = chunk.split_to(usize::try_from(known).expect("it is of a chunk"));
             let at = position - chunk.len() as u64;
-            let file = Arc::clone(file);
-            let written = spawn_blocking(move || file.write_all_at(&chunk, at));
-            if written.await.expect("writing does not panic").is_err() {
+            let growing = Arc::clone(blob);
+            let written = spawn_blocking(move || growing.append(&chunk, at));
+            if !written.await.expect("writing does not panic") {
                 return End::NoRoom;
             }
             blob.news
                 .send_modify(|news| news.written = news.written.max(position));
         }
-        let (file, digest) = (Arc::clone(file), blob.digest.clone());
-        match spawn_blocking(move || is_right(&file, &digest)).await {
-            Ok(Ok(true)) => End::Whole,
-            Ok(Ok(false)) => End::Wrong,
-            _ => End::NoRoom,
+        match locked(&blob.hasher).clone().finish() == blob.digest {
+            true => End::Whole,
+            false => End::Wrong,
         }
     }
 
@@ -284,9 +290,17 @@ impl Blob {
         Self {
             digest: digest.clone(),
             file: tempfile::tempfile_in(folder).ok().map(Arc::new),
+            hasher: Mutex::new(digest.algorithm().hasher()),
             news: watch::Sender::default(),
             done: Mutex::default(),
         }
+    }
+
+    /// Writes what comes next, and hashes it; whether there was room. Blocks.
+    fn append(&self, chunk: &[u8], at: u64) -> bool {
+        locked(&self.hasher).update(chunk);
+        let file = self.file.as_ref();
+        file.is_some_and(|file| file.write_all_at(chunk, at).is_ok())
     }
 
     fn is_broken(&self) -> bool {
@@ -296,53 +310,26 @@ impl Blob {
 
 impl Reader {
     async fn next(mut self) -> Option<(Result<Bytes, SourceError>, Self)> {
-        let moved = |news: &News| news.written > self.position || news.end.is_some();
+        let position = self.pages.position();
+        let moved = |news: &News| news.written > position || news.end.is_some();
         let now = self.news.wait_for(moved).await;
         let now = now.expect("the blob is held").clone();
-        let left = now.written.saturating_sub(self.position);
+        let is_left = now.written > position;
         let gone = match now.end {
             Some(End::NoRoom) => "there is no room to keep it".to_owned(),
             Some(End::Wrong) => format!("the source does not give {}", self.blob.digest),
-            Some(End::Broken(error)) if left == 0 => return Some((Err(error), self)),
-            Some(End::Whole) if left == 0 => {
+            Some(End::Broken(error)) if !is_left => return Some((Err(error), self)),
+            Some(End::Whole) if !is_left => {
                 self.shared.read(&self.blob);
                 return None;
             }
-            _ => {
-                let file = self.blob.file.clone()?;
-                let piece = left.min(PIECE_BYTES);
-                match spawn_blocking(move || read_at(&file, self.position, piece)).await {
-                    Ok(Ok(bytes)) => {
-                        self.position += bytes.len() as u64;
-                        return Some((Ok(bytes), self));
-                    }
-                    Ok(Err(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
-                }
-            }
+            _ => match poll_fn(|cx| self.pages.poll_read(cx, now.written)).await {
+                Ok(bytes) => return Some((Ok(bytes), self)),
+                Err(error) => error.to_string(),
+            },
         };
         Some((Err(SourceError::Unavailable(gone)), self))
     }
-}
-
-fn is_right(file: &File, digest: &Digest) -> io::Result<bool> {
-    let mut hasher = digest.algorithm().hasher();
-    let (mut buffer, mut position) = (vec![0; 1 << 20], 0);
-    loop {
-        match file.read_at(&mut buffer, position)? {
-            0 => return Ok(hasher.finish() == *digest),
-            read => {
-                hasher.update(&buffer[..read]);
-                position += read as u64;
-            }
-        }
-    }
-}
-
-fn read_at(file: &File, position: u64, bytes: u64) -> io::Result<Bytes> {
-    let mut buffer = vec![0; usize::try_from(bytes).expect("a piece is small")];
-    file.read_exact_at(&mut buffer, position)?;
-    Ok(buffer.into())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
