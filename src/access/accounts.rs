@@ -12,12 +12,12 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    AccountError, Actor, AdminPassword, GrantText, NewToken, NewUser, Token, User,
+    AccountError, Actor, AdminPassword, Caller, GrantText, NewToken, NewUser, Token, User,
     account::{check_name, invalid},
     grant::{read_grants, to_json},
     machine_token,
     password::Hasher,
-    principals::ADMIN,
+    principals::{ADMIN, Principals},
 };
 use crate::{
     config::Secret,
@@ -35,6 +35,7 @@ pub struct Accounts(Arc<Inner>);
 
 struct Inner {
     meta: Meta,
+    principals: Principals,
     hasher: Arc<Hasher>,
     admin: Option<AdminPassword>,
 }
@@ -43,10 +44,19 @@ impl Accounts {
     pub fn new(meta: Meta, admin: Option<AdminPassword>) -> Self {
         let hasher = Arc::new(Hasher::new());
         Self(Arc::new(Inner {
+            principals: Principals::new(meta.clone()),
             meta,
             hasher,
             admin,
         }))
+    }
+
+    /// Who made something under this name (of a caller), with what that user may now; a token's user stands for it. `None`:
+    /// there is no such user any more, or it was somebody whom an issuer vouched for just then.
+    pub async fn maker(&self, name: &str) -> Result<Option<Caller>, MetaError> {
+        let user = name.split(machine_token::SEPARATOR).next();
+        let principal = self.0.principals.user(user.unwrap_or(name)).await?;
+        Ok(principal.map(|principal| Caller::Known(Arc::new(principal))))
     }
 
     /// The user of this name.

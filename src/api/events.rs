@@ -28,7 +28,13 @@ use tokio::{
 };
 use utoipa::ToSchema;
 
-use super::{Api, problem::Problem, rules::may_see, timestamp::Timestamp};
+use super::{
+    Api,
+    problem::Problem,
+    progress::{self, Progressing, Told},
+    rules::may_see,
+    timestamp::Timestamp,
+};
 use crate::{
     access::Caller,
     meta::{Meta, MetaError, Notice, Position},
@@ -57,13 +63,14 @@ const BEGINNING: &str = "retry: 2000\n: listening\n\n";
 pub(super) struct Listeners {
     places: Arc<Semaphore>,
     newest: Mutex<Option<(Instant, Position)>>,
+    progressing: Progressing,
 }
 
 /// What one event says, beside the members of its kind: those of a webhook's `data`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LiveEvent {
     /// `pushed`, `filled`, `labelled`, `deleted`, `execution_started`, `execution_succeeded`, `execution_failed` or
-    /// `execution_stopped`
+    /// `execution_stopped`; `execution_progress`, at most once a second, has no id: who comes back is not told of it again
     pub event: String,
     pub at: Timestamp,
     #[serde(flatten)]
@@ -75,6 +82,7 @@ struct Listener {
     api: Arc<Api>,
     caller: Caller,
     position: Position,
+    told: Told,
     /// To be said before anything else.
     first: Option<String>,
     last_said: Instant,
@@ -86,7 +94,7 @@ struct Listener {
     get, path = "/events", tag = "events", operation_id = "listenEvents",
     params(("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was seen: what happened since is told first")),
     responses(
-        (status = 200, description = "Server-sent events until the caller leaves, for five minutes at most: what happens to repositories that the caller may pull and to executions of rules that the caller may see. `event: lagged` says that some were left out",
+        (status = 200, description = "Server-sent events until the caller leaves, for five minutes at most: what happens to repositories that the caller may pull and to executions of rules that the caller may see, and how far these are. `event: lagged` says that some were left out",
             body = LiveEvent, content_type = "text/event-stream"),
         (status = 503, description = "Too many listen already"),
     )
@@ -113,6 +121,7 @@ pub(super) async fn listen(
         api,
         caller,
         position,
+        told: Told::default(),
         first: Some(first),
         last_said: now,
         ends_at: now + LONGEST,
@@ -180,6 +189,7 @@ impl Default for Listeners {
         Self {
             places: Arc::new(Semaphore::new(MAX_LISTENERS)),
             newest: Mutex::default(),
+            progressing: Progressing::default(),
         }
     }
 }
@@ -237,8 +247,26 @@ impl Listener {
                 if self.may_see(&notice).await?
                     && let Some((data, _)) = notify::data(meta, &notice).await?
                 {
-                    text.push_str(&self.written(&notice, data));
+                    let place = format!("id: {}\n", self.position);
+                    text.push_str(&written(&place, notice.kind(), notice.at(), data));
                 }
+            }
+        }
+        if text.is_empty() {
+            text = self.progress().await?;
+        }
+        Ok(text)
+    }
+
+    /// How far executions are that the caller may see. It has no id: nobody goes on there.
+    async fn progress(&mut self) -> Result<String, MetaError> {
+        let (api, told) = (&self.api, &mut self.told);
+        let news = api.listeners.progressing.news(&api.parts, told).await?;
+        let mut text = String::new();
+        for one in news.iter() {
+            let rule = one.rule.as_ref();
+            if self.caller.is_admin() || rule.is_some_and(|rule| may_see(&self.caller, rule)) {
+                text.push_str(&written("", progress::KIND, one.at, one.data.clone()));
             }
         }
         Ok(text)
@@ -259,17 +287,15 @@ impl Listener {
             }
         }
     }
+}
 
-    fn written(&self, notice: &Notice, data: Value) -> String {
-        let event = LiveEvent {
-            event: notice.kind().to_owned(),
-            at: SystemTime::into(notice.at()),
-            data,
-        };
-        let data = serde_json::to_string(&event).expect("an object with texts as keys is JSON");
-        format!(
-            "id: {}\nevent: {}\ndata: {data}\n\n",
-            self.position, event.event
-        )
-    }
+/// One event; `place`: the line with its id, if it has one.
+fn written(place: &str, kind: &str, at: SystemTime, data: Value) -> String {
+    let event = LiveEvent {
+        event: kind.to_owned(),
+        at: at.into(),
+        data,
+    };
+    let data = serde_json::to_string(&event).expect("an object with texts as keys is JSON");
+    format!("{place}event: {kind}\ndata: {data}\n\n")
 }

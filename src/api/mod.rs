@@ -20,6 +20,7 @@ mod login;
 mod openapi;
 mod page;
 mod problem;
+mod progress;
 mod projects;
 mod providers;
 mod query;

@@ -25,7 +25,7 @@ pub struct RuleSync {
     pub missing: u64,
     /// Tags that are something else there
     pub differing: u64,
-    /// Tags that the rule put there and would not any more
+    /// Tags that the rule put there and would not any more; and what else it is to delete there, between Entrepots
     pub extra: u64,
     /// For how long the first of what is missing or different has waited; 0: nothing does
     pub lag_ms: u64,

@@ -5,7 +5,6 @@ use http_body_util::BodyExt;
 
 use super::source::{OwnSource, Place};
 use crate::{
-    meta::Meta,
     mirror::{self, MirrorError},
     oci::{Digest, Manifest, Name, Reference, Tag, TagState, TagVersion},
     push::{Chunk, ManifestUpload, PushError},
@@ -20,24 +19,18 @@ const MAX_DEPTH: usize = 4;
 pub(super) struct OwnHome {
     own: OwnSource,
     settings: Settings,
-    meta: Meta,
 }
 
 impl OwnHome {
-    pub(super) fn new(own: &OwnSource, settings: &Settings, meta: &Meta) -> Self {
+    pub(super) fn new(own: &OwnSource, settings: &Settings) -> Self {
         Self {
             own: own.clone(),
             settings: settings.clone(),
-            meta: meta.clone(),
         }
     }
 
-    /// Where a repository is; a project that is not there yet is made.
-    async fn place(&self, name: &Name) -> Result<Place, HomeError> {
-        if self.own.projects.now().get(name.first()).is_none() {
-            let made = self.settings.project_on_push(name).await;
-            made.map_err(|error| of_settings(&error))?;
-        }
+    /// Where a repository is.
+    fn place(&self, name: &Name) -> Result<Place, HomeError> {
         self.own.place(name).map_err(|error| of_source(&error))
     }
 
@@ -49,7 +42,7 @@ impl OwnHome {
         depth: usize,
     ) -> BoxFuture<'a, Result<bool, HomeError>> {
         async move {
-            let (meta, name) = (&self.meta, &repository.name);
+            let (meta, name) = (&self.own.meta, &repository.name);
             let unavailable =
                 |error: &dyn std::fmt::Display| HomeError::Unavailable(error.to_string());
             if depth > MAX_DEPTH
@@ -88,7 +81,7 @@ impl Home for OwnHome {
             if self.own.projects.now().get(name.first()).is_none() {
                 return Ok(None);
             }
-            match self.own.place(name).map_err(|error| of_source(&error))? {
+            match self.place(name)? {
                 Place::Hosted(repository) => {
                     match self.own.pushes.head_manifest(&repository, reference).await {
                         Ok(summary) => Ok(Some(summary.digest)),
@@ -100,7 +93,7 @@ impl Home for OwnHome {
                     let digest = match reference {
                         Reference::Digest(digest) => digest.clone(),
                         Reference::Tag(tag) => {
-                            let row = self.meta.tag(name, tag).await;
+                            let row = self.own.meta.tag(name, tag).await;
                             let row =
                                 row.map_err(|error| HomeError::Unavailable(error.to_string()))?;
                             match row {
@@ -117,13 +110,24 @@ impl Home for OwnHome {
         .boxed()
     }
 
+    fn make_project<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<(), HomeError>> {
+        async move {
+            if self.own.projects.now().get(name.first()).is_none() {
+                let made = self.settings.project_on_push(name).await;
+                made.map_err(|error| of_settings(&error))?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn has_blob<'a>(
         &'a self,
         name: &'a Name,
         digest: &'a Digest,
     ) -> BoxFuture<'a, Result<bool, HomeError>> {
         async move {
-            match self.place(name).await? {
+            match self.place(name)? {
                 Place::Hosted(repository) => {
                     match self.own.pushes.head_blob(&repository, digest).await {
                         Ok(_) => Ok(true),
@@ -132,7 +136,7 @@ impl Home for OwnHome {
                     }
                 }
                 Place::Mirror(_) => {
-                    let linked = self.meta.blob_linked(name, digest).await;
+                    let linked = self.own.meta.blob_linked(name, digest).await;
                     linked.map_err(|error| HomeError::Unavailable(error.to_string()))
                 }
             }
@@ -147,7 +151,7 @@ impl Home for OwnHome {
         from: &'a Name,
     ) -> BoxFuture<'a, Result<bool, HomeError>> {
         async move {
-            let Place::Hosted(repository) = self.place(name).await? else {
+            let Place::Hosted(repository) = self.place(name)? else {
                 return Ok(false);
             };
             let pushes = &self.own.pushes;
@@ -165,7 +169,7 @@ impl Home for OwnHome {
         mut body: HomeBody,
     ) -> BoxFuture<'a, Result<(), HomeError>> {
         async move {
-            match self.place(name).await? {
+            match self.place(name)? {
                 Place::Hosted(repository) => {
                     let chunk = Chunk {
                         range: None,
@@ -197,7 +201,7 @@ impl Home for OwnHome {
         tag: &'a Tag,
     ) -> BoxFuture<'a, Result<Option<TagState>, HomeError>> {
         async move {
-            let state = self.meta.tag_state(name, tag).await;
+            let state = self.own.meta.tag_state(name, tag).await;
             state.map_err(|error| HomeError::Unavailable(error.to_string()))
         }
         .boxed()
@@ -211,7 +215,7 @@ impl Home for OwnHome {
         version: Option<TagVersion>,
     ) -> BoxFuture<'a, Result<Option<TagState>, HomeError>> {
         async move {
-            let (own, place) = (&self.own, self.place(name).await?);
+            let (own, place) = (&self.own, self.place(name)?);
             match (place, reference) {
                 (Place::Hosted(repository), _) => {
                     let upload = ManifestUpload {
@@ -246,7 +250,7 @@ impl Home for OwnHome {
     ) -> BoxFuture<'a, Result<Option<TagState>, HomeError>> {
         async move {
             // What a mirror has goes by itself.
-            let Place::Hosted(repository) = self.place(name).await? else {
+            let Place::Hosted(repository) = self.place(name)? else {
                 return Ok(None);
             };
             let deleted = self.own.pushes.delete_tag(&repository, tag, state.cloned());

@@ -163,7 +163,7 @@ impl App {
         });
         pushes.recover().await?;
         let own = OwnSource::new(&projects, &mirror, &pushes, &meta);
-        let replication = rules::replication(&config, &meta, &remotes, &own, &settings);
+        let replication = rules::made(&config, &remotes, &own, &settings, &entrance.accounts);
         rules::start(&replication, own, &config, &tasks, &shutdown);
         notify::start(&config, &meta, &metrics, &tasks, &shutdown).await?;
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);

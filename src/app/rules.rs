@@ -6,10 +6,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{home::OwnHome, source::OwnSource};
 use crate::{
+    access::Accounts,
     client::Remotes,
     config::{Config, Database},
     jobs,
-    meta::Meta,
     replication::{Parts, Planner, Replication, WorkParts, Worker},
     settings::Settings,
 };
@@ -22,18 +22,19 @@ const MAX_TASKS: usize = 128;
 const MAX_PLANS: usize = 8;
 
 /// Rules, which nothing is done for yet.
-pub(super) fn replication(
+pub(super) fn made(
     config: &Config,
-    meta: &Meta,
     remotes: &Remotes,
     own: &OwnSource,
     settings: &Settings,
+    accounts: &Accounts,
 ) -> Replication {
     Replication::new(Parts {
-        meta: meta.clone(),
+        meta: own.meta.clone(),
         projects: own.projects.clone(),
+        accounts: accounts.clone(),
         remotes: remotes.clone(),
-        home: Arc::new(OwnHome::new(own, settings, meta)),
+        home: Arc::new(OwnHome::new(own, settings)),
         event_delay: config.replication.event_delay,
         reconcile: config.replication.reconcile,
     })

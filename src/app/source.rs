@@ -24,7 +24,7 @@ pub(super) struct OwnSource {
     pub(super) projects: Projects,
     pub(super) mirror: Mirror,
     pub(super) pushes: Pushes,
-    meta: Meta,
+    pub(super) meta: Meta,
 }
 
 /// Where a repository is.

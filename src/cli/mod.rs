@@ -29,12 +29,13 @@ mod transfer_lines;
 mod user;
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
 use self::{connection::CallError, session::Asking};
 use crate::{
@@ -157,7 +158,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if name.is_some_and(|name| name == IMAGE_SYNCER) {
         arguments.insert(1, "sync".into());
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let empty = std::env::vars_os().filter(|(_, value)| value.is_empty());
+    let command = without(Cli::command(), &empty.map(|(name, _)| name).collect());
+    let parsed = command.try_get_matches_from(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(message) => return told(&message),
     };
@@ -187,6 +191,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The command without these variables. An empty one says nothing: scripts and unit files leave them like that. An empty option
+/// is still a mistake.
+fn without(command: clap::Command, variables: &BTreeSet<OsString>) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_env() {
+        Some(name) if variables.contains(name) => argument.env(Resettable::Reset),
+        _ => argument,
+    });
+    command.mut_subcommands(|command| without(command, variables))
+}
+
 /// Help and version are answers; everything else that clap says is a usage error.
 fn told(message: &clap::Error) -> ExitCode {
     // Nobody is left to hear of it when stdout is closed.
@@ -214,12 +228,27 @@ fn chain(failure: &Failure) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn verify_cli() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn variables_that_are_left_out_are_not_looked_at() {
+        fn variables(command: &clap::Command) -> Vec<String> {
+            let own = command.get_arguments().filter_map(clap::Arg::get_env);
+            let own = own.map(|name| name.to_string_lossy().into_owned());
+            let below = command.get_subcommands().flat_map(variables);
+            own.chain(below).collect()
+        }
+        let all = variables(&Cli::command());
+        for name in ["ENTREPOT_TOKEN", "ENTREPOT_CONFIG", "DEFAULT_REGISTRY"] {
+            assert!(all.iter().any(|variable| variable == name), "{name}");
+            let others = variables(&without(Cli::command(), &[name.into()].into()));
+            let expected = all.iter().filter(|variable| *variable != name);
+            assert!(others.iter().eq(expected), "{name}: {others:?}");
+        }
     }
 }

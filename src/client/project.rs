@@ -27,9 +27,9 @@ impl RegistryClient {
         provider::needed(self.remote(), name)
     }
 
-    /// Makes what [`Self::project_needed`] named, if it is not there.
-    pub async fn project_make(&self, project: &str) -> Result<Made, ClientError> {
-        provider::make_project(self, project).await
+    /// Makes what [`Self::project_needed`] names for this repository, if it is not there.
+    pub async fn project_make(&self, name: &Name) -> Result<Made, ClientError> {
+        provider::make_project(self, name).await
     }
 
     /// A call of the management API that a remote has beside its registry: a path below its URLs, with our login from the

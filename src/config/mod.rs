@@ -18,6 +18,7 @@ pub mod pattern;
 pub mod project;
 pub mod remote;
 pub mod replication;
+pub mod repository_options;
 pub mod secret;
 pub mod secrets;
 mod section;
@@ -46,6 +47,7 @@ pub use project::{
 };
 pub use remote::{Provider, Remote};
 pub use replication::Replication;
+pub use repository_options::{EncryptionType, RepositoryOptions, TagMutability};
 pub use secret::Secret;
 pub use secrets::Secrets;
 pub use server::{Server, TlsFiles};

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use url::Url;
 
 use super::{
-    ConfigError, Credentials, Hours,
+    ConfigError, Credentials, Hours, RepositoryOptions,
     builtin::{self, BuiltIn},
     cloud::Place,
     credentials,
@@ -71,6 +71,8 @@ pub struct Remote {
     pub max_concurrent: Option<u32>,
     /// When background work may use the remote; `None`: at any time.
     pub allowed_hours: Option<Hours>,
+    /// How repositories are made there; at Amazon ECR only.
+    pub repositories: RepositoryOptions,
 }
 
 impl Provider {
@@ -173,10 +175,12 @@ impl Remotes {
         let provider = provider.unwrap_or(Provider::DockerRegistry);
         let place = Place::read(&mut section, provider)?;
         let urls = read_urls(&mut section, provider, registry, &place)?;
+        let repositories = RepositoryOptions::read(&mut section, provider, &urls)?;
         let mut remote = Remote::new(name, provider, urls);
         remote.credentials = credentials::read(&mut section, provider, place, &remote.urls)?;
         remote.read_tls(&mut section)?;
         remote.read_limits(&mut section)?;
+        remote.repositories = repositories;
         section.finish()?;
         if !remote.is_anonymous() || remote.client_cert.is_some() {
             self.with_credentials.push(remote.name.clone());
@@ -217,6 +221,7 @@ impl Remote {
             rate_reserve: 10,
             max_concurrent: None,
             allowed_hours: None,
+            repositories: RepositoryOptions::default(),
         }
     }
 

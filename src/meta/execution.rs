@@ -40,6 +40,11 @@ pub(super) const SQL_COUNT_OF: &str =
 pub(super) const SQL_OPEN: &str =
     "SELECT id FROM execution WHERE rule_id = $1 AND ended_at IS NULL ORDER BY id";
 
+/// Those of which a task runs, the newest first.
+pub(super) const SQL_RUNNING: &str = "SELECT id FROM execution WHERE status = 'InProgress' \
+     AND EXISTS (SELECT 1 FROM task WHERE task.execution_id = execution.id AND task.status = 'Running') \
+     ORDER BY id DESC LIMIT $1";
+
 /// A plan of deletes that somebody has to look at.
 pub(super) const SQL_PROPOSED: &str = "SELECT id FROM execution WHERE rule_id = $1 \
      AND status = 'Planned' AND dry_run AND cause = $2 ORDER BY id DESC LIMIT 1";
@@ -183,6 +188,13 @@ impl Meta {
     /// Executions of a rule that have not ended, the oldest first.
     pub async fn executions_open(&self, rule: Uuid) -> Result<Vec<Uuid>, MetaError> {
         let select = Statement::new(SQL_OPEN).bind(rule.to_string());
+        let rows: Vec<(String,)> = self.fetch_all(select).await?;
+        rows.iter().map(|(id,)| column::parsed(id)).collect()
+    }
+
+    /// Up to `limit` executions of which a task runs now, the newest first.
+    pub async fn executions_running(&self, limit: u32) -> Result<Vec<Uuid>, MetaError> {
+        let select = Statement::new(SQL_RUNNING).bind(i64::from(limit));
         let rows: Vec<(String,)> = self.fetch_all(select).await?;
         rows.iter().map(|(id,)| column::parsed(id)).collect()
     }

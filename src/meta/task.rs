@@ -69,6 +69,12 @@ pub(super) const SQL_LAST_SUCCESS: &str = "SELECT ended_at FROM task WHERE rule_
 pub(super) const SQL_BEHIND: &str = "SELECT CAST(1 AS BIGINT) FROM task WHERE ended_at IS NULL \
      AND remote = $1 AND destination = $2 AND rule_id = $3 AND id < $4 LIMIT 1";
 
+/// Those of a rule at a remote that have not ended and delete something.
+pub(super) const SQL_DELETING: &str = "SELECT id, execution_id, remote, repository, destination, items, status, \
+     attempts, due_at, bytes_total, bytes_sent, bytes_skipped, created_at, started_at, ended_at, error \
+     FROM task WHERE ended_at IS NULL AND remote = $1 AND rule_id = $2 AND id > $3 \
+     AND items LIKE '%\"action\":\"delete\"%' ORDER BY id LIMIT $4";
+
 /// One that has not started takes in more.
 pub(super) const SQL_WAITING: &str = "SELECT id, items FROM task WHERE ended_at IS NULL AND remote = $1 \
      AND destination = $2 AND rule_id = $3 AND repository = $4 AND status = 'Pending' AND attempts = 0 \
@@ -250,6 +256,23 @@ impl Meta {
         let select = Statement::new(SQL_PAGE_OF)
             .bind(rule.to_string())
             .bind(before.unwrap_or(Uuid::max()).to_string())
+            .bind(i64::from(limit));
+        let rows: Vec<Columns> = self.fetch_all(select).await?;
+        rows.iter().map(row).collect()
+    }
+
+    /// Up to `limit` tasks of a rule at a remote after the one with this id that have not ended and delete something.
+    pub async fn tasks_that_delete(
+        &self,
+        rule: Uuid,
+        remote: &str,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<TaskRow>, MetaError> {
+        let select = Statement::new(SQL_DELETING)
+            .bind(remote)
+            .bind(rule.to_string())
+            .bind(after.map(|id| id.to_string()).unwrap_or_default())
             .bind(i64::from(limit));
         let rows: Vec<Columns> = self.fetch_all(select).await?;
         rows.iter().map(row).collect()

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    meta::{
-        EventRow, ExecutionEvent, ExecutionRow, Meta, MetaError, Notice, TaskCounts, TaskStatus,
-    },
+    meta::{EventRow, ExecutionRow, Meta, MetaError, Notice, TaskCounts, TaskStatus},
     oci::Tag,
 };
 
@@ -34,9 +32,8 @@ pub async fn data(meta: &Meta, notice: &Notice) -> Result<Option<(Value, String)
                 return Ok(None);
             };
             let counts = meta.task_counts(event.execution).await?;
-            let members = members(&execution);
-            let project = project_of(&members).to_owned();
-            Ok(Some((ended(event, &execution, &members, &counts), project)))
+            let project = project_of(&members(&execution)).to_owned();
+            Ok(Some((of_execution(&execution, &counts), project)))
         }
     }
 }
@@ -90,17 +87,14 @@ fn content(event: &EventRow) -> Value {
     })
 }
 
-fn ended(
-    event: &ExecutionEvent,
-    execution: &ExecutionRow,
-    members: &Map<String, Value>,
-    counts: &TaskCounts,
-) -> Value {
+/// What is said of an execution, as an object.
+pub fn of_execution(execution: &ExecutionRow, counts: &TaskCounts) -> Value {
+    let members = members(execution);
     json!({
-        "execution": event.execution.to_string(),
+        "execution": execution.id.to_string(),
         // What nobody made a rule for has its own in its place.
         "rule": members.get("name").filter(|_| !execution.rule_id.is_nil()),
-        "project": project_of(members),
+        "project": project_of(&members),
         "trigger": execution.cause,
         "message": execution.message,
         "created_at": time(execution.created_at),

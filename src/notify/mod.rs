@@ -14,5 +14,5 @@ mod notifier;
 mod signer;
 mod verdict;
 
-pub use message::data;
+pub use message::{data, of_execution};
 pub use notifier::{Notifier, Parts};

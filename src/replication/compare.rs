@@ -1,6 +1,9 @@
 //! Is what a rule is to have put at its remotes there? Asks them, for as long as somebody waits for the answer.
 
+mod deletes;
+
 use std::{
+    cmp::Ordering,
     collections::BTreeMap,
     time::{Duration, SystemTime},
 };
@@ -32,7 +35,7 @@ pub struct Compared {
     pub missing: u64,
     /// Tags that are something else there.
     pub differing: u64,
-    /// Tags that the rule put there and would not any more.
+    /// Tags that the rule put there and would not any more; and what else it is to delete there.
     pub extra: u64,
     /// Since when what was to be there first is not.
     pub behind_since: Option<SystemTime>,
@@ -91,6 +94,10 @@ impl Replication {
             Mode::Push => {
                 self.compare_ours(known, remote, &mut noted, &mut asking)
                     .await?;
+                if known.rule.propagate_delete {
+                    self.compare_deletes(known, remote, &noted, &mut asking)
+                        .await?;
+                }
             }
             Mode::Pull => {
                 let found = self.compare_theirs(known, remote, &mut noted, &mut asking);
@@ -235,8 +242,14 @@ impl Asking {
             match answers {
                 Ok(answers) => {
                     for (wanted, there) in step.into_iter().zip(answers) {
-                        if !self.is_newer(&wanted, &there).await? {
-                            self.judge(&wanted, there.digest.as_ref());
+                        match self.newer(&wanted, &there).await? {
+                            // The rule has nothing to do.
+                            Some(Ordering::Less) => {}
+                            // The delete is for what is there, whoever put it there.
+                            Some(Ordering::Greater) if wanted.digest.is_none() => {
+                                self.compared.extra += 1;
+                            }
+                            _ => self.judge(&wanted, there.digest.as_ref()),
                         }
                     }
                 }
@@ -250,16 +263,18 @@ impl Asking {
         Ok(())
     }
 
-    /// Is what is there of a newer write than what is here? Then the rule has nothing to do.
-    async fn is_newer(&self, wanted: &Wanted, there: &Found) -> Result<bool, MetaError> {
+    /// The write of what is here beside that of what is there, where they differ and both are known. Deletes count if
+    /// the rule replicates them.
+    async fn newer(&self, wanted: &Wanted, there: &Found) -> Result<Option<Ordering>, MetaError> {
         let (Some(meta), Some(written)) = (&self.meta, &there.state) else {
-            return Ok(false);
+            return Ok(None);
         };
-        if there.digest == wanted.digest || written.is_deleted && !self.deletes {
-            return Ok(false);
+        let is_delete = written.is_deleted || wanted.digest.is_none();
+        if there.digest == wanted.digest || is_delete && !self.deletes {
+            return Ok(None);
         }
         let here = meta.tag_state(&wanted.repository, &wanted.key.tag).await?;
-        Ok(here.is_some_and(|here| here.version < written.version))
+        Ok(here.map(|here| here.version.cmp(&written.version)))
     }
 
     fn give_up(&mut self, message: &str) {
@@ -324,68 +339,4 @@ fn key(known: &KnownRule, remote: &str, destination: &Name, tag: Tag) -> Deliver
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::UNIX_EPOCH;
-
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn digest(text: &str) -> Digest {
-        Digest::sha256(text.as_bytes())
-    }
-
-    fn judged(
-        wanted: Option<&str>,
-        noted: Option<&str>,
-        there: Option<&str>,
-        is_rewritten: bool,
-    ) -> (u64, u64, u64) {
-        let mut asking = Asking {
-            destination: None,
-            meta: None,
-            until: Instant::now(),
-            is_rewritten,
-            deletes: false,
-            compared: Compared::default(),
-        };
-        let one = Wanted {
-            key: DeliveryKey {
-                rule: Uuid::nil(),
-                remote: "r".to_owned(),
-                destination: "a/b".parse().unwrap(),
-                tag: "1".parse().unwrap(),
-            },
-            repository: "a/b".parse().unwrap(),
-            digest: wanted.map(digest),
-            noted: noted.map(digest),
-            since: UNIX_EPOCH,
-        };
-        asking.judge(&one, there.map(digest).as_ref());
-        let Compared {
-            missing,
-            differing,
-            extra,
-            ..
-        } = asking.compared;
-        (missing, differing, extra)
-    }
-
-    #[tokio::test]
-    async fn what_is_not_there_is_missing_and_what_is_other_differs() {
-        let new = Some("new");
-        assert_eq!(judged(new, None, None, false), (1, 0, 0));
-        assert_eq!(judged(new, None, new, false), (0, 0, 0));
-        assert_eq!(judged(new, None, Some("old"), false), (0, 1, 0));
-        assert_eq!(judged(new, Some("old"), Some("old"), false), (0, 1, 0));
-        assert_eq!(judged(new, Some("made"), Some("made"), true), (0, 0, 0));
-    }
-
-    #[tokio::test]
-    async fn only_what_the_rule_put_there_is_extra() {
-        let old = Some("old");
-        assert_eq!(judged(None, old, old, false), (0, 0, 1));
-        assert_eq!(judged(None, old, Some("foreign"), false), (0, 0, 0));
-        assert_eq!(judged(None, old, None, false), (0, 0, 0));
-    }
-}
+mod tests;

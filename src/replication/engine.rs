@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{ReplicationError, Rule, Trigger};
 use crate::{
-    access::Projects,
+    access::{Accounts, Projects},
     client::Remotes,
     meta::{ExecutionRow, ExecutionStatus, ExecutionWrite, Meta, RuleRow, RuleWrite},
     transfer::send::{Destination, Home},
@@ -27,6 +27,8 @@ const SHORTEST_DELAY: Duration = Duration::from_millis(50);
 pub struct Parts {
     pub meta: Meta,
     pub projects: Projects,
+    /// Who made which rule, and what they may now.
+    pub accounts: Accounts,
     pub remotes: Remotes,
     /// Our own repositories, as what rules pull into.
     pub home: Arc<dyn Home>,

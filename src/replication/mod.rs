@@ -23,6 +23,7 @@ mod events;
 mod fields;
 pub mod filter;
 mod log;
+mod making;
 pub mod naming;
 mod plan;
 mod pull;

@@ -10,7 +10,7 @@ use super::{
     work::Inner,
 };
 use crate::{
-    client::{Made, RegistryClient},
+    client::RegistryClient,
     meta::{Action, DeliveryKey, HeldTask, Meta, TaskItem},
     oci::Tag,
     transfer::send::{Destination, Found, Progress, RemoteSource, SendError, Sender, Source},
@@ -117,36 +117,6 @@ impl Run<'_> {
         }
         let message = (!left.is_empty()).then(|| summary(&left));
         Ended::Succeeded { message }
-    }
-
-    /// Makes the project that the repository needs there, if anything is to be sent. `Some`: it may be missing, and why we
-    /// do not make it.
-    async fn make_project(&self) -> Result<Option<String>, Ended> {
-        let mut items = self.held.task.items.iter();
-        if !items.any(|item| item.action == Action::Copy) {
-            return Ok(None);
-        }
-        let made = self.destination.make_project(&self.held.task.destination);
-        match made.await {
-            Ok(Made::There) => Ok(None),
-            Ok(Made::Unsure(why)) => Ok(Some(why)),
-            Ok(Made::Refused(why)) => Err(Ended::Failed(why)),
-            Err(error) => Err(Trouble::from(error).into()),
-        }
-    }
-
-    /// Ends what cannot go on. `unsure`: why the project may be missing.
-    fn broken_off(&self, trouble: Trouble, unsure: Option<String>) -> Ended {
-        let trouble = match (trouble, unsure) {
-            (Trouble::Repository(error), Some(why)) => {
-                Trouble::Repository(format!("{why}; {error}"))
-            }
-            (trouble, _) => trouble,
-        };
-        if matches!(trouble, Trouble::Repository(_)) {
-            self.destination.forget_project(&self.held.task.destination);
-        }
-        trouble.into()
     }
 
     /// `Some`: the tag was left alone, and why.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::PASSWORD,
-    harness::{ImageBuilder, basic, install_crypto},
+    harness::{FakeRegistry, ImageBuilder, basic, install_crypto},
     manage::{call, call_as},
     push::Pusher,
     server::{Setup, TestServer, on_both},
@@ -16,6 +16,7 @@ use crate::{
 on_both! {
     what_happens_is_told_while_one_listens,
     who_comes_back_goes_on_where_it_was,
+    how_far_executions_are_is_told_once_a_second_to_who_may_see_them,
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,17 +72,25 @@ impl Listener {
         }
     }
 
+    /// The next event that has an id.
     async fn next(&mut self) -> Told {
+        loop {
+            if let (Some(id), event, data) = self.any().await {
+                return (id, event, data);
+            }
+        }
+    }
+
+    async fn any(&mut self) -> (Option<String>, String, Value) {
         loop {
             let block = self.block().await.expect("the stream goes on");
             let field = |name: &str| {
                 let line = block.lines().find_map(|line| line.strip_prefix(name));
                 line.map(|line| line.trim().to_owned())
             };
-            if let (Some(id), Some(event), Some(data)) =
-                (field("id:"), field("event:"), field("data:"))
-            {
-                return (id, event, serde_json::from_str(&data).expect("JSON"));
+            if let (Some(event), Some(data)) = (field("event:"), field("data:")) {
+                let data = serde_json::from_str(&data).expect("JSON");
+                return (field("id:"), event, data);
             }
         }
     }
@@ -180,6 +189,69 @@ async fn who_comes_back_goes_on_where_it_was() {
     assert_eq!(late.next().await.2["tag"], "v3");
     let mut of_another = Listener::of(&server, "ada", Some("99999.0")).await;
     assert_eq!(of_another.next().await.1, "lagged");
+}
+
+async fn how_far_executions_are_is_told_once_a_second_to_who_may_see_them() {
+    let remote = FakeRegistry::start().await;
+    let big = ImageBuilder::new(1).layer(400_000).build();
+    remote.put_image("upstream/app", "1", &big);
+    let server = server().await;
+    let far = json!({"name": "far", "urls": [remote.url()]});
+    let rule = json!({
+        "name": "r", "mode": "pull", "remotes": ["far"], "bandwidth": "100KiB/s",
+        "source": {"project": "upstream"}, "destination": {"project": "team", "flatten": 1},
+    });
+    for (path, body) in [("/remotes", far), ("/rules", rule)] {
+        let made = call(&server, Method::POST, path, Some(body)).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+    }
+    let mut admin = Listener::of(&server, "admin", None).await;
+    let mut ada = Listener::of(&server, "ada", None).await;
+    let path = "/rules/r/executions";
+    let begun = call(&server, Method::POST, path, Some(json!({}))).await;
+    let mut told = Vec::new();
+    loop {
+        let (id, event, data) = admin.any().await;
+        match event.as_str() {
+            "execution_succeeded" => break,
+            "execution_progress" => {
+                assert_eq!(id, None);
+                told.push(data);
+            }
+            _ => assert!(id.is_some(), "{event}"),
+        }
+    }
+    assert!((2..=12).contains(&told.len()), "{told:?}");
+    let at = |data: &Value| {
+        let at = data["at"].as_str().expect("a text");
+        humantime::parse_rfc3339(at).expect("a time")
+    };
+    for pair in told.windows(2) {
+        let between = at(&pair[1]).duration_since(at(&pair[0]));
+        assert!(between.expect("later") >= Duration::from_millis(990));
+        assert!(pair[0]["bytes_sent"].as_u64() <= pair[1]["bytes_sent"].as_u64());
+    }
+    let last = told.last().expect("some");
+    assert_eq!(
+        (&last["execution"], &last["rule"]),
+        (&begun.body["id"], &json!("r"))
+    );
+    assert_eq!(last["tasks"]["running"], 1, "{last}");
+    assert!(last["bytes_sent"].as_u64() > Some(50_000), "{last}");
+    assert!(
+        last["bytes_total"].as_u64() >= last["bytes_sent"].as_u64(),
+        "{last}"
+    );
+
+    // She may pull what has come, but see no rule.
+    push(&server, "team/other", "end").await;
+    loop {
+        let (_, event, data) = ada.any().await;
+        assert!(!event.starts_with("execution"), "{event} {data}");
+        if data["tag"] == "end" {
+            break;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,3 +157,28 @@ async fn a_user_logs_in_makes_a_token_and_that_opens_what_it_says() {
     let gone = scene.run_with("user list --user ada", "", &newer).await;
     assert_eq!(gone.code, Some(77));
 }
+
+#[tokio::test]
+async fn an_empty_variable_is_as_if_it_were_not_set() {
+    let scene = Scene::new().await;
+    let empty = [
+        ("ENTREPOT_CONFIG", "entrepot.toml"),
+        ("ENTREPOT_TOKEN", ""),
+        ("ENTREPOT_ADMIN_PASSWORD", ""),
+    ];
+    let said = scene.run_with("project list", "", &empty).await;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    // Where the server is, then the configuration says.
+    let own = [("ENTREPOT_CONFIG", "entrepot.toml"), ("ENTREPOT_URL", "")];
+    let said = scene.run_with("project list", "", &own).await;
+    assert!(said.stderr.contains("no answer from"), "{}", said.stderr);
+    // Who writes it down meant something.
+    let said = scene
+        .run_with(
+            "project list --token=",
+            "",
+            &[("ENTREPOT_CONFIG", "entrepot.toml")],
+        )
+        .await;
+    assert_eq!(said.code, Some(64), "{}", said.stderr);
+}

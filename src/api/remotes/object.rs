@@ -58,6 +58,17 @@ pub struct Remote {
     pub account: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// What repositories that are made at Amazon ECR get: `MUTABLE` or `IMMUTABLE`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_tag_mutability: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan_on_push: Option<bool>,
+    /// `AES256` or `KMS`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption_type: Option<String>,
+    /// Id, alias or ARN; with `KMS` only
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_expire_at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +128,19 @@ pub struct RemoteFields {
     pub projects: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// At Amazon ECR only, as the three below: what repositories that are made there get
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "IMMUTABLE", pattern = "^(MUTABLE|IMMUTABLE)$")]
+    pub image_tag_mutability: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan_on_push: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "KMS", pattern = "^(AES256|KMS)$")]
+    pub encryption_type: Option<String>,
+    /// Id, alias or ARN; with `KMS` only
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "alias/registry", max_length = 2048)]
+    pub kms_key: Option<String>,
 }
 
 /// The members of a remote, and its secrets apart.
@@ -184,6 +208,7 @@ pub(super) fn shown(settings: &Settings, known: &KnownRemote, rules: &[KnownRule
     let text = |key: &str| Some(members.get(key)?.as_str()?.to_owned());
     let projects = members.get("projects").and_then(Value::as_array);
     let projects = projects.into_iter().flatten().filter_map(Value::as_str);
+    let repositories = &remote.repositories;
     let username = match &remote.credentials {
         Credentials::Password { username, .. } => Some(username.clone()),
         Credentials::Cloud(cloud) => cloud.key.as_ref().map(|key| key.id.clone()),
@@ -209,6 +234,10 @@ pub(super) fn shown(settings: &Settings, known: &KnownRemote, rules: &[KnownRule
         region: region(remote, text("region")),
         account: text("account"),
         instance: text("instance"),
+        image_tag_mutability: repositories.tag_mutability.map(|it| it.as_str().to_owned()),
+        scan_on_push: repositories.scan_on_push,
+        encryption_type: repositories.encryption.map(|it| it.as_str().to_owned()),
+        kms_key: repositories.kms_key.clone(),
         credentials_expire_at: text("credentials_expire_at"),
         allowed_hours: remote.allowed_hours.map(|hours| hours.to_string()),
         max_concurrent: remote.max_concurrent,

@@ -33,7 +33,7 @@ use crate::{
         credentials::{Grant, Login, Source},
         error::clean,
     },
-    config::{self, cloud::amazon_domain},
+    config::{self, RepositoryOptions, cloud::amazon_domain},
 };
 
 /// The variables that say who we are at AWS; others are for its storage.
@@ -76,7 +76,15 @@ pub(super) const PROFILE: Profile = Profile {
     title: "Amazon ECR",
     url_hint: "https://123456789012.dkr.ecr.eu-central-1.amazonaws.com",
     credential_hint: "an access key: its id and its secret; or \"environment\" for the role of this machine",
-    fields: &["account", "region", "credentials"],
+    fields: &[
+        "account",
+        "region",
+        "credentials",
+        "image_tag_mutability",
+        "scan_on_push",
+        "encryption_type",
+        "kms_key",
+    ],
     can: Abilities {
         create: true,
         delete_tag: true,
@@ -96,6 +104,8 @@ pub(super) struct Ecr {
     key: AwsCredentialProvider,
     /// Whose registry it is, if the URL tells.
     account: Option<String>,
+    /// How repositories are made.
+    repositories: RepositoryOptions,
 }
 
 const PRIVATE: (&str, &str) = ("ecr", "AmazonEC2ContainerRegistry_V20150921");
@@ -131,7 +141,16 @@ impl Ecr {
             region,
             service: if public { PUBLIC } else { PRIVATE },
             account: is_account.then(|| account.to_owned()),
+            repositories: RepositoryOptions::default(),
         })
+    }
+
+    /// Repositories are made like this.
+    pub(super) fn making(self, repositories: RepositoryOptions) -> Self {
+        Self {
+            repositories,
+            ..self
+        }
     }
 
     async fn call(&self, operation: &str, body: &Value) -> Result<Reply, CredentialError> {
@@ -238,7 +257,7 @@ impl Service for Ecr {
 
     fn make<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), CredentialError>> {
         async move {
-            let body = json!({"repositoryName": name});
+            let body = creation(name, &self.repositories);
             self.call_for("CreateRepository", body).await.map(drop)
         }
         .boxed()
@@ -249,6 +268,24 @@ impl Source for Ecr {
     fn fetch(&self) -> BoxFuture<'_, Result<Grant, CredentialError>> {
         self.ask().boxed()
     }
+}
+
+/// The body of `CreateRepository`; what it leaves out is as the registry's own settings say.
+fn creation(name: &str, options: &RepositoryOptions) -> Value {
+    let mut body = json!({"repositoryName": name});
+    if let Some(mutability) = options.tag_mutability {
+        body["imageTagMutability"] = json!(mutability.as_str());
+    }
+    if let Some(scan_on_push) = options.scan_on_push {
+        body["imageScanningConfiguration"] = json!({"scanOnPush": scan_on_push});
+    }
+    if let Some(encryption) = options.encryption {
+        body["encryptionConfiguration"] = json!({"encryptionType": encryption.as_str()});
+    }
+    if let Some(key) = &options.kms_key {
+        body["encryptionConfiguration"]["kmsKey"] = json!(key);
+    }
+    body
 }
 
 /// The configured key, else what AWS' own tools find.

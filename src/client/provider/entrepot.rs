@@ -9,6 +9,7 @@ use crate::client::{
     ClientError, ErrorKind, RegistryClient,
     project::{Made, refusal},
 };
+use crate::oci::Name;
 
 pub(super) const PROFILE: Profile = Profile {
     title: "Entrepot",
@@ -28,19 +29,19 @@ const PROJECTS: &str = "api/v1/projects";
 const SESSION: &str = "api/v1/session";
 const NEEDS: &str = "a token of an admin of the system there";
 
+/// The project of a repository.
 pub(super) async fn make_project(
     client: &RegistryClient,
-    project: &str,
+    name: &Name,
 ) -> Result<Made, ClientError> {
+    let project = name.first();
     let path = format!("{PROJECTS}/{project}");
     match client.manage(Method::GET, &path, None).await {
         Ok(_) => return Ok(Made::There),
         // Also one that we may not see.
         Err(error) if error.kind == ErrorKind::NotFound => {}
         Err(error) if error.is_answer() || error.kind == ErrorKind::Invalid => {
-            return Ok(Made::Unsure(refusal(
-                client, "project", project, NEEDS, &error,
-            )));
+            return by_push(client, name, &error).await;
         }
         Err(error) => return Err(error),
     }
@@ -58,11 +59,32 @@ pub(super) async fn make_project(
                 client, "project", project, needs, &error,
             )))
         }
-        // A push may make it.
-        _ if error.is_answer() => Ok(Made::Unsure(refusal(
-            client, "project", project, NEEDS, &error,
-        ))),
+        _ if error.is_answer() => by_push(client, name, &error).await,
         _ => Err(error),
+    }
+}
+
+/// A push may make it, or it is there and we may not see it: begins one, and gives it up. `error`: why the management API
+/// does not make it.
+async fn by_push(
+    client: &RegistryClient,
+    name: &Name,
+    error: &ClientError,
+) -> Result<Made, ClientError> {
+    let why = refusal(client, "project", name.first(), NEEDS, error);
+    match client.upload_start(name).await {
+        Ok(session) => {
+            // It ends by itself, too.
+            let _ = client.upload_cancel(&session).await;
+            Ok(Made::There)
+        }
+        Err(error) if error.is_answer() => {
+            let said = error.message;
+            let needs = "where pushes make projects, the right `push` on all of it";
+            Ok(Made::Refused(format!("{why}; or, {needs} ({said})")))
+        }
+        Err(error) if error.kind == ErrorKind::Invalid => Ok(Made::Unsure(why)),
+        Err(error) => Err(error),
     }
 }
 

@@ -110,16 +110,20 @@ fn service(remote: &config::Remote) -> Result<Option<Box<dyn Service>>, String> 
 
 fn ecr(remote: &config::Remote, cloud: &config::Cloud, url: &Url) -> Result<ecr::Ecr, String> {
     let region = required(cloud.region_of(Provider::Ecr, url))?;
-    ecr::Ecr::new(&api::Api::new(remote)?, cloud, url, region)
+    let ecr = ecr::Ecr::new(&api::Api::new(remote)?, cloud, url, region)?;
+    Ok(ecr.making(remote.repositories.clone()))
 }
 
-/// Makes sure that it is there.
+/// Makes sure that what a push to this repository needs is there.
 pub(super) async fn make_project(
     client: &RegistryClient,
-    project: &str,
+    name: &Name,
 ) -> Result<Made, ClientError> {
+    let Some(project) = needed(client.remote(), name) else {
+        return Ok(Made::There);
+    };
     match client.remote().provider {
-        Provider::Entrepot => entrepot::make_project(client, project).await,
+        Provider::Entrepot => entrepot::make_project(client, name).await,
         Provider::Harbor => harbor::make_project(client, project).await,
         _ => match service(client.remote()).map_err(|why| client.invalid(why))? {
             Some(service) => make_at(service.as_ref(), client, project).await,

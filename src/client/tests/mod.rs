@@ -20,7 +20,7 @@ use url::Url;
 
 use super::{ClientError, RegistryClient};
 use crate::{
-    config::{Credentials, Provider, Remote, Secret},
+    config::{Credentials, Provider, Remote, RepositoryOptions, Secret},
     oci::{Digest, Name, Reference},
     telemetry::Metrics,
 };
@@ -47,6 +47,7 @@ pub(super) fn remote(url: Url) -> Remote {
         rate_reserve: 10,
         max_concurrent: None,
         allowed_hours: None,
+        repositories: RepositoryOptions::default(),
     }
 }
 

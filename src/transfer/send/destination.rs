@@ -116,11 +116,14 @@ impl Destination {
         }))
     }
 
-    /// Makes the project that a repository needs there, if it is missing. What is there is remembered for a while. Our own
-    /// are made with what is taken in.
+    /// Makes the project that a repository needs there, if it is missing. What is there is remembered for a while.
     pub async fn make_project(&self, name: &Name) -> Result<Made, SendError> {
-        let Place::Remote(client) = self.place() else {
-            return Ok(Made::There);
+        let client = match self.place() {
+            Place::Remote(client) => client,
+            Place::Home(home) => {
+                home.make_project(name).await?;
+                return Ok(Made::There);
+            }
         };
         let Some(project) = client.project_needed(name) else {
             return Ok(Made::There);
@@ -133,7 +136,7 @@ impl Destination {
         if projects.contains_key(project) {
             return Ok(Made::There);
         }
-        let made = client.project_make(project).await?;
+        let made = client.project_make(name).await?;
         if made == Made::There {
             projects.insert(project.to_owned(), ());
         }

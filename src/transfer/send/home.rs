@@ -28,6 +28,9 @@ pub trait Home: Send + Sync {
         reference: &'a Reference,
     ) -> BoxFuture<'a, Result<Option<Digest>, HomeError>>;
 
+    /// Makes the project that a repository is in, if it is missing.
+    fn make_project<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<(), HomeError>>;
+
     fn has_blob<'a>(
         &'a self,
         name: &'a Name,

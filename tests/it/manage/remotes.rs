@@ -293,3 +293,58 @@ async fn the_kinds_of_registries_are_described() {
         assert!(ids.contains(&id), "{id}");
     }
 }
+
+#[tokio::test]
+async fn options_for_repositories_at_ecr_are_kept_and_wrong_ones_are_refused() {
+    let server = setup(&hub().await.0).start().await;
+    let ecr = json!({
+        "name": "cloud", "provider": "ecr", "account": "123456789012", "region": "eu-central-1",
+        "image_tag_mutability": "IMMUTABLE", "scan_on_push": true,
+        "encryption_type": "KMS", "kms_key": "alias/registry",
+    });
+    let made = post(&server, "/remotes", ecr.clone()).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    // What is shown can be put, and says the same.
+    let shown = get(&server, "/remotes/cloud").await.body;
+    let again = put(&server, "/remotes/cloud", shown).await;
+    assert_eq!(again.status, 200, "{}", again.body);
+    for key in [
+        "image_tag_mutability",
+        "scan_on_push",
+        "encryption_type",
+        "kms_key",
+    ] {
+        assert_eq!(again.body[key], ecr[key], "{key}");
+    }
+    let wrong = [
+        ("image_tag_mutability", json!("SOMETIMES"), "\"IMMUTABLE\""),
+        ("scan_on_push", json!("yes"), "true or false"),
+        ("encryption_type", json!("DES"), "\"AES256\", \"KMS\""),
+        ("encryption_type", Value::Null, "encryption_type = \"KMS\""),
+    ];
+    for (key, value, allowed) in wrong {
+        let mut body = ecr.clone();
+        body[key] = value;
+        let refused = put(&server, "/remotes/cloud", body).await;
+        assert_eq!(refused.status, 400, "{}", refused.body);
+        let error = &refused.body["errors"][0];
+        let field = if allowed.contains('=') {
+            "kms_key"
+        } else {
+            key
+        };
+        assert_eq!(error["field"], field);
+        let message = error["message"].as_str().expect("a text");
+        assert!(message.contains(allowed), "{message}");
+    }
+    let harbor = json!({
+        "name": "harbor", "provider": "harbor", "urls": ["https://harbor.example.com"],
+        "scan_on_push": true,
+    });
+    let refused = post(&server, "/remotes", harbor).await;
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    let expected = json!({
+        "field": "scan_on_push", "message": "not for this provider; it is for ecr"
+    });
+    assert_eq!(refused.body["errors"][0], expected);
+}

@@ -62,8 +62,12 @@ async fn has_tag(edge: &TestServer, repository: &str, tag: &str) -> bool {
 
 /// How often the management API of the remote was asked.
 async fn asked(sites: &Sites, method: &str) -> u64 {
-    let method = format!("method=\"{method}\"");
-    let labels = ["remote=\"site\"", "kind=\"manage\"", &method];
+    asked_for(sites, "manage", method).await
+}
+
+async fn asked_for(sites: &Sites, kind: &str, method: &str) -> u64 {
+    let (kind, method) = (format!("kind=\"{kind}\""), format!("method=\"{method}\""));
+    let labels = ["remote=\"site\"", &kind, &method];
     let metrics = sites.hub.metrics().await;
     let counted = metrics.lines().filter(|line| {
         line.starts_with("entrepot_remote_requests_total{")
@@ -111,7 +115,14 @@ async fn a_project_that_may_not_be_made_fails_the_task_naming_project_and_right(
         why.contains("may not create project `fresh` at `site`: needs a token of an admin of the system there"),
         "{why}"
     );
+    assert!(
+        why.contains("where pushes make projects, the right `push` on all of it"),
+        "{why}"
+    );
     assert!(project(&edge, "fresh").await.is_none());
+    // It is told before anything is sent, or even looked for there.
+    assert!(asked_for(&sites, "upload", "POST").await > 0);
+    assert_eq!(asked_for(&sites, "manifest", "HEAD").await, 0);
     // Once it is there, the same rule goes on.
     let id = execution["id"].as_str().expect("an id");
     let fresh = json!({"name": "fresh", "kind": "hosted", "members": [
@@ -143,6 +154,8 @@ async fn who_may_push_to_all_of_a_project_makes_it_by_pushing_where_that_is_so()
     let execution = sent_to(&sites, "fresh").await;
     assert_eq!(execution["status"], "Succeeded", "{execution}");
     assert!(has_tag(&edge, "fresh/app", "1").await);
+    // What was begun to find out was given up.
+    assert_eq!(asked_for(&sites, "upload", "DELETE").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use super::{Sites, eventually, image};
 use crate::{
     copy_command::assert_has,
     harness::{FakeRegistry, Fault, ImageBuilder, Kind, Line, On, Trouble, get},
+    manage::call_as,
     push::Pusher,
     real_registry::{Program, RealRegistry},
 };
@@ -133,6 +134,68 @@ async fn a_project_that_is_not_there_is_made() {
     assert_eq!(project["kind"], "hosted", "{project}");
     let tags = Pusher::of(&sites.hub).get("/v2/fresh/app/tags/list").await;
     assert!(String::from_utf8_lossy(&tags.body).contains("\"1\""));
+}
+
+/// The user `tina`, with the right `admin` on these projects alone.
+async fn tina(sites: &Sites, method: Method, projects: &[&str]) {
+    let rights = projects
+        .iter()
+        .map(|project| json!({"project": project, "rights": ["admin"]}));
+    let user =
+        json!({"name": "tina", "password": "tinas password", "rights": rights.collect::<Vec<_>>()});
+    let path = if method == Method::POST {
+        "/users"
+    } else {
+        "/users/tina"
+    };
+    let made = sites.call(method, path, Some(user)).await;
+    assert!((200..=201).contains(&made.status), "{}", made.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_project_is_made_for_an_owner_who_may_no_longer() {
+    let remote = FakeRegistry::start().await;
+    remote.put_image("upstream/app", "1", &image(1));
+    let sites = Sites::start().await;
+    let opened = json!({"name": "real", "urls": [remote.url()], "projects": ["fresh"]});
+    assert_eq!(sites.post("/remotes", opened).await.status, 201);
+    tina(&sites, Method::POST, &["fresh"]).await;
+    let hers = super::rule(pull(json!({
+        "source": {"project": "upstream", "filters": [{"type": "name", "value": "app"}]},
+        "destination": {"project": "fresh", "flatten": 1},
+    })));
+    let login = ("tina", "tinas password");
+    let made = call_as(&sites.hub, login, Method::POST, "/rules", Some(hers)).await;
+    assert_eq!((made.status, &made.body["owner"]), (201, &json!("tina")));
+
+    tina(&sites, Method::PUT, &["team"]).await;
+    let id = sites.run("to-edge", json!({})).await;
+    assert_eq!(sites.done(&id).await["status"], "Failed");
+    let tasks = sites.get(&format!("/executions/{id}/tasks")).await;
+    assert_eq!(tasks["items"][0]["attempts"], 1, "{tasks}");
+    let why = "may not create project `fresh`: needs the right `admin` on it, which the rule's owner `tina` does not have";
+    assert_eq!(tasks["items"][0]["error"], why);
+    let project = sites.call(Method::GET, "/projects/fresh", None).await;
+    assert_eq!(project.status, 404);
+
+    // Nor for one who is gone.
+    let gone = sites.call(Method::DELETE, "/users/tina", None).await;
+    assert_eq!(gone.status, 204);
+    let retry = format!("/executions/{id}/retry");
+    assert_eq!(sites.post(&retry, json!({})).await.status, 200);
+    assert_eq!(sites.done(&id).await["status"], "Failed");
+    let tasks = sites.get(&format!("/executions/{id}/tasks")).await;
+    let error = tasks["items"][0]["error"].as_str().expect("a text");
+    assert!(error.contains("`tina` is no user here"), "{error}");
+
+    tina(&sites, Method::POST, &["fresh"]).await;
+    assert_eq!(sites.post(&retry, json!({})).await.status, 200);
+    assert_eq!(sites.done(&id).await["status"], "Succeeded");
+    assert_eq!(sites.get("/projects/fresh").await["kind"], "hosted");
+    // What is there already is pulled into, whoever made the rule.
+    tina(&sites, Method::PUT, &["team"]).await;
+    remote.put_image("upstream/app", "1", &image(2));
+    sites.pulled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

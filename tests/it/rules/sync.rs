@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Sites, image};
+use super::{Sites, eventually, image};
 use crate::{harness::Trouble, push::Pusher};
 
 impl Sites {
@@ -69,4 +69,62 @@ async fn what_is_missing_differs_or_is_too_much_is_told_for_each_remote() {
     let compared = sites.compared().await;
     assert_eq!(compared["in_sync"], false);
     assert!(compared["message"].is_string(), "{compared}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_that_waits_is_told_of_a_tag_that_came_there_by_another_way() {
+    let sites = Sites::start().await;
+    for tag in ["planned", "unseen", "stays"] {
+        sites.push("team/app", tag, &image(1)).await;
+    }
+    let made = sites
+        .rule(json!({"propagate_delete": true, "delete_grace": "1h"}))
+        .await;
+    sites.done(made["execution"].as_str().unwrap()).await;
+    // As if another rule had put it all there.
+    sites.hub.execute("DELETE FROM delivery").await;
+    assert_eq!(sites.compared().await["in_sync"], true);
+    let hub = Pusher::of(&sites.hub);
+    let delete = async |tag: &str| {
+        let path = format!("/v2/team/app/manifests/{tag}");
+        let deleted = Pusher::send(hub.request(Method::DELETE, &path)).await;
+        assert_eq!(deleted.status, 202);
+    };
+
+    delete("planned").await;
+    eventually(async || {
+        let tasks = sites.get("/rules/to-edge/tasks").await;
+        (tasks["items"].as_array()?.len() == 2).then_some(())
+    })
+    .await;
+    let compared = sites.compared().await;
+    assert_eq!(
+        counts(&compared),
+        [&json!(false), &json!(0), &json!(0), &json!(1)],
+        "{compared}"
+    );
+
+    // What the rule has not seen yet waits, too.
+    sites.hub.execute("UPDATE rule SET enabled = FALSE").await;
+    delete("unseen").await;
+    let compared = sites.compared().await;
+    assert_eq!(counts(&compared)[3], &json!(2), "{compared}");
+
+    sites.hub.execute("UPDATE rule SET enabled = TRUE").await;
+    eventually(async || {
+        sites
+            .hub
+            .execute("UPDATE task SET due_at = 0 WHERE status = 'Pending'")
+            .await;
+        let compared = sites.compared().await;
+        (compared["in_sync"] == true).then_some(())
+    })
+    .await;
+    for tag in ["planned", "unseen"] {
+        assert_eq!(sites.at_edge("team/app", tag).await, None);
+    }
+    assert_eq!(
+        sites.at_edge("team/app", "stays").await,
+        Some(image(1).root)
+    );
 }

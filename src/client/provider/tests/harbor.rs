@@ -95,11 +95,12 @@ async fn a_project_that_harbor_does_not_have_is_made_private() {
     let name: crate::oci::Name = "team/deep/app".parse().unwrap();
     let needed = client.project_needed(&name).unwrap();
     assert_eq!(needed, "team");
-    assert_eq!(client.project_make(needed).await.unwrap(), Made::There);
+    assert_eq!(client.project_make(&name).await.unwrap(), Made::There);
     assert_eq!(*harbor.projects.lock().unwrap(), ["library", "team"]);
     // It is found there the next time.
-    assert_eq!(client.project_make("team").await.unwrap(), Made::There);
-    assert_eq!(client.project_make("library").await.unwrap(), Made::There);
+    assert_eq!(client.project_make(&name).await.unwrap(), Made::There);
+    let library = "library/app".parse().unwrap();
+    assert_eq!(client.project_make(&library).await.unwrap(), Made::There);
     assert_eq!(harbor.server.seen().len(), 4);
 }
 
@@ -107,8 +108,9 @@ async fn a_project_that_harbor_does_not_have_is_made_private() {
 async fn who_may_not_make_a_project_is_told_which_right_is_missing() {
     let harbor = Harbor::start(Robot::Looks).await;
     let client = harbor.client();
-    assert_eq!(client.project_make("library").await.unwrap(), Made::There);
-    let Made::Refused(why) = client.project_make("team").await.unwrap() else {
+    let [library, team] = ["library/app", "team/app"].map(|name| name.parse().unwrap());
+    assert_eq!(client.project_make(&library).await.unwrap(), Made::There);
+    let Made::Refused(why) = client.project_make(&team).await.unwrap() else {
         panic!("it was made");
     };
     assert_eq!(
@@ -121,7 +123,8 @@ async fn who_may_not_make_a_project_is_told_which_right_is_missing() {
 #[tokio::test]
 async fn a_robot_that_only_pushes_goes_on_to_push() {
     let harbor = Harbor::start(Robot::Pushes).await;
-    let made = harbor.client().project_make("library").await.unwrap();
+    let library = "library/app".parse().unwrap();
+    let made = harbor.client().project_make(&library).await.unwrap();
     assert!(matches!(made, Made::Unsure(_)), "{made:?}");
 }
 

@@ -146,6 +146,54 @@ async fn ecr_makes_repositories_and_deletes_tags() {
 }
 
 #[tokio::test]
+async fn ecr_makes_repositories_as_the_remote_says() {
+    use config::{EncryptionType, RepositoryOptions, TagMutability};
+    let some = RepositoryOptions {
+        scan_on_push: Some(false),
+        encryption: Some(EncryptionType::Aes256),
+        ..RepositoryOptions::default()
+    };
+    let all = RepositoryOptions {
+        tag_mutability: Some(TagMutability::Immutable),
+        scan_on_push: Some(true),
+        encryption: Some(EncryptionType::Kms),
+        kms_key: Some("alias/registry".to_owned()),
+    };
+    let told = [
+        (RepositoryOptions::default(), json!({})),
+        (
+            some,
+            json!({
+                "imageScanningConfiguration": {"scanOnPush": false},
+                "encryptionConfiguration": {"encryptionType": "AES256"},
+            }),
+        ),
+        (
+            all,
+            json!({
+                "imageTagMutability": "IMMUTABLE",
+                "imageScanningConfiguration": {"scanOnPush": true},
+                "encryptionConfiguration": {"encryptionType": "KMS", "kmsKey": "alias/registry"},
+            }),
+        ),
+    ];
+    for (repositories, mut expected) in told {
+        let server = amazon(Place::new(true)).await;
+        let url = "https://123456789012.dkr.ecr.eu-central-1.amazonaws.com/";
+        let remote = config::Remote {
+            provider: Provider::Ecr,
+            repositories,
+            ..crate::client::tests::remote(url.parse().unwrap())
+        };
+        let made = super::super::ecr(&remote, &cloud(true, &[]), &remote.urls[0]).unwrap();
+        made.at(server.url()).make("team/app").await.unwrap();
+        expected["repositoryName"] = json!("team/app");
+        expected["registryId"] = json!("123456789012");
+        assert_eq!(json_body(&server.seen()[0]), expected);
+    }
+}
+
+#[tokio::test]
 async fn tencent_makes_private_namespaces() {
     for may_make in [true, false] {
         let place = Place::new(may_make);
