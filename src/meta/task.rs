@@ -72,8 +72,8 @@ pub(super) const SQL_BEHIND: &str = "SELECT CAST(1 AS BIGINT) FROM task WHERE en
 /// Those of a rule at a remote that have not ended and delete something.
 pub(super) const SQL_DELETING: &str = "SELECT id, execution_id, remote, repository, destination, items, status, \
      attempts, due_at, bytes_total, bytes_sent, bytes_skipped, created_at, started_at, ended_at, error \
-     FROM task WHERE ended_at IS NULL AND remote = $1 AND rule_id = $2 AND id > $3 \
-     AND items LIKE '%\"action\":\"delete\"%' ORDER BY id LIMIT $4";
+     FROM task WHERE ended_at IS NULL AND remote = $1 AND rule_id = $2 AND (destination, id) > ($3, $4) \
+     AND items LIKE '%\"action\":\"delete\"%' ORDER BY destination, id LIMIT $5";
 
 /// One that has not started takes in more.
 pub(super) const SQL_WAITING: &str = "SELECT id, items FROM task WHERE ended_at IS NULL AND remote = $1 \
@@ -261,18 +261,23 @@ impl Meta {
         rows.iter().map(row).collect()
     }
 
-    /// Up to `limit` tasks of a rule at a remote after the one with this id that have not ended and delete something.
+    /// Up to `limit` tasks of a rule at a remote, by destination after this one, that have not ended and delete something.
     pub async fn tasks_that_delete(
         &self,
         rule: Uuid,
         remote: &str,
-        after: Option<Uuid>,
+        after: Option<&TaskRow>,
         limit: u32,
     ) -> Result<Vec<TaskRow>, MetaError> {
+        let (destination, id) = match after {
+            Some(task) => (task.destination.as_str(), task.id.to_string()),
+            None => ("", String::new()),
+        };
         let select = Statement::new(SQL_DELETING)
             .bind(remote)
             .bind(rule.to_string())
-            .bind(after.map(|id| id.to_string()).unwrap_or_default())
+            .bind(destination)
+            .bind(id)
             .bind(i64::from(limit));
         let rows: Vec<Columns> = self.fetch_all(select).await?;
         rows.iter().map(row).collect()

@@ -81,24 +81,24 @@ impl Replication {
         asking: &mut Asking,
     ) -> Result<(), ReplicationError> {
         let meta = &self.inner.parts.meta;
-        let mut after = None;
+        let mut last = None;
         loop {
-            let tasks = meta
-                .tasks_that_delete(known.id, remote, after, PAGE)
-                .await?;
-            let Some(last) = tasks.last() else {
-                return Ok(());
-            };
-            after = Some(last.id);
+            let page = meta.tasks_that_delete(known.id, remote, last.as_ref(), PAGE);
+            let tasks = page.await?;
             let mut wanted = Vec::new();
-            for task in tasks {
-                let deletes = task.items.into_iter();
+            for task in &tasks {
+                let deletes = task.items.iter();
                 for item in deletes.filter(|item| item.action == Action::Delete) {
-                    let place = (task.repository.clone(), task.destination.clone(), item.tag);
+                    let (repository, destination) = (&task.repository, &task.destination);
+                    let place = (repository.clone(), destination.clone(), item.tag.clone());
                     wanted.extend(self.gone(known, remote, place, places).await?);
                 }
             }
             asking.ask(wanted).await?;
+            last = tasks.into_iter().next_back();
+            if last.is_none() {
+                return Ok(());
+            }
         }
     }
 
