@@ -5,9 +5,9 @@
 //!                                                          dry run: ──► each tag is asked for at its destination
 //! ```
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -28,6 +28,8 @@ use crate::{
 /// Nobody else plans an execution for so long after it was last heard of.
 pub(super) const HOLD: Duration = Duration::from_secs(60);
 const PAGE: u32 = 1000;
+/// Repositories whose tags are read at once.
+const AT_ONCE: usize = 4;
 /// When an execution is planned again whose remote could not be asked.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
@@ -211,8 +213,12 @@ impl Replication {
             let said = format!("it is being planned: {found} tags found before `{last}`");
             after = Some(last.clone());
             self.go_on(execution, holder, said).await?;
-            for repository in page {
+            let selected = page.into_iter().map(|repository| async {
                 let tags = self.selected(rule, &repository).await?;
+                Ok::<_, Problem>((repository, tags))
+            });
+            let mut selected = pin!(stream::iter(selected).buffered(AT_ONCE));
+            while let Some((repository, tags)) = selected.try_next().await? {
                 if tags.is_empty() {
                     continue;
                 }

@@ -1,5 +1,7 @@
 //! What of a manifest a task sends: which manifests of an index, and what refers to it.
 
+use futures_util::future::try_join_all;
+
 use super::{
     Mode,
     rule::{Fill, PlatformMode},
@@ -82,12 +84,10 @@ impl Run<'_> {
         if !referrers.map_err(SendError::Source)?.is_empty() {
             return Ok(true);
         }
-        for tag in signature_tags(digest) {
-            if self.meta().tag(name, &tag).await?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let tags =
+            signature_tags(digest).map(|tag| async move { self.meta().tag(name, &tag).await });
+        let tags = try_join_all(tags).await?;
+        Ok(tags.iter().any(Option::is_some))
     }
 
     fn is_from_mirror(&self) -> bool {

@@ -11,7 +11,7 @@ use std::{
 use uuid::Uuid;
 
 /// Tasks at a remote at once, where it does not say how many.
-const AT_REMOTE: usize = 4;
+const AT_REMOTE: usize = 8;
 
 /// A remote, and a rule that has tasks for it.
 pub(super) type Queue = (String, Uuid);
