@@ -53,6 +53,8 @@ pub async fn run(
             () = sleep(poll) => {}
             Some(_) = running.join_next() => {}
         }
+        // Who ended together makes room together.
+        while running.try_join_next().is_some() {}
     }
     let ended = async { while running.join_next().await.is_some() {} };
     if timeout(END_TIMEOUT, ended).await.is_err() {
