@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 const CHUNK_BYTES: usize = 64 * 1024;
+/// The first byte of a record (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 /// More chunks than a round trip holds at any rate used here.
 const CHUNKS_UNDER_WAY: usize = 256;
 /// How far the clock of the rate may lag: what oversleeping cost is made up for within it.
@@ -74,7 +76,8 @@ impl Link {
         self.traffic.bytes_from_remote.load(Ordering::Relaxed)
     }
 
-    /// How often the remote was sent something: once for each request, as none here has a body.
+    /// How often the remote was sent something: once for each request, as none here has a body. Who greets it by TLS,
+    /// which it does not speak, asks nothing.
     pub(crate) fn requests(&self) -> u64 {
         self.traffic.requests.load(Ordering::Relaxed)
     }
@@ -117,15 +120,17 @@ fn connect(client: TcpStream, traffic: &Arc<Traffic>) -> std::io::Result<()> {
         // A handshake over the distance would have cost one round trip before the first byte.
         let handshake = Instant::now() + up.shape.round_trip;
         let one_way = up.shape.round_trip / 2;
-        carry(from_client, to_remote, one_way, |_| {
-            up.requests.fetch_add(1, Ordering::Relaxed);
+        carry(from_client, to_remote, one_way, |chunk| {
+            let is_request = chunk.first() != Some(&TLS_HANDSHAKE);
+            up.requests
+                .fetch_add(u64::from(is_request), Ordering::Relaxed);
             handshake
         });
     });
     let down = Arc::clone(traffic);
     std::thread::spawn(move || {
         let one_way = down.shape.round_trip / 2;
-        carry(remote, client, one_way, |count| down.take_slot(count));
+        carry(remote, client, one_way, |chunk| down.take_slot(chunk.len()));
     });
     Ok(())
 }
@@ -151,7 +156,7 @@ fn carry(
     mut from: TcpStream,
     mut to: TcpStream,
     one_way: Duration,
-    slot: impl Fn(usize) -> Instant,
+    slot: impl Fn(&[u8]) -> Instant,
 ) {
     if one_way.is_zero() {
         let _ = read_chunks(&mut from, slot, |_, chunk| to.write_all(chunk).is_ok());
@@ -170,7 +175,7 @@ fn carry(
 /// Reads until the end, or until `pass` refuses a chunk; then nothing more is wanted of `from`.
 fn read_chunks(
     from: &mut TcpStream,
-    slot: impl Fn(usize) -> Instant,
+    slot: impl Fn(&[u8]) -> Instant,
     mut pass: impl FnMut(Instant, &[u8]) -> bool,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; CHUNK_BYTES];
@@ -182,7 +187,7 @@ fn read_chunks(
             Err(error) => return Err(error),
         };
         // A slot may lie in the past, but nothing passes before it has come.
-        let passed = Instant::now().max(slot(count));
+        let passed = Instant::now().max(slot(&buffer[..count]));
         sleep_until(passed);
         if !pass(passed, &buffer[..count]) {
             return from.shutdown(Shutdown::Both);

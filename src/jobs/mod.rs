@@ -19,8 +19,8 @@ pub type Job = BoxFuture<'static, ()>;
 
 /// Where jobs come from.
 pub trait Queue: Send + Sync + 'static {
-    /// Takes a job that is due. `None`: there is none now.
-    fn take(&self) -> BoxFuture<'_, Option<Job>>;
+    /// Takes jobs that are due, so many at most. None: there is none now.
+    fn take(&self, most: usize) -> BoxFuture<'_, Vec<Job>>;
 }
 
 /// Runs up to `concurrency` jobs at once until the shutdown. Looks for more when `wake` is notified, when a job ends, and
@@ -36,11 +36,16 @@ pub async fn run(
     while !shutdown.is_cancelled() {
         // Before the look: a wake-up that comes meanwhile counts.
         let woken = wake.notified();
-        while running.len() < concurrency.max(1) {
-            match queue.take().await {
-                Some(job) => running.spawn(job),
-                None => break,
-            };
+        let mut places = concurrency.max(1).saturating_sub(running.len());
+        while places > 0 {
+            let jobs = queue.take(places).await;
+            if jobs.is_empty() {
+                break;
+            }
+            places = places.saturating_sub(jobs.len());
+            for job in jobs {
+                running.spawn(job);
+            }
         }
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -76,21 +81,23 @@ mod tests {
     }
 
     impl Queue for Arc<Jobs> {
-        fn take(&self) -> BoxFuture<'_, Option<Job>> {
+        fn take(&self, most: usize) -> BoxFuture<'_, Vec<Job>> {
             let mut waiting = self.waiting.lock().unwrap();
-            if *waiting == 0 {
-                return async { None }.boxed();
-            }
-            *waiting -= 1;
-            let jobs = Arc::clone(self);
-            let job = async move {
-                let now = jobs.running.fetch_add(1, SeqCst) + 1;
-                jobs.peak.fetch_max(now, SeqCst);
-                jobs.gate.acquire().await.unwrap().forget();
-                jobs.running.fetch_sub(1, SeqCst);
-                jobs.done.add_permits(1);
-            };
-            async { Some(job.boxed()) }.boxed()
+            let taken = most.min(*waiting);
+            *waiting -= taken;
+            let jobs = std::iter::repeat_with(|| {
+                let jobs = Arc::clone(self);
+                let job = async move {
+                    let now = jobs.running.fetch_add(1, SeqCst) + 1;
+                    jobs.peak.fetch_max(now, SeqCst);
+                    jobs.gate.acquire().await.unwrap().forget();
+                    jobs.running.fetch_sub(1, SeqCst);
+                    jobs.done.add_permits(1);
+                };
+                job.boxed()
+            });
+            let jobs: Vec<Job> = jobs.take(taken).collect();
+            async { jobs }.boxed()
         }
     }
 

@@ -125,18 +125,19 @@ impl Meta {
         Ok(row.map(|(due_at,)| column::time(due_at)))
     }
 
-    /// Takes the task of this rule for this remote that has been due for longest, for so long.
+    /// Takes the tasks of this rule for this remote that have been due for longest, so many at most, for so long.
     pub async fn task_hold(
         &self,
         remote: &str,
         rule: Uuid,
-        holder: Uuid,
+        most: usize,
         time: Duration,
-    ) -> Result<Option<HeldTask>, MetaError> {
+    ) -> Result<Vec<HeldTask>, MetaError> {
         self.write(Hold {
             remote: remote.to_owned(),
             rule,
-            holder,
+            most,
+            holder: Uuid::now_v7(),
             time,
         })
         .await
@@ -160,19 +161,21 @@ impl Meta {
         .await
     }
 
-    /// Ends a task, or puts it off; and its execution with the last one. False: it is no longer the holder's.
+    /// Ends a task, or puts it off, with the last lines of its log; and its execution with the last one. False: it is no
+    /// longer the holder's.
     pub async fn task_end(
         &self,
         id: Uuid,
         token: i64,
         bytes: TaskBytes,
         end: TaskEnd,
+        lines: Vec<String>,
     ) -> Result<bool, MetaError> {
         self.write(End {
-            id,
             token,
             bytes,
             outcome: end,
+            log: Log { id, lines },
         })
         .await
     }
@@ -195,6 +198,7 @@ impl Meta {
 struct Hold {
     remote: String,
     rule: Uuid,
+    most: usize,
     holder: Uuid,
     time: Duration,
 }
@@ -209,10 +213,10 @@ struct Keep {
 
 /// [`Meta::task_end`]
 struct End {
-    id: Uuid,
     token: i64,
     bytes: TaskBytes,
     outcome: TaskEnd,
+    log: Log,
 }
 
 /// [`Meta::task_log_put`]
@@ -222,13 +226,13 @@ struct Log {
 }
 
 impl Operation for Hold {
-    type Output = Option<HeldTask>;
+    type Output = Vec<HeldTask>;
 
     async fn execute(
         &self,
         connection: &mut Connection,
         _changes: &mut Changes,
-    ) -> Result<Option<HeldTask>, MetaError> {
+    ) -> Result<Vec<HeldTask>, MetaError> {
         let now = member::now(connection).await?;
         let left: Vec<(String,)> = Statement::new(SQL_LEFT)
             .bind(now)
@@ -240,26 +244,38 @@ impl Operation for Hold {
         for (execution,) in &left {
             settle(connection, execution).await?;
         }
-        let hold = Statement::new(SQL_HOLD)
-            .bind(self.remote.as_str())
-            .bind(self.rule.to_string())
-            .bind(now)
-            .bind(self.holder.to_string())
-            .bind(now + column::duration(self.time));
-        let Some((id, token)) = hold.fetch_optional::<(String, i64)>(connection).await? else {
-            return Ok(None);
-        };
-        let task = Statement::new(SQL_GET).bind(id);
-        let task = row(&task.fetch_one(connection).await?)?;
-        let members = Statement::new(SQL_MEMBERS).bind(task.execution_id.to_string());
-        let (members, is_as_planned) = members.fetch_one(connection).await?;
-        Ok(Some(HeldTask {
-            task,
-            members,
-            is_as_planned,
-            rule_id: self.rule,
-            token,
-        }))
+        let mut held: Vec<HeldTask> = Vec::new();
+        while held.len() < self.most {
+            let hold = Statement::new(SQL_HOLD)
+                .bind(self.remote.as_str())
+                .bind(self.rule.to_string())
+                .bind(now)
+                .bind(self.holder.to_string())
+                .bind(now + column::duration(self.time));
+            let Some((id, token)) = hold.fetch_optional::<(String, i64)>(connection).await? else {
+                break;
+            };
+            let task = Statement::new(SQL_GET).bind(id);
+            let task = row(&task.fetch_one(connection).await?)?;
+            let before = held.last();
+            let (members, is_as_planned) = match before {
+                Some(before) if before.task.execution_id == task.execution_id => {
+                    (before.members.clone(), before.is_as_planned)
+                }
+                _ => {
+                    let members = Statement::new(SQL_MEMBERS).bind(task.execution_id.to_string());
+                    members.fetch_one(connection).await?
+                }
+            };
+            held.push(HeldTask {
+                task,
+                members,
+                is_as_planned,
+                rule_id: self.rule,
+                token,
+            });
+        }
+        Ok(held)
     }
 }
 
@@ -290,8 +306,11 @@ impl Operation for End {
     async fn execute(
         &self,
         connection: &mut Connection,
-        _changes: &mut Changes,
+        changes: &mut Changes,
     ) -> Result<bool, MetaError> {
+        if !self.log.lines.is_empty() {
+            self.log.execute(connection, changes).await?;
+        }
         let now = column::milliseconds(SystemTime::now());
         let (status, error, due_at) = match &self.outcome {
             TaskEnd::Succeeded { message } => (TaskStatus::Succeeded, message.as_deref(), None),
@@ -304,7 +323,7 @@ impl Operation for End {
         };
         let ended_at = (status != TaskStatus::Retrying).then_some(now);
         let end = Statement::new(SQL_END)
-            .bind(self.id.to_string())
+            .bind(self.log.id.to_string())
             .bind(self.token)
             .bind(status.as_str())
             .bind(error)
@@ -346,11 +365,13 @@ impl Operation for Log {
                 .execute(connection)
                 .await?;
         }
-        Statement::new(SQL_LOG_DROP)
-            .bind(id)
-            .bind(number - LOG_LINES)
-            .execute(connection)
-            .await?;
+        if number > LOG_LINES {
+            Statement::new(SQL_LOG_DROP)
+                .bind(id)
+                .bind(number - LOG_LINES)
+                .execute(connection)
+                .await?;
+        }
         Ok(())
     }
 }

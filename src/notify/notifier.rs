@@ -138,13 +138,13 @@ impl Notifier {
 }
 
 impl Queue for Notifier {
-    fn take(&self) -> BoxFuture<'_, Option<Job>> {
+    fn take(&self, _most: usize) -> BoxFuture<'_, Vec<Job>> {
         async {
-            let taken = self.take_one().await;
-            taken.unwrap_or_else(|error| {
+            let taken = self.take_one().await.unwrap_or_else(|error| {
                 warn!(%error, "webhooks cannot look for what happened: {error}");
                 None
-            })
+            });
+            taken.into_iter().collect()
         }
         .boxed()
     }

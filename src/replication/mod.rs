@@ -30,6 +30,7 @@ mod pull;
 mod read;
 pub mod rule;
 pub mod schedule;
+mod seat;
 mod select;
 mod selection;
 mod task;

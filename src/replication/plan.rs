@@ -94,24 +94,21 @@ impl Planner {
 }
 
 impl Queue for Planner {
-    fn take(&self) -> BoxFuture<'_, Option<Job>> {
+    fn take(&self, _most: usize) -> BoxFuture<'_, Vec<Job>> {
         async {
             let (replication, holder) = (self.replication.clone(), Uuid::now_v7());
             let held = replication.inner.parts.meta.execution_hold(holder, HOLD);
-            let execution = match held.await {
-                Ok(execution) => execution?,
-                Err(error) => {
-                    warn!(%error, "cannot look for what is to be planned: {error}");
-                    return None;
-                }
-            };
+            let held = held.await.unwrap_or_else(|error| {
+                warn!(%error, "cannot look for what is to be planned: {error}");
+                None
+            });
             let shutdown = self.shutdown.clone();
-            let plan = async move {
+            let plan = held.map(|execution| async move {
                 let planned = replication.plan_held(&execution, holder).boxed();
                 // What is cut is planned anew, when the hold is over.
                 let _ = shutdown.run_until_cancelled(planned).await;
-            };
-            Some(plan.boxed())
+            });
+            plan.into_iter().map(FutureExt::boxed).collect()
         }
         .boxed()
     }

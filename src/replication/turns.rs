@@ -49,14 +49,18 @@ impl Turns {
     /// takes at once.
     pub(super) fn order(
         &self,
-        queues: Vec<Queue>,
+        queues: &[Queue],
         limit: impl Fn(&str) -> Option<usize>,
     ) -> Vec<Queue> {
         let now = Instant::now();
         let mut state = self.state();
         state.resting.retain(|_, until| *until > now);
         let awake = |queue: &Queue| !state.resting.contains_key(&queue.0);
-        let mut queues: Vec<_> = queues.into_iter().filter(awake).collect();
+        let mut queues: Vec<_> = queues
+            .iter()
+            .filter(|queue| awake(queue))
+            .cloned()
+            .collect();
         let remotes: BTreeSet<_> = queues.iter().map(|(remote, _)| remote.as_str()).collect();
         let share = (self.concurrency / remotes.len().max(1)).max(1);
         let has_room = |remote: &str| {
@@ -122,7 +126,7 @@ mod tests {
     }
 
     fn order(turns: &Turns, names: &[(&str, u128)]) -> Vec<Queue> {
-        turns.order(queues(names), |_| None)
+        turns.order(&queues(names), |_| None)
     }
 
     /// Serves whoever is next; the remote.
@@ -168,9 +172,9 @@ mod tests {
             std::iter::from_fn(|| serve(&turns, &one)).count(),
             AT_REMOTE
         );
-        assert_eq!(turns.order(queues(&one), |_| Some(9)).len(), 1);
+        assert_eq!(turns.order(&queues(&one), |_| Some(9)).len(), 1);
         turns.end("a", Uuid::from_u128(1));
-        assert!(turns.order(queues(&one), |_| Some(3)).is_empty());
+        assert!(turns.order(&queues(&one), |_| Some(3)).is_empty());
         assert_eq!(turns.of_rule(Uuid::from_u128(1)), AT_REMOTE - 1);
     }
 

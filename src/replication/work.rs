@@ -22,13 +22,14 @@ use super::{
     budgets::Budgets,
     engine::read,
     log::Log,
+    seat::Seat,
     task,
     trouble::{Ended, Fault},
     turns::Turns,
 };
 use crate::{
     jobs::{Job, Queue},
-    meta::{HeldTask, MetaError, TaskBytes, TaskEnd, TaskStatus},
+    meta::{HeldTask, TaskBytes, TaskEnd, TaskStatus},
     transfer::{
         Budget,
         send::{Destination, Notes, Progress, Source},
@@ -36,7 +37,7 @@ use crate::{
 };
 
 /// Nobody else takes a task for so long after it was last heard of.
-const HOLD: Duration = Duration::from_secs(30);
+pub(super) const HOLD: Duration = Duration::from_secs(30);
 /// How often it is told how far a task is, and asked whether it is to stop.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -59,17 +60,15 @@ pub(super) struct Inner {
     pub(super) replication: Replication,
     pub(super) parts: WorkParts,
     pub(super) everything: Arc<Budget>,
-    turns: Turns,
+    pub(super) turns: Turns,
     destinations: Mutex<HashMap<String, Destination>>,
     /// Of the rules that have tasks here.
     pub(super) budgets: Mutex<HashMap<Uuid, Arc<Budget>>>,
 }
 
-/// Counts a task while it runs.
+/// A task while it runs.
 struct Place {
-    inner: Arc<Inner>,
-    remote: String,
-    rule: Uuid,
+    seat: Seat,
     execution: Uuid,
     /// Ends it, with the execution.
     stop: CancellationToken,
@@ -87,39 +86,20 @@ impl Worker {
             budgets: Mutex::default(),
         }))
     }
-
-    async fn next(&self) -> Result<Option<HeldTask>, MetaError> {
-        let inner = &self.0;
-        let meta = &inner.replication.inner.parts.meta;
-        let queues = meta.task_queues().await?;
-        for (remote, rule) in inner.turns.order(queues, |remote| inner.limit(remote)) {
-            let due = meta.task_due(&remote, rule).await?;
-            if due.is_none_or(|due| due > SystemTime::now()) || inner.is_busy(rule).await? {
-                continue;
-            }
-            let held = meta.task_hold(&remote, rule, Uuid::now_v7(), HOLD).await?;
-            if held.is_some() {
-                return Ok(held);
-            }
-        }
-        Ok(None)
-    }
 }
 
 impl Queue for Worker {
-    fn take(&self) -> BoxFuture<'_, Option<Job>> {
-        async {
-            match self.next().await {
-                Ok(held) => {
-                    let held = held?;
-                    let place = Place::new(&self.0, &held);
-                    Some(carry_out(place, held).boxed())
-                }
-                Err(error) => {
-                    warn!(%error, "cannot look for tasks: {error}");
-                    None
-                }
-            }
+    fn take(&self, most: usize) -> BoxFuture<'_, Vec<Job>> {
+        async move {
+            let held = self.0.take(most).await.unwrap_or_else(|error| {
+                warn!(%error, "cannot look for tasks: {error}");
+                Vec::new()
+            });
+            let jobs = held.into_iter().map(|(seat, held)| {
+                let place = Place::new(seat, &held);
+                carry_out(place, held).boxed()
+            });
+            jobs.collect()
         }
         .boxed()
     }
@@ -127,7 +107,7 @@ impl Queue for Worker {
 
 impl Inner {
     /// How many tasks a remote takes at once; `None`: it does not say.
-    fn limit(&self, remote: &str) -> Option<usize> {
+    pub(super) fn limit(&self, remote: &str) -> Option<usize> {
         if self.closed_until(remote).is_some() {
             return Some(0);
         }
@@ -140,19 +120,6 @@ impl Inner {
         let client = self.replication.inner.parts.remotes.get(remote)?;
         let (hours, now) = (client.remote().allowed_hours?, SystemTime::now());
         (!hours.contain(now)).then(|| hours.begin_after(now))
-    }
-
-    /// Does the rule run as many tasks here as it may?
-    async fn is_busy(&self, rule: Uuid) -> Result<bool, MetaError> {
-        let running = self.turns.of_rule(rule);
-        if running == 0 {
-            return Ok(false);
-        }
-        let row = self.replication.inner.parts.meta.rule_by_id(rule).await?;
-        let limit = row
-            .and_then(|row| read(&row.members))
-            .and_then(|rule| rule.concurrency);
-        Ok(limit.is_some_and(|limit| running >= limit as usize))
     }
 
     /// The destination of this name, as the remotes say it now.
@@ -178,22 +145,15 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Place {
-    fn new(inner: &Arc<Inner>, held: &HeldTask) -> Self {
-        let (remote, rule, execution) = (
-            held.task.remote.clone(),
-            held.rule_id,
-            held.task.execution_id,
-        );
-        inner.turns.begin(&remote, rule);
-        let mut running = locked(&inner.replication.inner.running);
+    fn new(seat: Seat, held: &HeldTask) -> Self {
+        let execution = held.task.execution_id;
+        let mut running = locked(&seat.inner.replication.inner.running);
         let of_execution = running.entry(execution).or_default();
         of_execution.tasks += 1;
         let stop = of_execution.stop.clone();
         drop(running);
         Self {
-            inner: Arc::clone(inner),
-            remote,
-            rule,
+            seat,
             execution,
             stop,
         }
@@ -202,12 +162,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let inner = &self.inner;
-        inner.turns.end(&self.remote, self.rule);
-        if inner.turns.of_rule(self.rule) == 0 {
-            locked(&inner.budgets).remove(&self.rule);
-        }
-        let mut running = locked(&inner.replication.inner.running);
+        let mut running = locked(&self.seat.inner.replication.inner.running);
         if let Some(of_execution) = running.get_mut(&self.execution) {
             of_execution.tasks = of_execution.tasks.saturating_sub(1);
             if of_execution.tasks == 0 {
@@ -219,7 +174,7 @@ impl Drop for Place {
 
 /// Carries out a task that was taken, and writes down what became of it.
 async fn carry_out(place: Place, held: HeldTask) {
-    let inner = &place.inner;
+    let inner = &place.seat.inner;
     let (progress, log) = (Progress::default(), Log::default());
     log.line(format!("attempt {}", held.task.attempts));
     let budgets = inner.budgets(&held).await;
@@ -238,13 +193,12 @@ async fn carry_out(place: Place, held: HeldTask) {
     };
     let end = inner.end(&held, ended);
     log.line(words(&end));
-    flush(inner, &held, &log).await;
     let meta = &inner.replication.inner.parts.meta;
-    let written = meta.task_end(held.task.id, held.token, bytes(&progress), end);
+    let (id, token, lines) = (held.task.id, held.token, log.take());
+    let written = meta.task_end(id, token, bytes(&progress), end, lines);
     if let Err(error) = written.await {
-        warn!(task = %held.task.id, %error, "it cannot be written what became of a task: {error}");
+        warn!(task = %id, %error, "it cannot be written what became of a task: {error}");
     }
-    inner.replication.inner.to_work.notify_one();
 }
 
 /// Tells how far a task is, until it is to stop. `None`: it is somebody else's now.

@@ -24,11 +24,12 @@ const KEPT_BYTES: u64 = 4 * 1024 * 1024;
 /// A reader that asks for nothing while so much comes is not waited for.
 const LAP_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What a fill may gather in memory while its last step is being written.
-const GATHER_BYTES: usize = 2 * 1024 * 1024;
+/// What a fill may gather in memory while its last step is being written: a disk that is as fast as the remote on the
+/// whole is late by milliseconds every now and then.
+const GATHER_BYTES: usize = 8 * 1024 * 1024;
 const GATHER_CROWDED_BYTES: usize = 64 * 1024;
-/// More than this in all windows together means that the disk is slower than the remotes.
-const CROWDED_BYTES: usize = 128 * 1024 * 1024;
+/// So much in all windows together means that the disk is slower than the remotes.
+const CROWDED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes in all windows of the process.
 pub(super) type Budget = Arc<AtomicUsize>;
@@ -110,13 +111,10 @@ impl Window {
         self.received.send_replace(received);
     }
 
-    /// How many bytes a fill may gather while its last step is being written: little when all windows hold much.
+    /// How many bytes a fill may gather while its last step is being written: the less the more all windows hold.
     pub(super) fn room(&self) -> usize {
-        if self.budget.load(Ordering::Relaxed) < CROWDED_BYTES {
-            GATHER_BYTES
-        } else {
-            GATHER_CROWDED_BYTES
-        }
+        let left = CROWDED_BYTES.saturating_sub(self.budget.load(Ordering::Relaxed));
+        (left / 4).clamp(GATHER_CROWDED_BYTES, GATHER_BYTES)
     }
 
     /// The bytes at `position`, which have been received, up to `end`.
@@ -256,7 +254,9 @@ mod tests {
         let budget = Budget::default();
         let window = Window::new(0, budget.clone());
         assert_eq!(window.room(), GATHER_BYTES);
-        budget.store(CROWDED_BYTES, Ordering::Relaxed);
+        budget.store(CROWDED_BYTES / 4 * 3, Ordering::Relaxed);
+        assert_eq!(window.room(), CROWDED_BYTES / 16);
+        budget.store(CROWDED_BYTES + 1, Ordering::Relaxed);
         assert_eq!(window.room(), GATHER_CROWDED_BYTES);
         budget.store(0, Ordering::Relaxed);
     }

@@ -1,5 +1,7 @@
 //! Rules and their executions.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::*;
@@ -12,6 +14,7 @@ on_both! {
     an_execution_ends_with_its_last_task,
     what_is_stopped_stops_and_can_be_retried,
     old_executions_go_with_their_tasks_and_logs,
+    tasks_are_taken_several_at_once_and_each_by_one,
     what_was_put_somewhere_is_known,
 }
 
@@ -76,9 +79,8 @@ async fn status(meta: &Meta, id: Uuid) -> ExecutionStatus {
 }
 
 pub(super) async fn hold(meta: &Meta, rule: Uuid) -> Option<HeldTask> {
-    meta.task_hold("edge", rule, Uuid::now_v7(), TIME)
-        .await
-        .unwrap()
+    let held = meta.task_hold("edge", rule, 1, TIME).await;
+    held.unwrap().pop()
 }
 
 pub(super) async fn end(meta: &Meta, held: &HeldTask, end: TaskEnd) -> bool {
@@ -87,7 +89,8 @@ pub(super) async fn end(meta: &Meta, held: &HeldTask, end: TaskEnd) -> bool {
         sent: 4,
         skipped: 6,
     };
-    meta.task_end(held.task.id, held.token, bytes, end)
+    let lines = vec!["the end".to_owned()];
+    meta.task_end(held.task.id, held.token, bytes, end, lines)
         .await
         .unwrap()
 }
@@ -291,6 +294,9 @@ async fn old_executions_go_with_their_tasks_and_logs(database: Database) {
         .unwrap();
     assert_eq!(meta.executions_expire(later).await.unwrap(), 0);
     assert!(end(meta, &held, DONE).await);
+    let log = meta.task_log(held.task.id).await.unwrap();
+    let lines: Vec<_> = log.iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(lines, ["a line", "the end"]);
     assert_eq!(
         meta.executions_expire(later - TIME - TIME).await.unwrap(),
         0
@@ -299,6 +305,24 @@ async fn old_executions_go_with_their_tasks_and_logs(database: Database) {
     assert!(meta.execution(id).await.unwrap().is_none());
     assert!(meta.task(held.task.id).await.unwrap().is_none());
     assert!(meta.task_log(held.task.id).await.unwrap().is_empty());
+}
+
+async fn tasks_are_taken_several_at_once_and_each_by_one(database: Database) {
+    let meta = &database.meta;
+    let rule = Uuid::now_v7();
+    let works = ["x/a", "x/b", "x/c", "x/d"].map(work);
+    planned(meta, rule, false, works.to_vec()).await;
+    let (some, others) = tokio::join!(
+        meta.task_hold("edge", rule, 3, TIME),
+        meta.task_hold("edge", rule, 3, TIME)
+    );
+    let (some, others) = (some.unwrap(), others.unwrap());
+    assert_eq!(some.len().max(others.len()), 3);
+    let held = || some.iter().chain(&others);
+    let taken: BTreeSet<_> = held().map(|held| held.task.id).collect();
+    assert_eq!((taken.len(), held().count()), (4, 4));
+    let is_whole = |held: &HeldTask| held.rule_id == rule && held.members == some[0].members;
+    assert!(held().all(is_whole));
 }
 
 async fn what_was_put_somewhere_is_known(database: Database) {
