@@ -146,7 +146,7 @@ impl Network {
         }
     }
 
-    /// Random steps at all sites at once, a few times.
+    /// Random steps at all sites at once, a few times; at last each site has something of its own under every tag.
     async fn live(&self, random: &mut StdRng) {
         for _ in 0..STEPS {
             let steps: Vec<_> = (0..self.sites.len())
@@ -160,6 +160,11 @@ impl Network {
             if random.random_bool(0.3) {
                 sleep(Duration::from_millis(random.random_range(0..400))).await;
             }
+        }
+        for tag in TAGS {
+            let own = (1..).take(self.sites.len()).enumerate();
+            let steps = own.map(|(site, content)| self.step(site, tag, Some(content)));
+            futures_util::future::join_all(steps).await;
         }
     }
 }
