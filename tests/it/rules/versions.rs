@@ -1,6 +1,6 @@
 //! Several Entrepots that replicate to each other: the newest write of each tag counts, everywhere, and then there is quiet.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use http::Method;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -24,7 +24,11 @@ const QUIET_FOR: Duration = Duration::from_secs(2);
 const STEPS: usize = 6;
 
 /// Sites that each send what they have to some of the others.
-struct Network(Vec<TestServer>);
+struct Network {
+    sites: Vec<TestServer>,
+    /// The newest write of each tag that was seen: as text they sort as they were made.
+    newest: Mutex<BTreeMap<String, String>>,
+}
 
 /// All that can be known of a site: each tag, and how much was done.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,24 +68,47 @@ impl Network {
             let made = call(site, Method::POST, "/rules", Some(rule)).await;
             assert_eq!(made.status, 201, "{}", made.body);
         }
-        Self(all)
+        Self {
+            sites: all,
+            newest: Mutex::default(),
+        }
     }
 
     /// Something at one site: a push, or a delete.
     async fn step(&self, site: usize, tag: &str, content: Option<u64>) {
-        let pusher = Pusher::of(&self.0[site]);
-        let Some(content) = content else {
-            let path = format!("/v2/team/app/manifests/{tag}");
-            let deleted = Pusher::send(pusher.request(Method::DELETE, &path)).await;
-            assert!([202, 404].contains(&deleted.status), "{}", deleted.status);
-            return;
-        };
-        pusher.image("team/app", tag, &image(content)).await;
+        let site = &self.sites[site];
+        let pusher = Pusher::of(site);
+        match content {
+            Some(content) => pusher.image("team/app", tag, &image(content)).await,
+            None => {
+                let path = format!("/v2/team/app/manifests/{tag}");
+                let deleted = Pusher::send(pusher.request(Method::DELETE, &path)).await;
+                assert!([202, 404].contains(&deleted.status), "{}", deleted.status);
+            }
+        }
+        // This write, or a newer one that has just come.
+        let (_, said) = state(site, "team/app", tag).await;
+        let mut newest = self.newest.lock().expect("no test panics with it");
+        let known = newest.entry(tag.to_owned()).or_default();
+        *known = said.unwrap_or_default().max(std::mem::take(known));
+    }
+
+    /// It is the newest write of each tag that all sites agree on, not just any.
+    fn assert_newest(&self, agreed: &[Option<String>]) {
+        let newest = self.newest.lock().expect("no test panics with it");
+        for (tag, agreed) in TAGS.iter().zip(agreed) {
+            let newest = newest.get(*tag).map_or("", String::as_str);
+            let is_newest = match agreed {
+                Some(agreed) => agreed.as_str() >= newest,
+                None => newest.is_empty() || newest.ends_with(" deleted"),
+            };
+            assert!(is_newest, "`{tag}` is {agreed:?} and not {newest}");
+        }
     }
 
     async fn look(&self) -> Vec<Seen> {
         let mut seen = Vec::new();
-        for site in &self.0 {
+        for site in &self.sites {
             let mut tags = Vec::new();
             for tag in TAGS {
                 tags.push(state(site, "team/app", tag).await.0);
@@ -109,7 +136,9 @@ impl Network {
             if are_same && seen.iter().all(|site| !site.is_busy) {
                 sleep(QUIET_FOR).await;
                 if self.look().await == seen {
-                    return seen.into_iter().next().expect("a site").tags;
+                    let agreed = seen.into_iter().next().expect("a site").tags;
+                    self.assert_newest(&agreed);
+                    return agreed;
                 }
             }
             assert!(Instant::now() < deadline, "they do not agree: {seen:#?}");
@@ -117,10 +146,10 @@ impl Network {
         }
     }
 
-    /// Random steps at all sites at once, a few times.
+    /// Random steps at all sites at once, a few times; at last each site has something of its own under every tag.
     async fn live(&self, random: &mut StdRng) {
         for _ in 0..STEPS {
-            let steps: Vec<_> = (0..self.0.len())
+            let steps: Vec<_> = (0..self.sites.len())
                 .map(|site| {
                     let tag = TAGS[random.random_range(0..TAGS.len())];
                     let content = random.random_bool(0.7).then(|| random.random_range(1..5));
@@ -131,6 +160,11 @@ impl Network {
             if random.random_bool(0.3) {
                 sleep(Duration::from_millis(random.random_range(0..400))).await;
             }
+        }
+        for tag in TAGS {
+            let own = (1..).take(self.sites.len()).enumerate();
+            let steps = own.map(|(site, content)| self.step(site, tag, Some(content)));
+            futures_util::future::join_all(steps).await;
         }
     }
 }
