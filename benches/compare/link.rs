@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 const CHUNK_BYTES: usize = 64 * 1024;
-/// The first byte of a record (RFC 8446, 5.1).
-const TLS_HANDSHAKE: u8 = 22;
+/// The first byte of a record of TLS (RFC 8446, 5.1).
+const TLS_RECORDS: std::ops::RangeInclusive<u8> = 20..=23;
 /// More chunks than a round trip holds at any rate used here.
 const CHUNKS_UNDER_WAY: usize = 256;
 /// How far the clock of the rate may lag: what oversleeping cost is made up for within it.
@@ -121,9 +121,8 @@ fn connect(client: TcpStream, traffic: &Arc<Traffic>) -> std::io::Result<()> {
         let handshake = Instant::now() + up.shape.round_trip;
         let one_way = up.shape.round_trip / 2;
         carry(from_client, to_remote, one_way, |chunk| {
-            let is_request = chunk.first() != Some(&TLS_HANDSHAKE);
-            up.requests
-                .fetch_add(u64::from(is_request), Ordering::Relaxed);
+            let is_tls = chunk.first().is_some_and(|byte| TLS_RECORDS.contains(byte));
+            up.requests.fetch_add(u64::from(!is_tls), Ordering::Relaxed);
             handshake
         });
     });

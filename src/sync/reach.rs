@@ -33,10 +33,13 @@ pub struct Registry {
     pub destination: Destination,
 }
 
+/// One that is found out about, or is known.
+type Known = Arc<OnceCell<Registry>>;
+
 /// All registries that were asked for: one client for each with each login.
 #[derive(Default)]
 pub struct Registries {
-    known: Mutex<HashMap<(String, String), Arc<OnceCell<Registry>>>>,
+    known: Mutex<HashMap<(String, String), Known>>,
     metrics: Metrics,
     /// How many of them each blob may go to.
     destinations: usize,

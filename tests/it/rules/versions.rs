@@ -78,13 +78,12 @@ impl Network {
     async fn step(&self, site: usize, tag: &str, content: Option<u64>) {
         let site = &self.sites[site];
         let pusher = Pusher::of(site);
-        match content {
-            Some(content) => pusher.image("team/app", tag, &image(content)).await,
-            None => {
-                let path = format!("/v2/team/app/manifests/{tag}");
-                let deleted = Pusher::send(pusher.request(Method::DELETE, &path)).await;
-                assert!([202, 404].contains(&deleted.status), "{}", deleted.status);
-            }
+        if let Some(content) = content {
+            pusher.image("team/app", tag, &image(content)).await;
+        } else {
+            let path = format!("/v2/team/app/manifests/{tag}");
+            let deleted = Pusher::send(pusher.request(Method::DELETE, &path)).await;
+            assert!([202, 404].contains(&deleted.status), "{}", deleted.status);
         }
         // This write, or a newer one that has just come.
         let (_, said) = state(site, "team/app", tag).await;
