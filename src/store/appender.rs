@@ -54,7 +54,6 @@ pub(super) struct Appender {
     path: PathBuf,
     way: Way,
     pace: Pace,
-    went_direct: bool,
 }
 
 /// How large steps are written.
@@ -80,17 +79,11 @@ impl Appender {
             path,
             way: Way::Untried,
             pace: Pace::new(SLOW_BYTES_PER_SECOND),
-            went_direct: false,
         }
     }
 
     pub(super) fn file(&self) -> &Arc<File> {
         &self.file
-    }
-
-    /// Whether there are bytes that never were in the page cache.
-    pub(super) fn went_direct(&self) -> bool {
-        self.went_direct
     }
 
     /// Writes all chunks one after the other from `position` on, the end of the file; `reached` is told how far the
@@ -144,7 +137,6 @@ impl Appender {
             let started = Instant::now();
             let written = direct.write(piece, position)?;
             let spent = started.elapsed();
-            self.went_direct |= written > 0;
             // Refused, or a whole number of bytes but not of blocks: the rest cannot begin there.
             self.file
                 .write_all_at(&piece[written..], position + written as u64)?;

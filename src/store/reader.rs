@@ -13,7 +13,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -33,14 +32,6 @@ use super::{
 
 /// How far a read that had to wait tells the kernel to read ahead.
 const READ_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
-
-/// How much of a blob is fetched into the page cache unasked: a larger one would push out too much else.
-const WARM_BYTES: u64 = 1024 * 1024 * 1024;
-/// How long that may take; it waits while the disk's queue is full.
-const WARM_TIME: Duration = Duration::from_secs(10);
-/// What one piece of advice is about. The kernel cuts each to what the disk reads ahead or takes in one request,
-/// whichever is more: 128 KiB and 512 KiB at the least on usual disks.
-const WARM_STEP_BYTES: u64 = 512 * 1024;
 
 /// A complete blob, open for reading; cheap to clone.
 #[derive(Clone)]
@@ -109,19 +100,6 @@ impl Blob {
         let mut piece = vec![0; length];
         self.file.read_exact_at(&mut piece, range.start)?;
         Ok(piece.into())
-    }
-
-    /// Has the kernel fetch it into the page cache. Blocks.
-    pub(super) fn warm(&self) {
-        let started = Instant::now();
-        let mut position = 0;
-        while position < self.len().min(WARM_BYTES) && started.elapsed() < WARM_TIME {
-            let length = NonZeroU64::new(WARM_STEP_BYTES);
-            if rustix::fs::fadvise(&self.file, position, length, Advice::WillNeed).is_err() {
-                return;
-            }
-            position += WARM_STEP_BYTES;
-        }
     }
 
     /// All of it in memory; for content known to be small.

@@ -335,11 +335,6 @@ impl UploadFile {
         let blob = Blob::new(Arc::clone(appender.file()), seal);
         store.folder.place(&blob, &key, &digest)?;
         store.open_files.placed(epoch, &digest, &blob);
-        if appender.went_direct() {
-            // Who asks next finds it in the page cache. Nobody waits for that.
-            let blob = blob.clone();
-            tokio::task::spawn_blocking(move || blob.warm());
-        }
         Ok(Placed::new(store, claim, blob))
     }
 }

@@ -151,7 +151,6 @@ impl Spool {
         let seal = self.store.folder.seal(self.claim.digest(), self.written());
         Ok(Verified {
             blob: Blob::new(self.file(), seal),
-            went_direct: self.appender.went_direct(),
             store: self.store,
             spool_claim: self.claim,
         })
@@ -229,7 +228,6 @@ pub(super) fn rehash(file: &File, hasher: &mut Hasher) -> io::Result<u64> {
 pub struct Verified {
     store: Store,
     spool_claim: Claim,
-    went_direct: bool,
     blob: Blob,
 }
 
@@ -254,7 +252,6 @@ impl Verified {
         let Self {
             store,
             spool_claim: _until_the_spool_is_gone,
-            went_direct,
             blob,
         } = self;
         let (digest, key) = (claim.digest(), paths::spool(claim.digest()));
@@ -267,11 +264,6 @@ impl Verified {
         let epoch = store.open_files.epoch();
         store.folder.place(&blob, &key, digest)?;
         store.open_files.placed(epoch, digest, &blob);
-        if went_direct {
-            // Who asks next finds it in the page cache. Nobody waits for that.
-            let blob = blob.clone();
-            tokio::task::spawn_blocking(move || blob.warm());
-        }
         Ok(Placed::new(store, claim, blob))
     }
 }
