@@ -10,30 +10,63 @@ use super::{
 };
 use crate::oci::{Digest, Name, Tag};
 
-pub(super) const SQL_GET: &str = "SELECT digest, repository FROM delivery \
+pub(super) const SQL_GET: &str = "SELECT digest, over_digest, repository FROM delivery \
      WHERE rule_id = $1 AND remote = $2 AND destination = $3 AND tag = $4";
 
 pub(super) const SQL_PUT: &str = "INSERT INTO delivery \
-     (rule_id, remote, destination, tag, digest, repository, delivered_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+     (rule_id, remote, destination, tag, digest, over_digest, repository, delivered_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
      ON CONFLICT (rule_id, remote, destination, tag) DO UPDATE SET digest = excluded.digest, \
-     repository = excluded.repository, delivered_at = excluded.delivered_at";
+     over_digest = excluded.over_digest, repository = excluded.repository, delivered_at = excluded.delivered_at";
 
 pub(super) const SQL_DELETE: &str = "DELETE FROM delivery \
      WHERE rule_id = $1 AND remote = $2 AND destination = $3 AND tag = $4";
 
 /// $2: the remote, $3 and $4: after this destination and tag.
-pub(super) const SQL_PAGE: &str = "SELECT destination, tag, digest, repository, delivered_at FROM delivery \
+pub(super) const SQL_PAGE: &str = "SELECT destination, tag, digest, over_digest, repository, delivered_at FROM delivery \
      WHERE rule_id = $1 AND remote = $2 AND (destination, tag) > ($3, $4) \
      ORDER BY destination, tag LIMIT $5";
 
 pub(super) const SQL_FORGET: &str = "DELETE FROM delivery WHERE rule_id = $1";
 
-/// A tag that a rule put somewhere.
+/// What is a rule's under a tag somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    Put(Digest),
+    /// It began to put it there, over what it had put there before. Whether it did is not known.
+    Begun {
+        digest: Digest,
+        over: Option<Digest>,
+    },
+}
+
+impl Claim {
+    /// What was put there last, or was to be.
+    pub fn digest(&self) -> &Digest {
+        let (Self::Put(digest) | Self::Begun { digest, .. }) = self;
+        digest
+    }
+
+    /// What is known to have been put there.
+    pub fn put(&self) -> Option<&Digest> {
+        match self {
+            Self::Put(digest) => Some(digest),
+            Self::Begun { over, .. } => over.as_ref(),
+        }
+    }
+
+    /// Is what is there the rule's?
+    pub fn covers(&self, there: &Digest) -> bool {
+        there == self.digest() || Some(there) == self.put()
+    }
+}
+
+/// A tag that a rule put somewhere, or began to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRow {
     pub destination: Name,
     pub tag: Tag,
-    pub digest: Digest,
+    pub claim: Claim,
     /// Where it came from.
     pub repository: Name,
     /// Kept to the millisecond.
@@ -59,27 +92,40 @@ pub struct EventPlan {
     pub passed: (i64, i64),
 }
 
-/// destination, tag, digest, repository, `delivered_at`
-type Columns = (String, String, String, String, i64);
+/// destination, tag, digest, `over_digest`, repository, `delivered_at`
+type Columns = (String, String, String, Option<String>, String, i64);
 
 impl Meta {
-    /// What a rule put there, and from which repository.
-    pub async fn delivery(&self, key: &DeliveryKey) -> Result<Option<(Digest, Name)>, MetaError> {
-        let row: Option<(String, String)> = self.fetch_optional(bound(SQL_GET, key)).await?;
-        row.map(|(digest, repository)| Ok((column::parsed(&digest)?, column::parsed(&repository)?)))
-            .transpose()
+    /// What is a rule's there, and from which repository it came.
+    pub async fn delivery(&self, key: &DeliveryKey) -> Result<Option<(Claim, Name)>, MetaError> {
+        let row: Option<(String, Option<String>, String)> =
+            self.fetch_optional(bound(SQL_GET, key)).await?;
+        row.map(|(digest, over, repository)| {
+            Ok((
+                claim(&digest, over.as_deref())?,
+                column::parsed(&repository)?,
+            ))
+        })
+        .transpose()
     }
 
-    /// Notes what a rule has put there.
+    /// Notes what a rule has put there, or is about to.
     pub async fn delivery_put(
         &self,
-        key: DeliveryKey,
-        digest: Digest,
-        repository: Name,
+        key: &DeliveryKey,
+        claim: &Claim,
+        repository: &Name,
     ) -> Result<(), MetaError> {
-        let put = bound(SQL_PUT, &key)
-            .bind(&digest)
-            .bind(&repository)
+        let over = match claim {
+            Claim::Put(_) => None,
+            Claim::Begun { over, .. } => {
+                Some(over.as_ref().map_or(String::new(), Digest::to_string))
+            }
+        };
+        let put = bound(SQL_PUT, key)
+            .bind(claim.digest())
+            .bind(over)
+            .bind(repository)
             .bind(column::milliseconds(SystemTime::now()));
         self.write(put).await.map(drop)
     }
@@ -122,12 +168,24 @@ fn bound(sql: &'static str, key: &DeliveryKey) -> Statement {
         .bind(&key.tag)
 }
 
+fn claim(digest: &str, over: Option<&str>) -> Result<Claim, MetaError> {
+    let digest = column::parsed(digest)?;
+    Ok(match over {
+        None => Claim::Put(digest),
+        Some("") => Claim::Begun { digest, over: None },
+        Some(over) => Claim::Begun {
+            digest,
+            over: Some(column::parsed(over)?),
+        },
+    })
+}
+
 fn row(columns: Columns) -> Result<DeliveryRow, MetaError> {
-    let (destination, tag, digest, repository, delivered_at) = columns;
+    let (destination, tag, digest, over, repository, delivered_at) = columns;
     Ok(DeliveryRow {
         destination: column::parsed(&destination)?,
         tag: column::parsed(&tag)?,
-        digest: column::parsed(&digest)?,
+        claim: claim(&digest, over.as_deref())?,
         repository: column::parsed(&repository)?,
         delivered_at: column::time(delivered_at),
     })

@@ -105,7 +105,7 @@ pub use audit::{AuditEntry, AuditRow};
 pub use browse::Browsed;
 pub use candidate::TagCandidate;
 pub use delete::{Deletable, Deleted, Deletion};
-pub use delivery::{DeliveryKey, DeliveryRow, EventPlan};
+pub use delivery::{Claim, DeliveryKey, DeliveryRow, EventPlan};
 pub use entry::{Held, Part, PartKind};
 pub use error::MetaError;
 pub use event::{EventKind, EventRow};

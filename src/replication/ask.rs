@@ -102,7 +102,7 @@ impl Replication {
         let there = asked.destination.tag(&key.destination, &key.tag).await;
         let there = there.map_err(|error| Problem::Told(error.to_string()))?;
         let meta = &self.inner.parts.meta;
-        let ours = meta.delivery(key).await?.map(|(digest, _)| digest);
+        let ours = meta.delivery(key).await?.map(|(claim, _)| claim);
         let state = match rule.mode {
             Mode::Push => meta.tag_state(&asked.repository, &key.tag).await?,
             Mode::Pull => None,

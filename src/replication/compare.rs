@@ -16,7 +16,7 @@ use super::{
     pull::pulled,
 };
 use crate::{
-    meta::{DeliveryKey, DeliveryRow, Meta, MetaError},
+    meta::{Claim, DeliveryKey, DeliveryRow, Meta, MetaError},
     oci::{Digest, Name, Tag},
     transfer::send::{Destination, Found, SendError},
 };
@@ -52,8 +52,8 @@ struct Wanted {
     repository: Name,
     /// `None`: nothing is to be there.
     digest: Option<Digest>,
-    /// What the rule put there.
-    noted: Option<Digest>,
+    /// What is the rule's there.
+    noted: Option<Claim>,
     /// When it came to be so.
     since: SystemTime,
 }
@@ -115,7 +115,7 @@ impl Replication {
             key: key(known, remote, &row.destination, row.tag),
             repository: row.repository,
             digest: None,
-            noted: Some(row.digest),
+            noted: Some(row.claim),
             since: row.delivered_at,
         });
         asking.ask(rest.collect()).await?;
@@ -285,21 +285,24 @@ impl Asking {
     /// By what was noted.
     fn judge_all(&mut self, wanted: impl IntoIterator<Item = Wanted>) {
         for one in wanted {
-            self.judge(&one, one.noted.as_ref());
+            self.judge(&one, one.noted.as_ref().and_then(Claim::put));
         }
     }
 
     fn judge(&mut self, wanted: &Wanted, there: Option<&Digest>) {
         let compared = &mut self.compared;
         let noted = wanted.noted.as_ref();
+        let is_ours = |there| noted.is_some_and(|claim| claim.covers(there));
         let count = match (&wanted.digest, there) {
             (None, None) => return,
             // What somebody else put there since is not the rule's.
-            (None, Some(_)) if there != noted => return,
+            (None, Some(found)) if !is_ours(found) => return,
             (None, Some(_)) => &mut compared.extra,
             (Some(_), None) => &mut compared.missing,
             (Some(digest), Some(found)) if found == digest => return,
-            (Some(_), Some(_)) if self.is_rewritten && there == noted => return,
+            (Some(_), Some(_)) if self.is_rewritten && noted.map(Claim::digest) == there => {
+                return;
+            }
             (Some(_), Some(_)) => &mut compared.differing,
         };
         *count += 1;
@@ -320,7 +323,7 @@ fn wanted(
     let wanted = taken.into_iter().map(|one| Wanted {
         noted: noted
             .remove(&(destination.clone(), one.tag.clone()))
-            .map(|row| row.digest),
+            .map(|row| row.claim),
         key: key(known, remote, destination, one.tag),
         repository: repository.clone(),
         since: one.created_at.max(known.created_at),

@@ -11,9 +11,11 @@ use super::{
 };
 use crate::{
     client::ErrorKind,
-    meta::{DeliveryKey, TaskItem},
+    meta::{Claim, DeliveryKey, TaskItem},
     oci::{Digest, Reference, TagState, TagVersion},
-    transfer::send::{Existing, Found, Order, Outcome, Platforms, Referrers, SendError, Sent},
+    transfer::send::{
+        Existing, Found, Notes, Order, Outcome, Platforms, Referrers, SendError, Sender, Sent,
+    },
 };
 
 impl Run<'_> {
@@ -42,7 +44,7 @@ impl Run<'_> {
         let mut existing = Existing::Overwrite;
         match to_send(&digest, state.as_ref(), &there, ours.as_ref(), leave) {
             Verdict::Newer => return Ok(Some(self.newer(item))),
-            // It may be what an attempt before this one has made of it.
+            // It may be the same as what is made of it on the way.
             Verdict::Conflict if leave.rewrites => existing = Existing::OverwriteOnly(Vec::new()),
             Verdict::Conflict => return Ok(Some(self.conflict(item))),
             Verdict::Again(deleted) => state = self.raised(item, &digest, deleted.version).await?,
@@ -52,8 +54,9 @@ impl Run<'_> {
                 if let Verdict::SameButNewer(newer) = verdict {
                     self.seen(item, newer).await?;
                 }
-                if state.is_some() && there.state.is_some() || self.held.task.attempts > 1 {
-                    let found = there.digest.as_ref().unwrap_or(&digest);
+                let found = there.digest.as_ref().unwrap_or(&digest);
+                let is_ours = ours.as_ref().is_some_and(|claim| claim.covers(found));
+                if is_ours || state.is_some() && there.state.is_some() {
                     self.adopt(&key, found, ours.as_ref()).await?;
                 }
                 if self.lacks(&selection).await? {
@@ -68,26 +71,31 @@ impl Run<'_> {
             version: state.map(|state| state.version),
             ..self.order(item, &digest, existing)
         };
-        let sent = self.send(order, selection.platforms).await?;
-        self.note(item, key, sent).await
+        let over = there
+            .digest
+            .filter(|found| ours.as_ref().is_some_and(|claim| claim.covers(found)));
+        let sender = self.sender_for(&key, over);
+        let sent = self.send(&sender, order, selection.platforms).await?;
+        self.note(item, &key, ours.as_ref(), sent).await
     }
 
     async fn note(
         &self,
         item: &TaskItem,
-        key: DeliveryKey,
+        key: &DeliveryKey,
+        ours: Option<&Claim>,
         sent: Sent,
     ) -> Result<Option<String>, Trouble> {
         let tag = &item.tag;
         match sent.outcome {
             Outcome::Sent => {
                 self.log.line(format!("`{tag}` is sent: {}", sent.digest));
-                self.adopt(&key, &sent.digest, None).await?;
+                self.adopt(key, &sent.digest, None).await?;
                 Ok(None)
             }
             Outcome::Unchanged => {
-                if self.held.task.attempts > 1 {
-                    self.adopt(&key, &sent.digest, None).await?;
+                if ours.is_some_and(|claim| claim.covers(&sent.digest)) {
+                    self.adopt(key, &sent.digest, ours).await?;
                 }
                 let referrers = sent.referrers;
                 self.log.line(format!(
@@ -114,8 +122,8 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// What the rule put there.
-    async fn ours(&self, item: &TaskItem, key: &DeliveryKey) -> Result<Option<Digest>, Trouble> {
+    /// What is the rule's there.
+    async fn ours(&self, item: &TaskItem, key: &DeliveryKey) -> Result<Option<Claim>, Trouble> {
         let ours = self.meta().delivery(key).await?;
         if let Some((_, other)) = &ours
             && *other != self.held.task.repository
@@ -127,7 +135,7 @@ impl Run<'_> {
                 item.tag
             )));
         }
-        Ok(ours.map(|(digest, _)| digest))
+        Ok(ours.map(|(claim, _)| claim))
     }
 
     fn may_overwrite(&self, key: &DeliveryKey) -> bool {
@@ -159,21 +167,29 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Notes what is there as the rule's: it put it there, or an attempt before this one may have, that ended before the
-    /// note of it; or both sides know that it is of the same write.
+    /// Notes what is there as the rule's: it put it there, or both sides know that it is of the same write.
     async fn adopt(
         &self,
         key: &DeliveryKey,
         digest: &Digest,
-        noted: Option<&Digest>,
+        noted: Option<&Claim>,
     ) -> Result<(), Trouble> {
-        if noted != Some(digest) && self.held.rule_id != NO_RULE {
-            let repository = self.held.task.repository.clone();
-            self.meta()
-                .delivery_put(key.clone(), digest.clone(), repository)
-                .await?;
+        let claim = Claim::Put(digest.clone());
+        if noted != Some(&claim) && self.held.rule_id != NO_RULE {
+            let repository = &self.held.task.repository;
+            self.meta().delivery_put(key, &claim, repository).await?;
         }
         Ok(())
+    }
+
+    /// Notes what it sends: the tag as the rule's.
+    fn sender_for(&self, key: &DeliveryKey, over: Option<Digest>) -> Sender {
+        let notes = Notes::new(self.meta(), self.held.task.id);
+        let notes = match self.held.rule_id {
+            NO_RULE => notes,
+            _ => notes.claiming(key.clone(), self.held.task.repository.clone(), over),
+        };
+        self.sender.clone().noting(notes)
     }
 
     fn order(&self, item: &TaskItem, digest: &Digest, existing: Existing) -> Order {
@@ -193,13 +209,18 @@ impl Run<'_> {
         }
     }
 
-    async fn send(&self, order: Order, platforms: Platforms) -> Result<Sent, SendError> {
+    async fn send(
+        &self,
+        sender: &Sender,
+        order: Order,
+        platforms: Platforms,
+    ) -> Result<Sent, SendError> {
         let is_part = matches!(platforms, Platforms::Keep(_));
         let part = Order {
             platforms,
             ..order.clone()
         };
-        match self.send_once(&part).await {
+        match self.send_once(sender, &part).await {
             // It does not take an index whose manifests are not all there.
             Err(SendError::Destination(error))
                 if is_part
@@ -207,14 +228,14 @@ impl Run<'_> {
                     && !self.rule.filters.choose_platforms() =>
             {
                 self.log.line(format!("{error}; all of it is sent"));
-                self.send_once(&order).await
+                self.send_once(sender, &order).await
             }
             sent => sent,
         }
     }
 
-    async fn send_once(&self, order: &Order) -> Result<Sent, SendError> {
-        self.sender
+    async fn send_once(&self, sender: &Sender, order: &Order) -> Result<Sent, SendError> {
+        sender
             .send(&self.source, &self.destination, order, self.progress)
             .await
     }

@@ -29,7 +29,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let key = self.key(item);
-        let ours = self.meta().delivery(&key).await?.map(|(digest, _)| digest);
+        let ours = self.meta().delivery(&key).await?.map(|(claim, _)| claim);
         let there = self.destination.tag(&key.destination, &item.tag).await?;
         let (state, keeps_versions) = (here.state.as_ref(), self.destination.keeps_versions());
         match to_delete(state, &there, ours.as_ref(), keeps_versions) {

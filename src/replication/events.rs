@@ -238,7 +238,7 @@ impl Replication {
                 tag: tag.clone(),
             };
             match self.inner.parts.meta.delivery(&key).await? {
-                Some((digest, _)) => items.push(item(tag, &digest, Action::Delete)),
+                Some((claim, _)) => items.push(item(tag, claim.digest(), Action::Delete)),
                 None if any && filters.take_tag(tag) => {
                     items.push(item(tag, digest, Action::Delete));
                 }

@@ -291,7 +291,7 @@ impl Replication {
                         repository: row.repository,
                         destination: row.destination,
                         tag: row.tag,
-                        digest: row.digest,
+                        digest: row.claim.digest().clone(),
                         action: Action::Delete,
                     };
                     draft.deletes.push((remote.clone(), shipment));

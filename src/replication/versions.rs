@@ -4,7 +4,7 @@
 use std::cmp::Ordering::{Equal, Greater, Less};
 
 use crate::{
-    meta::Action,
+    meta::{Action, Claim},
     oci::{Digest, TagState},
     transfer::send::Found,
 };
@@ -45,7 +45,7 @@ pub(super) fn to_send(
     digest: &Digest,
     state: Option<&TagState>,
     there: &Found,
-    ours: Option<&Digest>,
+    ours: Option<&Claim>,
     leave: Leave,
 ) -> Verdict {
     let is_same = there.digest.as_ref() == Some(digest);
@@ -66,7 +66,7 @@ pub(super) fn to_send(
         None => Verdict::Copy,
         Some(_) if is_same => Verdict::Same,
         // What was rewritten on its way has another digest there.
-        Some(_) if there.digest.as_ref() == ours || leave.overwrite => Verdict::Copy,
+        Some(found) if is_ours(found, ours) || leave.overwrite => Verdict::Copy,
         Some(_) => Verdict::Conflict,
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn to_send(
 pub(super) fn to_delete(
     state: Option<&TagState>,
     there: &Found,
-    ours: Option<&Digest>,
+    ours: Option<&Claim>,
     keeps_versions: bool,
 ) -> Verdict {
     let deleted = state.filter(|state| state.is_deleted);
@@ -91,9 +91,13 @@ pub(super) fn to_delete(
     match &there.digest {
         None if deleted.is_some() && keeps_versions => Verdict::Delete,
         None => Verdict::Same,
-        Some(_) if there.digest.as_ref() == ours => Verdict::Delete,
+        Some(found) if is_ours(found, ours) => Verdict::Delete,
         Some(_) => Verdict::Conflict,
     }
+}
+
+fn is_ours(there: &Digest, ours: Option<&Claim>) -> bool {
+    ours.is_some_and(|claim| claim.covers(there))
 }
 
 impl Verdict {
@@ -117,6 +121,10 @@ mod tests {
 
     fn digest(text: &str) -> Digest {
         Digest::sha256(text.as_bytes())
+    }
+
+    fn put(text: &str) -> Claim {
+        Claim::Put(digest(text))
     }
 
     fn state(seconds: u64, text: &str) -> TagState {
@@ -153,7 +161,7 @@ mod tests {
             overwrite,
             ..Leave::default()
         };
-        let (new, ours) = (state(2, "new"), ours.map(digest));
+        let (new, ours) = (state(2, "new"), ours.map(put));
         to_send(&new.digest, Some(&new), &plain(there), ours.as_ref(), leave)
     }
 
@@ -172,13 +180,33 @@ mod tests {
     #[test]
     fn only_what_the_rule_put_there_is_deleted() {
         let delete = |there, ours: Option<&str>| {
-            let ours = ours.map(digest);
+            let ours = ours.map(put);
             to_delete(Some(&deleted(2)), &plain(there), ours.as_ref(), false)
         };
         assert_eq!(delete(None, Some("old")), Verdict::Same);
         assert_eq!(delete(Some("old"), Some("old")), Verdict::Delete);
         assert_eq!(delete(Some("foreign"), Some("old")), Verdict::Conflict);
         assert_eq!(delete(Some("foreign"), None), Verdict::Conflict);
+    }
+
+    #[test]
+    fn what_a_rule_began_to_put_there_is_its_own_and_what_it_had_put_there_before() {
+        let begun = Claim::Begun {
+            digest: digest("begun"),
+            over: Some(digest("old")),
+        };
+        let new = state(2, "new");
+        for (there, copy, delete) in [
+            ("begun", Verdict::Copy, Verdict::Delete),
+            ("old", Verdict::Copy, Verdict::Delete),
+            ("foreign", Verdict::Conflict, Verdict::Conflict),
+        ] {
+            let there = plain(Some(there));
+            let ours = Some(&begun);
+            let sent = to_send(&new.digest, Some(&new), &there, ours, Leave::default());
+            assert_eq!(sent, copy);
+            assert_eq!(to_delete(Some(&deleted(2)), &there, ours, false), delete);
+        }
     }
 
     #[test]

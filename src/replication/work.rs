@@ -32,7 +32,7 @@ use crate::{
     meta::{HeldTask, TaskBytes, TaskEnd, TaskStatus},
     transfer::{
         Budget,
-        send::{Destination, Notes, Progress, Source},
+        send::{Destination, Progress, Source},
     },
 };
 
@@ -178,8 +178,7 @@ async fn carry_out(place: Place, held: HeldTask) {
     let (progress, log) = (Progress::default(), Log::default());
     log.line(format!("attempt {}", held.task.attempts));
     let budgets = inner.budgets(&held).await;
-    let notes = Notes::new(&inner.replication.inner.parts.meta, held.task.id);
-    let sender = inner.sender(&budgets).noting(notes);
+    let sender = inner.sender(&budgets);
     let run = task::run(inner, &held, sender, &progress, &log);
     let ended = tokio::select! {
         ended = run => Some(ended),

@@ -334,15 +334,22 @@ async fn what_was_put_somewhere_is_known(database: Database) {
         tag: tag(text),
     };
     assert_eq!(meta.delivery(&key("a")).await.unwrap(), None);
-    for (text, content) in [("a", "one"), ("b", "two"), ("a", "three")] {
-        meta.delivery_put(key(text), digest(content), name("p/r"))
-            .await
-            .unwrap();
+    let begun = |over| Claim::Begun {
+        digest: digest("two"),
+        over,
+    };
+    for (text, claim) in [
+        ("b", Claim::Put(digest("one"))),
+        ("a", begun(None)),
+        ("a", begun(Some(digest("one")))),
+        ("a", Claim::Put(digest("two"))),
+    ] {
+        let key = key(text);
+        let put = meta.delivery_put(&key, &claim, &name("p/r")).await;
+        put.unwrap();
+        let read = meta.delivery(&key).await.unwrap();
+        assert_eq!(read, Some((claim, name("p/r"))));
     }
-    assert_eq!(
-        meta.delivery(&key("a")).await.unwrap(),
-        Some((digest("three"), name("p/r")))
-    );
     let page = meta.deliveries(Uuid::nil(), "edge", None, 1).await.unwrap();
     assert_eq!((page.len(), &page[0].tag), (1, &tag("a")));
     let after = Some((&page[0].destination, &page[0].tag));

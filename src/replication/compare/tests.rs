@@ -14,6 +14,16 @@ fn judged(
     there: Option<&str>,
     is_rewritten: bool,
 ) -> (u64, u64, u64) {
+    let noted = noted.map(|text| Claim::Put(digest(text)));
+    judged_by(wanted, noted, there, is_rewritten)
+}
+
+fn judged_by(
+    wanted: Option<&str>,
+    noted: Option<Claim>,
+    there: Option<&str>,
+    is_rewritten: bool,
+) -> (u64, u64, u64) {
     let mut asking = Asking {
         destination: None,
         meta: None,
@@ -31,7 +41,7 @@ fn judged(
         },
         repository: "a/b".parse().unwrap(),
         digest: wanted.map(digest),
-        noted: noted.map(digest),
+        noted,
         since: UNIX_EPOCH,
     };
     asking.judge(&one, there.map(digest).as_ref());
@@ -60,4 +70,20 @@ async fn only_what_the_rule_put_there_is_extra() {
     assert_eq!(judged(None, old, old, false), (0, 0, 1));
     assert_eq!(judged(None, old, Some("foreign"), false), (0, 0, 0));
     assert_eq!(judged(None, old, None, false), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn what_the_rule_began_to_put_there_is_its_own_and_not_believed_to_be_there() {
+    let begun = || {
+        Some(Claim::Begun {
+            digest: digest("new"),
+            over: Some(digest("old")),
+        })
+    };
+    for there in ["new", "old"] {
+        assert_eq!(judged_by(None, begun(), Some(there), false), (0, 0, 1));
+    }
+    assert_eq!(judged_by(None, begun(), Some("foreign"), false), (0, 0, 0));
+    let old = Some("old");
+    assert_eq!(judged_by(Some("next"), begun(), old, true), (0, 1, 0));
 }

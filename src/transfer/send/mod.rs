@@ -142,6 +142,8 @@ pub enum SendError {
     Damaged(Digest),
     #[error("its indexes name each other too deeply")]
     Nested,
+    #[error("cannot note what is about to be sent: {0}")]
+    Unnoted(String),
 }
 
 impl SendError {
@@ -152,6 +154,7 @@ impl SendError {
             Self::Destination(error) => !source::is_transient(error),
             Self::Home(error) => matches!(error, HomeError::Refused(_)),
             Self::Size { .. } | Self::Damaged(_) | Self::Nested => true,
+            Self::Unnoted(_) => false,
         }
     }
 }
@@ -190,7 +193,7 @@ impl Sender {
         }
     }
 
-    /// Notes the uploads of large blobs, and goes on with those that are noted.
+    /// Notes what is put under a tag, and the uploads of large blobs; goes on with those that are noted.
     #[must_use]
     pub fn noting(self, notes: Notes) -> Self {
         Self {
@@ -256,6 +259,10 @@ impl Job<'_> {
                     Some(root) => root,
                     None => self.source.manifest(from, &reference).await?,
                 };
+                if let Some(notes) = &self.sender.notes {
+                    let noted = notes.claim(&root.digest).await;
+                    noted.map_err(|error| SendError::Unnoted(error.to_string()))?;
+                }
                 match Box::pin(self.send_root(root, &puts)).await? {
                     RootSent::Newer(there) => return Ok(kept(there.digest, true, digest)),
                     RootSent::All(digests) => (Outcome::Sent, digests),

@@ -1,5 +1,5 @@
-//! Uploads of large blobs are noted while they run, so that whoever carries a task on after this process goes on with them
-//! from where the destination has them.
+//! What is noted before and while something is sent, so that whoever carries a task on after this process goes on with it:
+//! uploads of large blobs, from where the destination has them; and whose the tag is that is put.
 
 use tracing::warn;
 use uuid::Uuid;
@@ -7,18 +7,27 @@ use uuid::Uuid;
 use super::source::is_transient;
 use crate::{
     client::{ClientError, RegistryClient, UploadSession},
-    meta::{Meta, SendingRow},
+    meta::{Claim, DeliveryKey, Meta, MetaError, SendingRow},
     oci::{Descriptor, Digest, Name},
 };
 
 /// Less is sent anew as quickly.
 const NOTED_BYTES: u64 = 16 << 20;
 
-/// Where the uploads of one task are noted. One process carries a task out at a time, so nobody else uses its sessions.
+/// Where what one task sends is noted. One process carries a task out at a time, so nobody else uses its sessions.
 #[derive(Clone)]
 pub struct Notes {
     meta: Meta,
     task: Uuid,
+    place: Option<Place>,
+}
+
+/// A tag that is to be a rule's.
+#[derive(Clone)]
+struct Place {
+    key: DeliveryKey,
+    repository: Name,
+    over: Option<Digest>,
 }
 
 impl Notes {
@@ -26,7 +35,38 @@ impl Notes {
         Self {
             meta: meta.clone(),
             task,
+            place: None,
         }
+    }
+
+    /// The tag is noted as a rule's, from this repository here, before it is put: what a process puts and does not live to
+    /// tell is the rule's all the same. `over`: what the rule had put there before.
+    #[must_use]
+    pub fn claiming(self, key: DeliveryKey, repository: Name, over: Option<Digest>) -> Self {
+        let place = Place {
+            key,
+            repository,
+            over,
+        };
+        Self {
+            place: Some(place),
+            ..self
+        }
+    }
+
+    /// A manifest is about to be put under the tag.
+    pub(super) async fn claim(&self, digest: &Digest) -> Result<(), MetaError> {
+        let Some(place) = &self.place else {
+            return Ok(());
+        };
+        let claim = Claim::Begun {
+            digest: digest.clone(),
+            over: place.over.clone(),
+        };
+        let put = self
+            .meta
+            .delivery_put(&place.key, &claim, &place.repository);
+        put.await
     }
 
     pub(super) fn are_for(blob: &Descriptor) -> bool {

@@ -3,7 +3,7 @@
 //! ```text
 //! let line = Line::to(address).await;   line.address()   Line::to_nowhere().await … line.lead_to(address)
 //! line.connections()  line.connected(n).await  line.bytes()  line.bytes_to_server()
-//! line.set(Trouble::Refused | Trouble::Silent | Trouble::CutAfter(bytes)) / line.repair()
+//! line.set(Trouble::Refused | Trouble::Silent | Trouble::CutAfter(bytes) | Trouble::UnansweredFrom(text)) / line.repair()
 //! ```
 
 #![allow(
@@ -23,7 +23,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 
@@ -39,6 +39,8 @@ pub(crate) enum Trouble {
     Silent,
     /// Each new connection is cut when the server has sent so many bytes.
     CutAfter(u64),
+    /// The server has what is sent; from the request with this text on, nothing comes back.
+    UnansweredFrom(&'static str),
 }
 
 /// What the tasks of a line share.
@@ -157,7 +159,7 @@ async fn serve(client: TcpStream, shared: &Shared, trouble: Trouble) {
             copy(&mut from_client, &mut tokio::io::sink(), u64::MAX, |_| ()).await;
             std::future::pending::<()>().await;
         }
-        Trouble::None | Trouble::CutAfter(_) => {
+        Trouble::None | Trouble::CutAfter(_) | Trouble::UnansweredFrom(_) => {
             let Some(server) = *shared.server.borrow() else {
                 return;
             };
@@ -169,15 +171,30 @@ async fn serve(client: TcpStream, shared: &Shared, trouble: Trouble) {
                 Trouble::CutAfter(bytes) => bytes,
                 _ => u64::MAX,
             };
-            let count = |bytes| {
-                shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+            let count = |piece: &[u8]| {
+                shared
+                    .bytes
+                    .fetch_add(piece.len() as u64, Ordering::Relaxed);
             };
-            let count_to_server = |bytes| {
+            let muted = Notify::new();
+            let hear = |piece: &[u8]| {
+                let bytes = piece.len() as u64;
                 shared.bytes_to_server.fetch_add(bytes, Ordering::Relaxed);
+                if let Trouble::UnansweredFrom(text) = trouble
+                    && String::from_utf8_lossy(piece).contains(text)
+                {
+                    muted.notify_one();
+                }
+            };
+            let answers = async {
+                tokio::select! {
+                    () = copy(&mut from_server, &mut to_client, most, count) => {}
+                    () = muted.notified() => std::future::pending().await,
+                }
             };
             tokio::select! {
-                () = copy(&mut from_client, &mut to_server, u64::MAX, count_to_server) => {}
-                () = copy(&mut from_server, &mut to_client, most, count) => {}
+                () = copy(&mut from_client, &mut to_server, u64::MAX, hear) => {}
+                () = answers => {}
             }
         }
     }
@@ -188,15 +205,15 @@ async fn copy(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     bytes: u64,
-    count: impl Fn(u64),
+    seen: impl Fn(&[u8]),
 ) {
     let mut limited = from.take(bytes);
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = limited.read(&mut buffer).await {
+        seen(&buffer[..read]);
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
-        count(read as u64);
     }
     // The other side may be gone already.
     let _ = to.flush().await;

@@ -19,7 +19,7 @@ fn keys(registry: &RealRegistry) -> String {
 }
 
 /// The digest under a tag there.
-async fn there(registry: &RealRegistry, repository: &str, tag: &str) -> Option<String> {
+pub(super) async fn there(registry: &RealRegistry, repository: &str, tag: &str) -> Option<String> {
     let url = format!("{}/v2/{repository}/manifests/{tag}", registry.url());
     let accept =
         "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json";
