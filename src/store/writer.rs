@@ -78,6 +78,11 @@ impl Spool {
         self.hasher.clone()
     }
 
+    /// Is the digest that of all `received` bytes?
+    pub fn is_whole(&self) -> bool {
+        self.hasher().finish() == *self.claim.digest()
+    }
+
     /// The file itself, for readers that follow it; after `commit` it is the blob's.
     pub fn file(&self) -> Arc<File> {
         Arc::clone(self.appender.file())

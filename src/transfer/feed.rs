@@ -10,6 +10,7 @@ use super::{
     origin::{self, OriginError},
     passing::Opened,
     progress::ProgressClock,
+    resume::{Refused, Resume},
     source::Source,
     tail::HOLD_BACK_BYTES,
 };
@@ -54,6 +55,7 @@ pub(super) struct Feed {
     /// Came, and waits for the digest.
     held: VecDeque<Bytes>,
     sender: mpsc::Sender<io::Result<Bytes>>,
+    resume: Resume,
 }
 
 /// The client went away.
@@ -79,6 +81,7 @@ impl Feed {
             held: from.held,
             part,
             sender,
+            resume: Resume::default(),
         }
     }
 
@@ -107,18 +110,24 @@ impl Feed {
             let broken = match stream {
                 Ok(stream) => {
                     first_place = stream.place.map_or(first_place, |place| place + 1);
-                    let source = Source::new(stream, before, self.part.end(), &self.request);
-                    match self.pump(source).await {
+                    let mut source = Source::new(stream, before, self.part.end(), &self.request);
+                    match self.pump(&mut source).await {
                         Ok(Ok(())) => return self.finish().await,
                         Ok(Err(Left)) => return Ok(()),
-                        Err(error) => error,
+                        // More was announced than there is.
+                        Err(_) if self.is_whole() => return self.finish().await,
+                        Err(error) => {
+                            let caught_up = source.is_past_what_was_here();
+                            self.resume.broke(before, self.position, caught_up);
+                            error
+                        }
                     }
                 }
-                // All bytes that the remote has are here: the digest decides.
-                Err(error) if error.is_past_end() && before > 0 => {
-                    return self.finish().await;
-                }
-                Err(error) => error,
+                Err(error) => match self.refused(&error) {
+                    Refused::End => return self.finish().await,
+                    Refused::AskForAll => continue,
+                    Refused::AskAgain | Refused::No => error,
+                },
             };
             let progressed = self.position > before;
             patience
@@ -128,14 +137,27 @@ impl Feed {
     }
 
     async fn ask(&self, first_place: usize) -> Result<origin::Opened, OriginError> {
-        let request = &self.request;
-        let open = request
-            .origin
-            .open(&request.digest, self.position, first_place);
-        open.await
+        let FillRequest { digest, origin, .. } = &*self.request;
+        let object = origin.open_object(digest, self.position, first_place);
+        if let Some(opened) = object.await {
+            return opened;
+        }
+        let ask_from = self.resume.ask_from(self.position);
+        origin.open_remote(digest, ask_from, first_place).await
     }
 
-    async fn pump(&mut self, mut source: Source) -> Result<Result<(), Left>, OriginError> {
+    fn refused(&mut self, error: &OriginError) -> Refused {
+        let (position, end, is_whole) = (self.position, self.part.end(), self.is_whole());
+        self.resume.failed(error, position, end, || is_whole)
+    }
+
+    /// Every byte of the blob came, and they are right.
+    fn is_whole(&self) -> bool {
+        let hash = self.hasher.clone().map(Hasher::finish);
+        hash.is_some_and(|hash| hash == self.request.digest)
+    }
+
+    async fn pump(&mut self, source: &mut Source) -> Result<Result<(), Left>, OriginError> {
         while let Some(chunk) = source.next().await? {
             if let Some(hasher) = &mut self.hasher {
                 hasher.update(&chunk);

@@ -4,6 +4,8 @@
 //! stopped, and gives up when no byte has come for `retry_for`. Where there is no room it does not begin; where room ends
 //! on the way it hands over to its tails, each of which goes on by itself (`passing.rs`).
 
+mod ending;
+
 use std::sync::Arc;
 
 use tokio::{sync::watch, time::Instant};
@@ -11,20 +13,17 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     FillError, FillRequest, Tail,
     inflight::Phase,
-    passing::Handover,
     permit::Permit,
     progress::ProgressClock,
     pump::{Pumped, pump},
+    resume::{Refused, Resume},
     source::Source,
     space::Reservation,
     tail::End,
     way::{Found, Seen, Ways},
     window::Window,
 };
-use crate::{
-    store::{Placed, Spool, StoreError},
-    telemetry::traces,
-};
+use crate::store::{Spool, StoreError};
 
 /// Room that is reserved at a time for a blob of unknown length, in bytes.
 pub(super) const STEP_BYTES: u64 = 16 * 1024 * 1024;
@@ -58,6 +57,7 @@ struct Leader {
     room: Option<Reservation>,
     has_right: bool,
     ways: Ways,
+    resume: Resume,
 }
 
 /// How a download ended, when it did not fail.
@@ -99,6 +99,7 @@ impl Leader {
             room: None,
             has_right,
             ways,
+            resume: Resume::default(),
         }
     }
 
@@ -175,6 +176,7 @@ impl Leader {
             }
             let seen = Seen {
                 from: before,
+                ask_from: self.resume.ask_from(before),
                 first_place: self.first_place,
                 has_right: self.has_right || self.streaming,
             };
@@ -195,10 +197,10 @@ impl Leader {
                         self.used_object |= self.request.origin.object_at(place).is_some();
                         self.first_place = place + 1;
                     }
-                    let source = Source::new(*opened, before, self.total, &self.request);
+                    let mut source = Source::new(*opened, before, self.total, &self.request);
                     let room = self.room.as_mut().expect("just admitted");
                     let pumped;
-                    (spool, pumped) = pump(spool, source, &tail.window, room).await?;
+                    (spool, pumped) = pump(spool, &mut source, &tail.window, room).await?;
                     room.wrote(spool.written());
                     match pumped {
                         Pumped::Complete => return Ok(Downloaded::Whole(spool)),
@@ -208,18 +210,29 @@ impl Leader {
                             }
                             return Ok(Downloaded::Full(spool));
                         }
-                        Pumped::Broken(error) => error,
+                        // More was announced than there is.
+                        Pumped::Broken(_) if spool.is_whole() => {
+                            return Ok(Downloaded::Whole(spool));
+                        }
+                        Pumped::Broken(error) => {
+                            let caught_up = source.is_past_what_was_here();
+                            self.resume.broke(before, spool.received(), caught_up);
+                            error
+                        }
                     }
                 }
-                // All bytes that the remote has are here, whatever length was announced: the digest decides.
-                Err(error) if error.is_past_end() && before > 0 => {
-                    return Ok(Downloaded::Whole(spool));
+                Err(error) => {
+                    let is_whole = || spool.is_whole();
+                    match self.resume.failed(&error, before, self.total, is_whole) {
+                        Refused::End => return Ok(Downloaded::Whole(spool)),
+                        Refused::AskForAll => continue,
+                        Refused::No if !self.streaming => {
+                            forget_empty(spool).await;
+                            return Err(error.into());
+                        }
+                        Refused::AskAgain | Refused::No => error,
+                    }
                 }
-                Err(error) if !self.streaming => {
-                    forget_empty(spool).await;
-                    return Err(error.into());
-                }
-                Err(error) => error,
             };
             self.ways.broke(&broken);
             patience
@@ -257,120 +270,6 @@ impl Leader {
             ..tail.clone()
         };
         self.permit.phase.send_replace(Phase::Streaming(tail));
-    }
-
-    /// Verifies, lets the tails have the last bytes, and only then makes the blob durable and visible.
-    async fn keep(mut self, spool: Spool, tail: Tail, started: Instant) {
-        let verified = match spool.verify().await {
-            Ok(verified) => verified,
-            Err(StoreError::Mismatch { .. }) => {
-                return self.fail_wrong().await;
-            }
-            Err(error) => return self.fail(error.into()),
-        };
-        let len = verified.len();
-        self.end.send_replace(End::Verified { len });
-        if !self.streaming {
-            // Everything was here from an earlier process, and nobody was told anything yet.
-            self.stream_from(&tail);
-        }
-        match verified.commit().await {
-            Ok(placed) => self.make_visible(placed, started).await,
-            // Its clients have all of it.
-            Err(error) => {
-                tracing::error!(digest = %self.request.digest, %error, "cannot keep a blob that was fetched");
-                self.permit.fills.inner.space.press();
-            }
-        }
-        // Not before: readers that keep up are at the last few mebibytes, which may have gone around the page cache.
-        tail.window.clear();
-    }
-
-    async fn make_visible(mut self, placed: Placed, started: Instant) {
-        let len = placed.blob().len();
-        let finished = self.permit.finish(len).await;
-        let request = &self.request;
-        if let Err(error) = &finished {
-            tracing::error!(digest = %request.digest, %error, "cannot write the rows of a blob that was fetched");
-        }
-        if !matches!(finished, Ok(true)) {
-            let (fills, room) = (&self.permit.fills, self.room.take());
-            return fills.take_back(&request.digest, placed, room).await;
-        }
-        placed.settle().await;
-        if let Some(tier) = self.permit.fills.tier() {
-            tier.arrived(&request.digest, len).await;
-        }
-        match self.room.take() {
-            // It counted before it came back.
-            Some(room) if self.used_object => room.discard(),
-            Some(room) => room.keep(len),
-            None => {}
-        }
-        tracing::info!(
-            digest = %request.digest,
-            repository = %request.repository,
-            remote = request.origin.name(),
-            bytes = len,
-            duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "filled a blob"
-        );
-        traces::end_work(Some(len), true);
-    }
-
-    /// All of it came, and its digest is wrong: its file is deleted.
-    async fn fail_wrong(mut self) {
-        if let Some(room) = self.room.take() {
-            room.discard();
-        }
-        let (origin, digest) = (&self.request.origin, &self.request.digest);
-        let wrong = &self.permit.fills.inner.wrong_content;
-        wrong.insert(digest.clone(), self.first_place).await;
-        if self.used_object
-            && let Some(object) = origin.object_at(0)
-        {
-            object.suspect(digest).await;
-        }
-        let (remote, digest) = (origin.name().to_owned(), digest.to_string());
-        self.fail(FillError::WrongContent { remote, digest });
-    }
-
-    /// What came is in the file or the window: the tails take that, and ask for the rest by themselves. The file loses
-    /// its name, and its room is free once they have read it.
-    async fn hand_over(mut self, spool: Spool) {
-        tracing::warn!(digest = %self.request.digest, repository = %self.request.repository, bytes = spool.received(), "room ended in the middle of a fill; each client goes on by itself");
-        traces::end_work(Some(spool.received()), false);
-        self.permit.close();
-        let handover = Handover {
-            fills: self.permit.fills.clone(),
-            request: Arc::new(self.request.clone()),
-            received: spool.received(),
-            hasher: spool.hasher(),
-            total: self.total,
-        };
-        self.end.send_replace(End::HandedOver(Arc::new(handover)));
-        if let Err(error) = spool.discard().await {
-            tracing::warn!(%error, "cannot delete a spool");
-        }
-        if let Some(room) = self.room.take() {
-            room.discard();
-        }
-    }
-
-    fn fail(mut self, error: FillError) {
-        tracing::warn!(
-            digest = %self.request.digest,
-            repository = %self.request.repository,
-            remote = self.request.origin.name(),
-            %error,
-            "a fill failed"
-        );
-        traces::end_work(None, false);
-        self.permit.close();
-        self.end.send_replace(End::Failed(error.clone()));
-        if !self.streaming {
-            self.permit.phase.send_replace(Phase::Failed(error));
-        }
     }
 }
 

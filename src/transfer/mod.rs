@@ -36,6 +36,7 @@ mod feed;
 mod permit;
 mod progress;
 mod pump;
+mod resume;
 mod source;
 mod way;
 mod window;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{FillError, tier::StoredObject};
 use crate::{
-    client::{BlobStreamBody, ClientError, RegistryClient},
+    client::{BlobStreamBody, ClientError, ErrorKind, RegistryClient},
     cluster::{PeerBody, PeerError},
     oci::{Digest, Name},
     store::{ObjectError, object::ObjectBody},
@@ -181,6 +181,21 @@ impl OriginError {
     /// There is nothing from this offset on.
     pub(super) fn is_past_end(&self) -> bool {
         matches!(self, Self::Remote(error) if error.status == Some(416))
+    }
+
+    /// It may be the range alone that the place does not take. What a remote answers while it is down (500, 502 to 504)
+    /// says nothing about the range.
+    pub(super) fn refuses_range(&self) -> bool {
+        let Self::Remote(error) = self else {
+            return false;
+        };
+        match error.kind {
+            // "Not there", of a content server.
+            ErrorKind::Invalid => !matches!(error.status, Some(404 | 410)),
+            ErrorKind::Denied => error.status == Some(403),
+            ErrorKind::Unreachable => matches!(error.status, Some(501 | 505..)),
+            _ => false,
+        }
     }
 
     pub(super) fn retry_after(&self) -> Option<Duration> {

@@ -21,7 +21,7 @@ pub(super) enum Pumped {
 /// Readers that keep up have the bytes from the window as soon as they come.
 pub(super) async fn pump(
     spool: Spool,
-    mut source: Source,
+    source: &mut Source,
     window: &Window,
     room: &mut Reservation,
 ) -> Result<(Spool, Pumped), FillError> {

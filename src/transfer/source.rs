@@ -57,6 +57,11 @@ impl Source {
         Ok(None)
     }
 
+    /// Nothing of what is had already is still to be sent again.
+    pub(super) fn is_past_what_was_here(&self) -> bool {
+        self.skip == 0
+    }
+
     /// It is said that this was all.
     fn at_end(&self) -> Result<Option<Bytes>, OriginError> {
         match self.wanted {

@@ -35,6 +35,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 pub(super) struct Seen {
     /// The first byte that is wanted.
     pub(super) from: u64,
+    /// The one that the remote is asked from: that, or the very first one.
+    pub(super) ask_from: u64,
     /// The place of the origin that is asked first.
     pub(super) first_place: usize,
     /// The repository may see the digest.
@@ -89,7 +91,10 @@ impl Ways {
     ) -> Result<Found, OriginError> {
         let FillRequest { digest, origin, .. } = request;
         let Seen {
-            from, first_place, ..
+            from,
+            ask_from,
+            first_place,
+            ..
         } = seen;
         if let Some(opened) = origin.open_object(digest, from, first_place).await {
             return opened.map(Box::new).map(Found::Here);
@@ -100,7 +105,7 @@ impl Ways {
         };
         match way {
             Way::Remote => {
-                let opened = origin.open_remote(digest, from, first_place).await;
+                let opened = origin.open_remote(digest, ask_from, first_place).await;
                 opened.map(Box::new).map(Found::Here)
             }
             Way::NeedsRight => Ok(Found::NeedsRight),

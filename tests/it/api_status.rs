@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::{
-    api::{call, hub, pull, setup},
+    api::{PASSWORD, call, hub, pull, setup},
     harness::{Fault, On, SlowReader, get},
-    server::on_both,
+    server::{Setup, on_both},
 };
 
 on_both! {
@@ -124,7 +124,13 @@ async fn running_fills_are_listed_with_their_progress_and_waiters() {
 async fn what_came_wrong_and_what_is_resumed_is_not_counted_twice() {
     const LAYER: u64 = 300_000;
     let (hub, image) = hub().await;
-    let server = setup(&hub).start().await;
+    let impatient = "provider = \"docker-hub\"\nretry_for = \"1s\"";
+    let server = Setup::empty()
+        .remote("docker.io", hub.url(), impatient)
+        .project("docker.io", "docker.io", "default = true")
+        .section(&format!("[access]\nadmin_password = \"{PASSWORD}\""))
+        .start()
+        .await;
     let used = async || {
         let status = call(&server, "GET", "/status").await.json();
         status["store"]["used_bytes"].as_u64().expect("a number")
@@ -143,8 +149,9 @@ async fn what_came_wrong_and_what_is_resumed_is_not_counted_twice() {
     // The remote loses it in the middle, again and again: what came stays, to be resumed.
     for _ in 0..3 {
         hub.fault(On::blob().get(), Fault::CutAfter(LAYER / 4));
-        hub.fault_times(On::blob().ranged(), 3, Fault::status(404));
+        hub.fault_times(On::blob().ranged(), 100, Fault::status(404));
         assert!(!get(&url).await.complete);
+        hub.clear_faults();
         server.settled().await;
         assert!(used().await <= before + LAYER);
     }

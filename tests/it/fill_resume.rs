@@ -18,6 +18,7 @@ on_both! {
     another_url_of_the_remote_gives_the_rest,
     clients_are_cut_when_no_byte_came_for_too_long_and_the_next_one_goes_on,
     a_remote_that_lost_the_blob_in_the_middle_is_believed_in_the_end,
+    a_remote_of_which_one_server_does_not_have_the_blob_yet_is_asked_on,
 }
 
 const IMPATIENT: &str = "idle_timeout = \"300ms\"\nheader_timeout = \"1s\"\nretry_for = \"1s\"";
@@ -139,8 +140,19 @@ async fn clients_are_cut_when_no_byte_came_for_too_long_and_the_next_one_goes_on
     assert_eq!(scene.ranges(), ["bytes=524288-"]);
 }
 
+async fn a_remote_of_which_one_server_does_not_have_the_blob_yet_is_asked_on() {
+    for status in [404, 401, 403] {
+        let scene = Scene::unknown(MIB).await;
+        scene.remote.fault(On::blob().get(), Fault::CutAfter(HALF));
+        scene
+            .remote
+            .fault_times(On::blob().get(), 6, Fault::status(status));
+        scene.assert_whole(&scene.client().await.expect("a client ends"));
+    }
+}
+
 async fn a_remote_that_lost_the_blob_in_the_middle_is_believed_in_the_end() {
-    let scene = Scene::unknown(MIB).await;
+    let scene = Scene::unknown_with(MIB, IMPATIENT).await;
     let hold = scene.remote.hold_after(On::blob().get(), HALF);
     scene.remote.fault(On::blob().get(), Fault::CutAfter(HALF));
     let client = scene.client();

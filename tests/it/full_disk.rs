@@ -289,6 +289,16 @@ async fn a_remote_without_ranges_gives_the_rest_from_the_beginning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_refuses_ranges_gives_the_rest_from_the_beginning() {
+    for status in [403, 416] {
+        let refuse = |remote: &FakeRegistry| {
+            remote.fault_always(On::blob().get().ranged(), Fault::status(status));
+        };
+        MidFill::new(refuse).await.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_end_after_the_handover_is_cut() {
     let mut mid_fill = MidFill::new(|remote| {
         remote.fault_always(On::blob().get().ranged(), Fault::FlipByteAt(1000));
