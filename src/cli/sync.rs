@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::{ArgAction, Args};
 
-use super::{output::print, sync_text as text};
+use super::{environment, output::print, sync_text as text};
 use crate::{
     oci::PlatformPattern,
     sync::{
@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// What image-syncer ends with when its files are wrong or a task failed.
-const EXIT_FAILED: u8 = 255;
+/// What image-syncer ends with when its command line or files are wrong, or a task failed.
+pub(super) const EXIT_FAILED: u8 = 255;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -97,9 +97,7 @@ fn synchronize(options: &Options) -> anyhow::Result<Finished> {
         registry: filled(&options.registry),
         namespace: filled(&options.namespace),
     };
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let plan = files.read(&defaults, &Variables::new(environment))?;
+    let plan = files.read(&defaults, &Variables::new(environment()))?;
     let log = log(options)?;
     if options.config.is_none() && options.auth.is_none() {
         log(

@@ -145,6 +145,19 @@ impl Site {
 
 /// crane, with this login and nothing of its own, pulls an image and verifies all of it.
 async fn assert_pulls(host: &str, login: Login, name: &str, image: &Image) {
+    let name = format!("{host}/{name}");
+    assert_pulls_with(&["--insecure"], &[], login, &name, image).await;
+}
+
+/// The same with options of crane, and variables by which it finds the registry.
+pub(crate) async fn assert_pulls_with(
+    options: &[&str],
+    environment: &[(&str, &str)],
+    login: Login,
+    name: &str,
+    image: &Image,
+) {
+    let (host, _) = name.split_once('/').expect("a registry's name");
     let folder = TempDir::new().expect("a folder");
     let auths = match login {
         Some((user, password)) => {
@@ -157,10 +170,11 @@ async fn assert_pulls(host: &str, login: Login, name: &str, image: &Image) {
     let layout = folder.path().join("layout");
     let mut crane = tokio::process::Command::new(tool("crane"));
     crane
-        .args(["--insecure", "pull", "--format", "oci"])
-        .arg(format!("{host}/{name}"))
+        .args(options)
+        .args(["pull", "--format", "oci", name])
         .arg(&layout)
         .env_clear()
+        .envs(environment.iter().copied())
         .env("HOME", folder.path())
         .env("DOCKER_CONFIG", folder.path())
         .kill_on_drop(true);

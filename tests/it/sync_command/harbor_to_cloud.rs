@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::{Folder, image};
 use crate::{
     forward_proxy::ForwardProxy,
-    harness::{Authority, FakeRegistry, Image, install_crypto, sha256},
+    harness::{Authority, FakeRegistry},
     process::entrepot_in,
     real_registry::{Program, RealRegistry, Terms},
+    seeds::assert_pulls_with,
 };
 
 /// The document's own configuration file and command line, unchanged: the names are led to registries on this machine by a
@@ -102,32 +103,7 @@ async fn seed_003_c80117e80b807e43_from_a_harbor_to_a_cloud_registry() {
         assert!(log.contains(&task), "{log}");
     }
     // Somebody pulls there, by the cloud registry's name.
-    let pulls = cloud_pull(&proxy, &authority, &images[1]).await;
-    assert_eq!(pulls, images[1].root);
-}
-
-/// The digest of a tag at the cloud registry, for somebody who is logged in.
-async fn cloud_pull(proxy: &ForwardProxy, authority: &Authority, image: &Image) -> String {
-    install_crypto();
-    let certificate = reqwest::Certificate::from_pem(authority.pem().as_bytes());
-    let client = reqwest::Client::builder()
-        .tls_certs_only([certificate.expect("a certificate")])
-        .proxy(reqwest::Proxy::all(proxy.url()).expect("a proxy"))
-        .build()
-        .expect("a client");
-    let base = "https://registry.cn-beijing.aliyuncs.com/v2/image-syncer/nginx";
-    let get = async |path: &str| {
-        let request = client.get(format!("{base}/{path}"));
-        let request = request.header("accept", &image.root_manifest().media_type);
-        let login = Some("xxxxxxxx");
-        let answer = request
-            .basic_auth("acr_pusher@1938562138124787", login)
-            .send()
-            .await;
-        answer.expect("an answer").bytes().await.expect("a body")
-    };
-    for (digest, bytes) in &image.blobs {
-        assert_eq!(get(&format!("blobs/{digest}")).await, *bytes);
-    }
-    sha256(&get("manifests/1.1").await)
+    let login = Some(("acr_pusher@1938562138124787", "xxxxxxxx"));
+    let name = "registry.cn-beijing.aliyuncs.com/image-syncer/nginx:1.1";
+    assert_pulls_with(&[], &environment, login, name, &images[1]).await;
 }

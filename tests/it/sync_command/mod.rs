@@ -261,6 +261,13 @@ async fn files_that_are_wrong_end_with_255_and_their_reason_on_stdout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_command_line_ends_with_255_too() {
+    let said = Folder::new().sync(&["--proc=many"]).await;
+    assert_eq!(said.code, Some(255));
+    assert!(said.stderr.contains("--proc"), "{}", said.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn platforms_are_chosen_and_what_has_none_of_them_is_skipped() {
     let fake = FakeRegistry::start().await;
     let platforms = ["linux/amd64", "linux/arm64", "linux/arm/v7"];
