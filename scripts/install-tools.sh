@@ -24,13 +24,10 @@ packages="
     docker-registry docker-registry
     nginx           nginx-light
     wrk             wrk
-    hey             hey
     busybox         busybox-static
-    jq              jq
-    zstd            zstd
-    curl            curl
     postgres        postgresql
     mkfs.ext4       e2fsprogs
+    python3         python3
 "
 
 say() { echo "install-tools: $*"; }
@@ -44,6 +41,8 @@ missing_packages() {
     if command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then
         echo busybox-static
     fi
+    # `python3 -m venv` needs it, and Debian packs it apart.
+    python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }
 
 install_packages() {

@@ -1,9 +1,11 @@
 //! The management API: `/api/v1/…`, JSON, described by `/api/v1/openapi.json`. Layer 4. Called by `app` as one router, on the
-//! main listener alone; asks `access` who calls, and puts on the wire what `mirror`, `transfer` and `upkeep` know or do.
+//! main listener alone; asks `access` who calls, and puts on the wire what `mirror`, `push`, `replication`, `settings`, `transfer`
+//! and `upkeep` know or do.
 //! `problem` is the only place where a failure becomes a status.
 //!
 //! One file per resource: its objects, its queries, its handlers. The command line reads the same objects.
 
+mod amount;
 mod artifact;
 mod audit;
 mod audits;
@@ -40,6 +42,7 @@ mod upkeep;
 mod users;
 mod warm;
 
+pub use amount::{Count, Rate, Size};
 pub use artifact::{Artifact, ArtifactPlatform, ArtifactReferrer, Layer};
 pub use audits::AuditEntry;
 pub use entry::{CacheEntry, CacheState, ContentKind, MAX_MISSING, MissingContent};
@@ -51,7 +54,8 @@ pub use login::SessionInfo;
 pub use page::Items;
 pub use problem::{FieldError, ProblemDetails};
 pub use projects::{
-    Freshness, Kind, ManagedBy, Project, ProjectFields, ProjectMember, Retention, Visibility,
+    Freshness, FreshnessFields, Kind, ManagedBy, Project, ProjectFields, ProjectMember, Retention,
+    RetentionFields, Visibility,
 };
 pub use providers::{Provider, ProviderAbilities};
 pub use remote_status::{RateLimit, RemoteStatus, UrlStatus};

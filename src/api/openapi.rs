@@ -16,6 +16,7 @@ use super::{
 
 const PROBLEM: &str = "application/problem+json";
 const BASIC: &str = "basic";
+const BEARER: &str = "bearer";
 
 /// The document before its operations.
 pub(super) fn base() -> OpenApi {
@@ -26,8 +27,14 @@ pub(super) fn base() -> OpenApi {
     ] {
         components.schemas.insert(name.into_owned(), schema);
     }
-    let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
-    components.add_security_scheme(BASIC, basic);
+    for (name, scheme) in [
+        (BASIC, HttpAuthScheme::Basic),
+        (BEARER, HttpAuthScheme::Bearer),
+    ] {
+        components.add_security_scheme(name, SecurityScheme::Http(Http::new(scheme)));
+    }
+    let either =
+        [BASIC, BEARER].map(|name| SecurityRequirement::new::<_, [&str; 0], &str>(name, []));
     let mut info = Info::new("Entrepot", env!("CARGO_PKG_VERSION"));
     info.description = Some(
         "Management of an Entrepot. Times are RFC 3339 in UTC, sizes bytes, durations milliseconds unless the name says \
@@ -38,10 +45,7 @@ pub(super) fn base() -> OpenApi {
         .info(info)
         .servers(Some([Server::new(PREFIX)]))
         .components(Some(components))
-        .security(Some([SecurityRequirement::new::<_, [&str; 0], &str>(
-            BASIC,
-            [],
-        )]))
+        .security(Some(either))
         .build()
 }
 
@@ -100,5 +104,40 @@ fn complete_operation(operation: &mut Operation) {
                 .content
                 .insert(PROBLEM.to_owned(), RefOr::T(content));
         }
+    }
+}
+
+/// The members that an object has by the document.
+#[cfg(test)]
+pub(super) fn documented<T: PartialSchema>() -> std::collections::BTreeSet<String> {
+    use utoipa::openapi::Schema;
+    match T::schema() {
+        RefOr::T(Schema::Object(object)) => object.properties.into_keys().collect(),
+        _ => panic!("{} is no object with members", std::any::type_name::<T>()),
+    }
+}
+
+/// The keys that the configuration names when it refuses one that it does not know.
+#[cfg(test)]
+pub(super) fn known_keys(refusal: &str) -> std::collections::BTreeSet<String> {
+    let (_, keys) = refusal
+        .split_once("no such key; there are ")
+        .unwrap_or_else(|| panic!("refused for something else: {refusal}"));
+    keys.split(", ").map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_and_bearer_are_two_ways_in() {
+        let document = serde_json::to_value(base()).expect("it is JSON");
+        assert_eq!(
+            document["security"],
+            serde_json::json!([{"basic": []}, {"bearer": []}])
+        );
+        let schemes = &document["components"]["securitySchemes"];
+        assert_eq!(schemes["bearer"]["scheme"], "bearer");
     }
 }

@@ -1,11 +1,13 @@
 //! `/projects`: tenants' spaces, hosted or mirrors.
 
+mod fields;
 mod members;
 mod object;
 
+pub use fields::{FreshnessFields, ProjectFields, RetentionFields};
 pub use members::ProjectMember;
 pub(super) use object::duration;
-pub use object::{Freshness, Kind, ManagedBy, Project, ProjectFields, Retention, Visibility};
+pub use object::{Freshness, Kind, ManagedBy, Project, Retention, Visibility};
 
 use std::{collections::HashSet, sync::Arc};
 

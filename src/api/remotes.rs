@@ -1,9 +1,11 @@
 //! `/remotes`: registries elsewhere. Their secrets go in and never come out.
 
+mod fields;
 mod object;
 
+pub use fields::RemoteFields;
+pub use object::Remote;
 pub(super) use object::split;
-pub use object::{Remote, RemoteFields};
 
 use std::{collections::HashSet, sync::Arc};
 

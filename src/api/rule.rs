@@ -7,7 +7,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{problem::Problem, timestamp::Timestamp};
+use super::{
+    amount::{Count, Rate},
+    problem::Problem,
+    timestamp::Timestamp,
+};
 use crate::replication::KnownRule;
 
 /// What is replicated, where to and when.
@@ -128,7 +132,36 @@ pub struct RuleFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub propagate_delete: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bandwidth: Option<String>,
+    pub referrers: Option<bool>,
+    /// Of the whole rule
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "20MiB/s")]
+    pub bandwidth: Option<Rate>,
+    /// Of one transfer
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_bandwidth: Option<Rate>,
+    /// How long what fails for now is tried again
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "7d")]
+    pub retry_for: Option<String>,
+    /// Of a mirror project: `present` or `all`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(present|all)$")]
+    pub fill: Option<String>,
+    /// What becomes of an index when platforms are chosen: `keep_index` or `rewrite_index`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(keep_index|rewrite_index)$")]
+    pub platform_mode: Option<String>,
+    /// Tasks of this rule at once; not there: as many as the server runs
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Count>,
+    /// How long a tag must be gone before it is deleted at the destination
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0s")]
+    pub delete_grace: Option<String>,
+    /// Tags that may be deleted without asking; not there: the larger of 100 and a fifth of the rule's
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_cap: Option<Count>,
 }
 
 /// What is changed of a rule.
@@ -175,4 +208,48 @@ fn credential_warnings(
         let when = humantime::format_rfc3339_seconds(*at);
         format!("the credentials of remote `{remote}` end at {when}: the rule fails from then on")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::{openapi::documented, rules::TOLD},
+        replication::Rule as Checked,
+    };
+
+    fn keys(object: &Value) -> BTreeSet<String> {
+        object
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    #[test]
+    fn what_a_body_may_hold_is_documented_and_all_of_it_is_shown() {
+        let given = json!({
+            "name": "r", "remotes": ["edge"], "trigger": {"type": "cron", "cron": "@daily"},
+            "source": {"project": "team", "filters": [{"type": "name", "value": "**"}]},
+        });
+        let given = given.as_object().expect("an object").clone();
+        let rule = Checked::read(given).expect("a right rule");
+        let whole = Value::Object(rule.members());
+        let mut members = keys(&whole);
+        assert_eq!(documented::<RuleFields>(), members);
+        assert_eq!(documented::<RuleSource>(), keys(&whole["source"]));
+        assert_eq!(
+            documented::<RuleFilter>(),
+            keys(&whole["source"]["filters"][0])
+        );
+        assert_eq!(documented::<RuleDestination>(), keys(&whole["destination"]));
+        assert_eq!(documented::<RuleTrigger>(), keys(&whole["trigger"]));
+        members.extend(TOLD.map(str::to_owned));
+        assert_eq!(documented::<Rule>(), members);
+    }
 }

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What an answer has and a change need not have.
-const TOLD: [&str; 7] = [
+pub(super) const TOLD: [&str; 7] = [
     "id",
     "owner",
     "warnings",

@@ -1,21 +1,15 @@
 //! `/status`: the server at a glance.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{Api, Parts, remote_status::RemoteStatus, timestamp::Timestamp};
 use crate::{cluster::Member, config::Database, telemetry::totals};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// A database that takes longer for an answer is not ready.
-const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The server at a glance.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -35,7 +29,7 @@ pub struct Status {
 /// Where content is.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct StoreStatus {
-    /// `local`: files below `path`
+    /// `local`: files below `path`; `objects`: object storage, and files below `path` before it
     #[schema(example = "local")]
     pub kind: String,
     /// The data folder
@@ -173,10 +167,7 @@ async fn database(parts: &Parts) -> DatabaseStatus {
     };
     DatabaseStatus {
         kind: kind.to_owned(),
-        ready: matches!(
-            timeout(DATABASE_TIMEOUT, parts.meta.ping()).await,
-            Ok(Ok(()))
-        ),
+        ready: parts.meta.is_ready().await,
     }
 }
 

@@ -5,6 +5,8 @@
 mod connection;
 mod entrance;
 mod error;
+mod exposition;
+mod ground;
 mod home;
 mod listener;
 mod middleware;
@@ -38,23 +40,26 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use self::{
-    entrance::Entrance, middleware::limit::RequestLimit, source::OwnSource, tls::Certificates,
+    entrance::Entrance,
+    ground::{Ground, certificates, objects},
+    middleware::limit::RequestLimit,
+    source::OwnSource,
+    tls::Certificates,
     upkeep::Upkeep,
 };
 use crate::{
-    access::{Accounts, Gate, ProjectSet, Projects, SecretKey, Site},
+    access::{Accounts, Gate, Projects, Site},
     api,
     client::Remotes,
     cluster::Cluster,
-    config::{Config, Database, Secret},
+    config::{Config, Secret},
     meta::Meta,
-    mirror::{self, Mirror},
-    push::{self, Pushes},
+    mirror::Mirror,
+    push::Pushes,
     replication::Replication,
-    settings::{self, Settings},
-    store::{Objects, Store},
+    settings::Settings,
     telemetry::Metrics,
-    transfer::{self, Fills, Space, Tier},
+    transfer::{Fills, Space},
     upkeep::{Evictor, Orphans, Retainer, Scrubber, scrub::DEFAULT_BYTES_PER_SECOND},
 };
 
@@ -103,105 +108,56 @@ impl App {
 
     /// Opens store and database and starts the background work.
     pub async fn build(config: Config) -> Result<Self, StartError> {
-        let metrics = Metrics::default();
-        let remotes = Remotes::new(&config.remotes, &metrics)?;
-        let certificates = certificates(&config)?;
-        entrance::check(&config)?;
-        info!(count = config.remotes.len(), "clients of remotes are ready");
-        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let objects = objects(&config, &tasks)?;
-
-        let store = store(&config, objects.is_some()).await?;
-        let key = Arc::new(secret_key(&config)?);
-        let (meta, cluster) = replicas::open(&config).await?;
-        let projects = projects(&config);
-        let entrance = Entrance::open(&config, &meta, &projects, &key).await?;
+        let ground = Ground::open(&config).await?;
+        let (meta, projects) = (&ground.meta, &ground.projects);
+        let (tasks, shutdown) = (&ground.tasks, &ground.shutdown);
+        let entrance = Entrance::open(&config, meta, projects, &ground.key).await?;
         if let Some(htpasswd) = entrance.htpasswd {
             tasks.spawn(htpasswd.run(shutdown.clone()));
         }
 
-        let tier = objects.map(|objects| tier(objects, &store, &meta, &metrics, cluster.as_ref()));
-        let space = Space::new(store.clone(), upkeep::limits(&config));
-        let settings = Settings::new(settings::Parts {
-            declared: config.declared.clone(),
-            meta: meta.clone(),
-            projects: projects.clone(),
-            remotes: remotes.clone(),
-            space: space.clone(),
-            key,
-            metrics: metrics.clone(),
-        });
-        settings.load().await?;
-        look_after(&config, &settings, &tasks, &shutdown);
-        let fills = Fills::new(transfer::Parts {
-            store: store.clone(),
-            meta: meta.clone(),
-            metrics: metrics.clone(),
-            space,
-            tier,
-            cluster: cluster.clone(),
-            shutdown: shutdown.clone(),
-            tasks: tasks.clone(),
-        });
-        let mirror = Mirror::new(mirror::Parts {
-            projects: projects.clone(),
-            remotes: remotes.clone(),
-            store: store.clone(),
-            meta: meta.clone(),
-            fills: fills.clone(),
-            offline: config.offline,
-            tasks: tasks.clone(),
-        });
-        let pushes = Pushes::new(push::Parts {
-            store: store.clone(),
-            meta: meta.clone(),
-            fills: fills.clone(),
-            orphan_grace: config.upkeep.orphan_grace,
-            projects: projects.clone(),
-            max_bytes: config.storage.max_bytes,
-            tasks: tasks.clone(),
-        });
-        pushes.recover().await?;
-        let own = OwnSource::new(&projects, &mirror, &pushes, &meta);
-        let replication = rules::made(&config, &remotes, &own, &settings, &entrance.accounts);
-        rules::start(&replication, own, &config, &tasks, &shutdown);
-        notify::start(&config, &meta, &metrics, &tasks, &shutdown).await?;
+        let space = Space::new(ground.store.clone(), upkeep::limits(&config));
+        let settings = ground.settings(&space).await?;
+        let fills = ground.fills(space);
+        let mirror = ground.mirror(&fills);
+        let pushes = ground.pushes(&fills).await?;
+        let own = OwnSource::new(projects, &mirror, &pushes, meta);
+        let accounts = &entrance.accounts;
+        let replication = rules::made(&config, &ground.remotes, &own, &settings, accounts);
+        rules::start(&replication, own, &config, tasks, shutdown);
+        notify::start(&config, meta, &ground.metrics, tasks, shutdown).await?;
+        let store = ground.store.clone();
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
-        let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);
+        let upkeep = Upkeep::new(&config, store, meta, &fills, projects);
         let (evictor, orphans, retainer) = (upkeep.evictor(), upkeep.orphans(), upkeep.retainer());
-        upkeep.start(&tasks, &shutdown);
-        if let Some(cluster) = &cluster {
-            replicas::start(cluster, &meta, &remotes, &tasks, &shutdown);
-        }
-        if let Some(certificates) = &certificates {
-            tasks.spawn(Arc::clone(certificates).run(shutdown.clone()));
-        }
+        upkeep.start(tasks, shutdown);
+        ground.look_after();
         info!(projects = config.projects.len(), "mirror is ready");
         Ok(Self {
             gate: entrance.gate,
             accounts: entrance.accounts,
             limit: RequestLimit::new(&config.server),
-            config,
-            projects,
+            projects: ground.projects,
             settings,
             replication,
             mirror,
             pushes,
             fills,
-            remotes,
-            cluster,
+            remotes: ground.remotes,
+            cluster: ground.cluster,
             evictor,
             orphans,
             retainer,
             scrubber,
-            meta,
-            metrics,
-            certificates,
+            meta: ground.meta,
+            metrics: ground.metrics,
+            certificates: ground.certificates,
             new_password: entrance.new_password,
             started_at: SystemTime::now(),
             leaving: CancellationToken::new(),
-            shutdown,
-            tasks,
+            shutdown: ground.shutdown,
+            tasks: ground.tasks,
+            config,
         })
     }
 
@@ -238,68 +194,5 @@ impl App {
             public_url: public_url.map(|url| url.origin().ascii_serialization()),
             is_tls: self.certificates.is_some(),
         }
-    }
-}
-
-/// Credentials end, and other replicas change settings, too.
-fn look_after(
-    config: &Config,
-    settings: &Settings,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) {
-    tasks.spawn(settings.clone().run_expiry(shutdown.clone()));
-    if matches!(config.database, Database::Postgres(_)) {
-        tasks.spawn(settings.clone().run(shutdown.clone()));
-    }
-}
-
-fn objects(config: &Config, tasks: &TaskTracker) -> Result<Option<Objects>, StartError> {
-    let objects = config.storage.objects.as_ref();
-    let objects = objects.map(|storage| Objects::new(storage, tasks.clone()));
-    Ok(objects.transpose()?)
-}
-
-async fn store(config: &Config, has_objects: bool) -> Result<Store, StartError> {
-    let store = Store::open(&config.storage.path).await?;
-    info!(path = %config.storage.path.display(), "store is open");
-    Ok(if has_objects {
-        store.noting_uses()
-    } else {
-        store
-    })
-}
-
-fn projects(config: &Config) -> Projects {
-    Projects::new(ProjectSet::new(config.projects.clone(), &config.remotes))
-}
-
-fn secret_key(config: &Config) -> Result<SecretKey, StartError> {
-    Ok(SecretKey::open(
-        &config.storage.path,
-        config.secrets.key.as_ref(),
-    )?)
-}
-
-fn tier(
-    objects: Objects,
-    store: &Store,
-    meta: &Meta,
-    metrics: &Metrics,
-    cluster: Option<&Cluster>,
-) -> Tier {
-    Tier::new(transfer::TierParts {
-        objects,
-        store: store.clone(),
-        meta: meta.clone(),
-        metrics: metrics.clone(),
-        cluster: cluster.cloned(),
-    })
-}
-
-fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
-    match &config.server.tls {
-        Some(files) => Ok(Some(Arc::new(Certificates::load(files.clone())?))),
-        None => Ok(None),
     }
 }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::{
     App,
+    exposition::{self, Exposition},
     middleware::{
         access_log::{AccessLog, log_access},
         catch_panic::catch_panic,
@@ -43,7 +44,8 @@ pub(super) fn router(app: &App, parts: v2::Parts, kind: v2::Listener) -> Router 
             .route("/", get(status::about))
             .route(
                 "/metrics",
-                get(status::metrics).with_state(app.metrics.clone()),
+                get(exposition::metrics)
+                    .with_state(Exposition::new(app.metrics.clone(), app.meta.clone())),
             )
             .merge(api::router(app.api_parts())),
     };

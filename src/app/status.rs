@@ -1,20 +1,12 @@
-//! What people and their monitors ask of the process itself: `/`, `/healthz`, `/readyz`, `/metrics`.
-
-use std::time::Duration;
+//! What people and their monitors ask of the process itself: `/`, `/healthz`, `/readyz`.
 
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, header};
+use http::StatusCode;
 
-use crate::{
-    meta::Meta,
-    telemetry::{Metrics, metrics::EXPOSITION_TYPE},
-};
-
-/// A database that takes longer for an answer is not ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::meta::Meta;
 
 const ABOUT: &str = concat!(
     "Entrepot ",
@@ -37,20 +29,13 @@ pub(super) async fn health() -> &'static str {
     "ok\n"
 }
 
-/// 200 while store and database can be used; what remotes do does not matter.
+/// 200 while the database answers; what the disk and remotes do does not matter.
 pub(super) async fn ready(State(meta): State<Meta>) -> Response {
-    match tokio::time::timeout(READY_TIMEOUT, meta.ping()).await {
-        Ok(Ok(())) => "ok\n".into_response(),
-        Ok(Err(_)) | Err(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the database is not available\n",
-        )
-            .into_response(),
+    if meta.is_ready().await {
+        return "ok\n".into_response();
     }
-}
-
-pub(super) async fn metrics(State(metrics): State<Metrics>) -> Response {
-    ([(header::CONTENT_TYPE, EXPOSITION_TYPE)], metrics.encode()).into_response()
+    let text = "the database is not available\n";
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 pub(super) async fn not_found() -> Response {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::{
     Failure, cache_text as text,
-    connection::{ANSWER_TIMEOUT, Answer, Call, CallError},
+    call_error::CallError,
+    connection::{ANSWER_TIMEOUT, Answer, Call},
     execution_watch::watch,
     output::{Format, print, print_json},
     session::Session,

@@ -24,71 +24,62 @@ pub(super) fn client_lines(
     } else {
         "http"
     };
+    let mut text = listening(scheme, address, mirror_address);
+    let mirrors = public_mirrors(&config.projects);
+    let hub = mirrors.iter().find(|project| project.name == DOCKER_HUB);
+    let Some(example) = hub.or(mirrors.first()) else {
+        return text;
+    };
     let main = match &config.server.public_url {
         Some(url) => url.as_str().trim_end_matches('/').to_owned(),
         None => format!("{scheme}://{}", reachable(address)),
     };
-    let mirror = mirror_address.map(|address| format!("{scheme}://{}", reachable(address)));
-    let mut text = format!(
-        "Entrepot {} listens on {scheme}://{address}",
-        env!("CARGO_PKG_VERSION")
+    let (host, name) = (host_of(&main), &example.name);
+    let line = format_args!(
+        "  pull        docker pull {host}/{name}/{}\n",
+        image_of(name)
     );
+    put(&mut text, line);
+    let mirror = mirror_address.map(|address| format!("{scheme}://{}", reachable(address)));
+    let is_default_hub = hub.is_some_and(|hub| hub.default);
+    settings(&mut text, &mirror.unwrap_or(main), name, is_default_hub);
+    text
+}
+
+fn listening(scheme: &str, address: SocketAddr, mirror_address: Option<SocketAddr>) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut text = format!("Entrepot {version} listens on {scheme}://{address}");
     if let Some(address) = mirror_address {
-        put(
-            &mut text,
-            format_args!(", for pulls only on {scheme}://{address}"),
-        );
+        let line = format_args!(", for pulls only on {scheme}://{address}");
+        put(&mut text, line);
     }
     text.push('\n');
-    let mirrors = public_mirrors(&config.projects);
-    let Some(example) = mirrors
-        .iter()
-        .find(|project| project.name == DOCKER_HUB)
-        .or(mirrors.first())
-    else {
-        return text;
-    };
-    let host = host_of(&main);
-    put(
-        &mut text,
-        format_args!(
-            "  pull        docker pull {host}/{}/{}\n",
-            example.name,
-            image_of(&example.name)
-        ),
-    );
-    let mirror = mirror.unwrap_or(main);
-    let host = host_of(&mirror);
-    if mirrors
-        .iter()
-        .any(|project| project.default && project.name == DOCKER_HUB)
-    {
-        put(
-            &mut text,
-            format_args!(
-                "  Docker      /etc/docker/daemon.json: {{\"registry-mirrors\": [\"{mirror}\"]}}\n",
-            ),
+    text
+}
+
+/// What clients are told so that they ask this mirror, `example` being one of its projects. Docker asks a mirror for Docker
+/// Hub's images alone, by names without a project.
+fn settings(text: &mut String, mirror: &str, example: &str, is_default_hub: bool) {
+    if is_default_hub {
+        let line = format_args!(
+            "  Docker      /etc/docker/daemon.json: {{\"registry-mirrors\": [\"{mirror}\"]}}\n",
         );
+        put(text, line);
     }
-    put(
-        &mut text,
-        format_args!(
-            "  containerd  /etc/containerd/certs.d/_default/hosts.toml: [host.\"{mirror}\"]\n              capabilities = [\"pull\", \"resolve\"]\n",
-        ),
+    let line = format_args!(
+        "  containerd  /etc/containerd/certs.d/_default/hosts.toml: [host.\"{mirror}\"]\n              capabilities = [\"pull\", \"resolve\"]\n",
     );
-    let insecure = if mirror.starts_with("http:") {
+    put(text, line);
+    let (host, insecure) = (host_of(mirror), mirror.starts_with("http:"));
+    let insecure = if insecure {
         "\n              insecure = true"
     } else {
         ""
     };
-    put(
-        &mut text,
-        format_args!(
-            "  Podman      /etc/containers/registries.conf: [[registry]] with location = \"{0}\", then\n              [[registry.mirror]] with location = \"{host}/{0}\"{insecure}\n",
-            example.name,
-        ),
+    let line = format_args!(
+        "  Podman      /etc/containers/registries.conf: [[registry]] with location = \"{example}\", then\n              [[registry.mirror]] with location = \"{host}/{example}\"{insecure}\n",
     );
-    text
+    put(text, line);
 }
 
 /// The login that this start has made. It is told here and nowhere else.

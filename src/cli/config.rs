@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{ConfigFile, Failure};
-use crate::{app::App, telemetry};
+use crate::app::App;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -19,7 +19,6 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
 
 fn check(file: &ConfigFile) -> Result<(), Failure> {
     let config = file.load()?;
-    telemetry::log::check_level(&config.log.level)?;
     App::check(&config)?;
     for key in &config.without_effect {
         eprintln!("warning: `{key}` is set and has no effect in this version");

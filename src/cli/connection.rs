@@ -11,9 +11,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::{Host, Url};
 
-use super::{ConfigFile, Failure, healthcheck::own_url};
+use super::{
+    ConfigFile, Failure,
+    call_error::{CallError, FIRST_ADMIN, Sent},
+    healthcheck::own_url,
+};
 use crate::{
-    access::{FirstAdmin, OwnFileError},
+    access::FirstAdmin,
     api::{PREFIX, ProblemDetails},
     client::{AcceptAny, default_roots},
     config::{Config, ConfigError, Secret},
@@ -33,7 +37,8 @@ pub(super) struct ServerOptions {
     /// A token, instead of user and password
     #[arg(long, global = true, env = "ENTREPOT_TOKEN", hide_env_values = true, value_parser = secret)]
     token: Option<Secret>,
-    #[arg(long, global = true, default_value = "admin")]
+    /// The user who asks
+    #[arg(long, global = true, default_value = FIRST_ADMIN)]
     user: String,
     /// Its password [default: on the server's machine, the one that the configuration or the data folder holds]
     #[arg(long, global = true, env = "ENTREPOT_ADMIN_PASSWORD", hide_env_values = true, value_parser = secret)]
@@ -41,55 +46,6 @@ pub(super) struct ServerOptions {
     /// The server's configuration file, for its address and the admin's password
     #[arg(long, global = true, value_name = "FILE", env = "ENTREPOT_CONFIG")]
     config: Option<PathBuf>,
-}
-
-/// Why the server did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
-    #[error("no answer from {url}")]
-    Unreachable {
-        url: Url,
-        #[source]
-        source: reqwest::Error,
-    },
-    #[error("{url} does not answer as an Entrepot does: {problem}")]
-    Foreign { url: Url, problem: String },
-    /// The server's own password is in a file that only others may read.
-    #[error("no password was given")]
-    NoPassword(#[source] OwnFileError),
-    /// 401 or 403.
-    #[error("{url} refuses: {detail}")]
-    Refused { url: Url, detail: String },
-    /// 404
-    #[error("{0}")]
-    NotFound(String),
-    /// Any other status.
-    #[error("{detail}")]
-    Failed { status: StatusCode, detail: String },
-}
-
-impl CallError {
-    pub(super) fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Unreachable { .. } => Some("`--server` or ENTREPOT_URL says where the server is"),
-            Self::NoPassword(_) | Self::Refused { .. } => Some(
-                "`--password` or ENTREPOT_ADMIN_PASSWORD gives the password of the user `admin`; it is \
-                 `access.admin_password` of the server's configuration, or in the file `admin-password` of its data folder",
-            ),
-            Self::Foreign { .. } | Self::NotFound(_) | Self::Failed { .. } => None,
-        }
-    }
-
-    /// Is it about the server, whatever it is asked next?
-    pub(super) fn is_of_server(&self) -> bool {
-        match self {
-            Self::Unreachable { .. }
-            | Self::Foreign { .. }
-            | Self::NoPassword(_)
-            | Self::Refused { .. } => true,
-            Self::NotFound(_) | Self::Failed { .. } => false,
-        }
-    }
 }
 
 /// A server that can be asked.
@@ -270,12 +226,26 @@ impl Connection {
             fields.join("; ")
         };
         match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CallError::Refused {
+            StatusCode::UNAUTHORIZED => CallError::Refused {
+                url: self.base.clone(),
+                detail,
+                sent: self.sent(),
+            },
+            StatusCode::FORBIDDEN => CallError::Forbidden {
                 url: self.base.clone(),
                 detail,
             },
             StatusCode::NOT_FOUND => CallError::NotFound(detail),
             status => CallError::Failed { status, detail },
+        }
+    }
+
+    fn sent(&self) -> Sent {
+        match &self.login {
+            None => Sent::Nothing,
+            Some(Login::Token(_)) => Sent::Token,
+            Some(Login::Password(user, _)) if user == FIRST_ADMIN => Sent::AdminPassword,
+            Some(Login::Password(..)) => Sent::Password,
         }
     }
 
@@ -378,6 +348,31 @@ mod tests {
         assert!(login("http://192.0.2.1:5000").is_none());
         let own = login("http://127.0.0.1:5000");
         assert!(matches!(own, Some(Login::Password(_, password)) if password.expose() == "own"));
+    }
+
+    #[test]
+    fn a_refusal_knows_what_was_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |change: fn(&mut ServerOptions)| {
+            let mut options = options(folder.path(), "http://192.0.2.1:5000");
+            change(&mut options);
+            let connection = options.connect().ok().unwrap();
+            let body = r#"{"type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "no"}"#;
+            match connection.failure(StatusCode::UNAUTHORIZED, body.as_bytes()) {
+                CallError::Refused { sent, .. } => sent,
+                other => panic!("{other}"),
+            }
+        };
+        assert_eq!(refused(|_| ()), Sent::Nothing);
+        let token = refused(|options| options.token = Some(Secret::new("x".to_owned())));
+        assert_eq!(token, Sent::Token);
+        let admin = refused(|options| options.password = Some(Secret::new("x".to_owned())));
+        assert_eq!(admin, Sent::AdminPassword);
+        let ada = refused(|options| {
+            options.password = Some(Secret::new("x".to_owned()));
+            options.user = "ada".to_owned();
+        });
+        assert_eq!(ada, Sent::Password);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `entrepot copy SRC DST`: from any registry to any, without a server.
 
-use std::{collections::BTreeMap, num::NonZeroU64, process::ExitCode, sync::Arc};
+use std::{num::NonZeroU64, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use bytesize::ByteSize;
@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use super::{
-    Failure, copy_text as text,
+    Failure, copy_text as text, environment,
     output::{Format, print, print_json},
     transfer_lines::Watch,
 };
@@ -251,10 +251,7 @@ fn reach(options: &Options, place: &Place, login: (&Option<String>, &Option<Stri
             password: Secret::new(password.clone()),
         }
     } else {
-        let environment: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        let found = DockerConfig::find(&environment);
+        let found = DockerConfig::find(&environment().collect());
         found.map_or(Credentials::None, Credentials::DockerConfig)
     };
     Reach {

@@ -1,11 +1,12 @@
 //! The command line: one file per command. Layer 6. Data goes to stdout, logs and errors to stderr; a usage or configuration
-//! error exits with 64 before anything is bound or written. Other codes, of sysexits.h too: 69 when the server cannot be
-//! asked, 77 when it refuses.
+//! error exits with 64 before anything is bound or written (`sync` with 255, as image-syncer does). Other codes, of sysexits.h
+//! too: 69 when the server cannot be asked, 77 when it refuses.
 
 #![expect(clippy::print_stdout, reason = "a command's data goes to stdout")]
 
 mod cache;
 mod cache_text;
+mod call_error;
 mod client_lines;
 mod config;
 mod connection;
@@ -37,7 +38,7 @@ use std::{
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
-use self::{connection::CallError, session::Asking};
+use self::{call_error::CallError, session::Asking};
 use crate::{
     app::StartError,
     config::{Config, ConfigError},
@@ -98,11 +99,14 @@ struct ConfigFile {
 
 impl ConfigFile {
     fn load(&self) -> Result<Config, ConfigError> {
-        // Variables that are not text cannot be ours.
-        let environment = std::env::vars_os()
-            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        crate::config::load(self.config.as_deref(), environment)
+        crate::config::load(self.config.as_deref(), environment())
     }
+}
+
+/// The process's variables. Those that are not text cannot be ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Why a command failed.
@@ -137,7 +141,9 @@ impl Failure {
                 CallError::Unreachable { .. } | CallError::Foreign { .. } => {
                     EXIT_UNAVAILABLE.into()
                 }
-                CallError::NoPassword(_) | CallError::Refused { .. } => EXIT_REFUSED.into(),
+                CallError::NoPassword(_)
+                | CallError::Refused { .. }
+                | CallError::Forbidden { .. } => EXIT_REFUSED.into(),
                 CallError::Failed { status, .. } if status.is_server_error() => {
                     EXIT_UNAVAILABLE.into()
                 }
@@ -160,10 +166,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let empty = std::env::vars_os().filter(|(_, value)| value.is_empty());
     let command = without(Cli::command(), &empty.map(|(name, _)| name).collect());
+    let usage = if arguments.get(1).is_some_and(|command| command == "sync") {
+        sync::EXIT_FAILED
+    } else {
+        EXIT_USAGE
+    };
     let parsed = command.try_get_matches_from(arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(message) => return told(&message),
+        Err(message) => return told(&message, usage),
     };
     let result = match cli.command {
         Command::Serve(file) => serve::run(&file).map(|()| ExitCode::SUCCESS),
@@ -201,12 +212,12 @@ fn without(command: clap::Command, variables: &BTreeSet<OsString>) -> clap::Comm
     command.mut_subcommands(|command| without(command, variables))
 }
 
-/// Help and version are answers; everything else that clap says is a usage error.
-fn told(message: &clap::Error) -> ExitCode {
+/// Help and version are answers; everything else that clap says is a usage error, with the command's code for it.
+fn told(message: &clap::Error, usage: u8) -> ExitCode {
     // Nobody is left to hear of it when stdout is closed.
     let _ = message.print();
     if message.use_stderr() {
-        ExitCode::from(EXIT_USAGE)
+        ExitCode::from(usage)
     } else {
         ExitCode::SUCCESS
     }

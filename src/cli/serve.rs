@@ -12,23 +12,19 @@ use super::{
 use crate::{
     app::{App, raise_open_files, stop_signal},
     client,
-    config::{self, Config},
+    config::Config,
     telemetry::{self, Traces},
 };
 
 pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
     let config = file.load()?;
-    let format = match config.log.format {
-        config::LogFormat::Text => telemetry::LogFormat::Text,
-        config::LogFormat::Json => telemetry::LogFormat::Json,
-    };
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?
         .block_on(async {
             let traces = traces(&config)?;
-            telemetry::log::init(format, &config.log.level, traces.as_ref())?;
+            telemetry::log::init(config.log.format, &config.log.level, traces.as_ref())?;
             let served = serve(file, config).await;
             if let Some(traces) = traces {
                 traces.flush().await;

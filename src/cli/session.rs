@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::{
     Failure,
-    connection::{ANSWER_TIMEOUT, Call, CallError, Connection, ServerOptions},
+    call_error::CallError,
+    connection::{ANSWER_TIMEOUT, Call, Connection, ServerOptions},
     output::{Format, print, print_json},
 };
 use crate::api::Items;

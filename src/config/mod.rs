@@ -79,6 +79,6 @@ pub struct Config {
     pub log: Log,
     /// Where traces go, by OpenTelemetry's standard variables; `None`: nowhere.
     pub traces: Option<Traces>,
-    /// Keys that are set but that this version does not act on yet; told at start.
+    /// Variables of OpenTelemetry that are set and that this server does not go by; told at start.
     pub without_effect: Vec<String>,
 }

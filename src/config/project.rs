@@ -124,6 +124,12 @@ impl Project {
         matches!(self.kind, ProjectKind::Mirror { .. })
     }
 
+    /// The rules that were given: all but the last one, which goes without saying.
+    pub fn freshness_given(&self) -> &[Freshness] {
+        let split = self.freshness.split_last();
+        split.map_or(&[], |(_unsaid, given)| given)
+    }
+
     /// The rule that decides for this tag.
     pub fn freshness_of(&self, tag: &Tag) -> &Freshness {
         let matching = self

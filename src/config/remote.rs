@@ -54,7 +54,7 @@ pub struct Remote {
     pub proxy: Option<Url>,
     pub connect_timeout: Duration,
     pub header_timeout: Duration,
-    /// Instead of `header_timeout` when something cached can be served.
+    /// How long a client waits for it that can be given something cached. What is answered later is kept for the next one.
     pub answer_timeout: Duration,
     /// No byte of a body for so long means broken.
     pub idle_timeout: Duration,
@@ -92,6 +92,16 @@ impl Remote {
     /// True when requests carry no credentials of ours.
     pub fn is_anonymous(&self) -> bool {
         matches!(self.credentials, Credentials::None)
+    }
+
+    /// The proxy as it can be told: its password is a secret.
+    pub fn proxy_told(&self) -> Option<Url> {
+        let mut proxy = self.proxy.clone()?;
+        if proxy.password().is_some() {
+            // A URL that had a password can be without one.
+            let _ = proxy.set_password(None);
+        }
+        Some(proxy)
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) enum Origin {
     Row,
 }
 
+/// The tables of which there are several: a variable cannot say which one it means.
+const LISTS: [&[&str]; 4] = [&["remote"], &["project"], &["webhook"], &["access", "oidc"]];
 /// Every key outside `[[…]]` can be set by a variable of this prefix, its parts joined by two underscores.
 const PREFIX: &str = "ENTREPOT__";
 
@@ -160,11 +162,16 @@ fn set(root: &mut Table, path: &[String], variable: &str, raw: &str) -> Result<(
         variable: variable.to_owned(),
         raw: raw.to_owned(),
     };
+    let is_in = |list: &&[&str]| {
+        parents.len() >= list.len() && parents.iter().zip(*list).all(|(part, name)| part == name)
+    };
+    if LISTS.iter().any(is_in) {
+        return Err(
+            "keys of `[[remote]]`, `[[project]]`, `[[webhook]]` and `[[access.oidc]]` can be set in the file only",
+        );
+    }
     let mut table = root;
-    for (depth, parent) in parents.iter().enumerate() {
-        if depth == 0 && matches!(parent.as_str(), "remote" | "project") {
-            return Err("keys of `[[remote]]` and `[[project]]` can be set in the file only");
-        }
+    for parent in parents {
         let empty = || Node {
             origin: origin.clone(),
             value: Value::Table(Table::new()),
@@ -243,5 +250,24 @@ mod tests {
         };
         assert!(matches!(new["key"].value, Value::Boolean(true)));
         assert_eq!(root.len(), 2);
+    }
+
+    #[test]
+    fn a_variable_cannot_be_about_one_of_several_tables() {
+        let overlaid = |variable: &str| {
+            let environment = BTreeMap::from([(variable.to_owned(), "x".to_owned())]);
+            overlay(&mut Table::new(), &environment).map_err(|error| error.to_string())
+        };
+        for variable in [
+            "ENTREPOT__REMOTE__URL",
+            "ENTREPOT__PROJECT__NAME",
+            "ENTREPOT__WEBHOOK__URL",
+            "ENTREPOT__ACCESS__OIDC__CLIENT_ID",
+        ] {
+            let error = overlaid(variable).unwrap_err();
+            let told = error.contains(variable) && error.contains("in the file only");
+            assert!(told, "{error}");
+        }
+        assert_eq!(overlaid("ENTREPOT__ACCESS__ADMIN_PASSWORD"), Ok(()));
     }
 }

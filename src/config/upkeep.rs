@@ -13,7 +13,7 @@ use super::{
 pub struct Upkeep {
     /// How long a blob that no manifest names stays, although room is wanted.
     pub orphan_grace: Duration,
-    /// How long the audit is kept.
+    /// How long it is remembered what was done: the audit, executions that have ended, events, notices and deletes of tags.
     pub keep: Duration,
 }
 

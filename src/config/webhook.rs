@@ -56,6 +56,7 @@ const MIN_SECRET_BYTES: usize = 16;
 
 impl Webhook {
     /// All words for what a webhook can be told of.
+    #[cfg(test)]
     pub fn all_events() -> impl Iterator<Item = &'static str> {
         EVENTS.iter().map(|(word, _)| *word)
     }

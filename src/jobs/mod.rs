@@ -1,6 +1,10 @@
 //! Work in the background: takes what is due from a queue, and runs so many jobs at once. Layer 1; knows no job. What is
 //! to be done is in rows that the queue leases, so that nothing is lost when the process dies.
 
+mod backoff;
+
+pub use backoff::backoff;
+
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;

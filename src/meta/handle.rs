@@ -23,6 +23,9 @@ use crate::config::Database;
 /// How long a read waits for a connection and for its rows.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A database that takes longer for an answer is not ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
 const PING: &str = "SELECT CAST(1 AS BIGINT)";
 
 /// All rows; cheap to clone.
@@ -113,6 +116,11 @@ impl Meta {
     pub async fn ping(&self) -> Result<(), MetaError> {
         let answer: Option<(i64,)> = self.fetch_optional(Statement::new(PING)).await?;
         answer.map(|_| ()).ok_or(MetaError::Timeout)
+    }
+
+    /// Does the database answer, and soon?
+    pub async fn is_ready(&self) -> bool {
+        matches!(timeout(READY_TIMEOUT, self.ping()).await, Ok(Ok(())))
     }
 
     /// Hands a write to the writer task and waits until it is durable.

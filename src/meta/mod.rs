@@ -76,6 +76,7 @@ pub mod signing;
 pub mod tag;
 pub mod tag_version;
 pub mod task;
+mod task_states;
 pub mod token;
 pub mod upload;
 pub mod upload_work;

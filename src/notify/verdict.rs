@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use rand::RngExt;
 
-use crate::client::{ClientError, Posted};
+use crate::{
+    client::{ClientError, Posted},
+    jobs::backoff,
+};
 
-/// The first wait; doubled each time, up to the longest.
+/// The first wait; doubled each time.
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(300);
 /// However long a receiver wants to be left alone.
 const LONGEST_ASKED: Duration = Duration::from_hours(1);
 /// A notice that the receiver calls wrong is not sent more often.
@@ -46,11 +47,8 @@ fn is_about_the_notice(status: StatusCode) -> bool {
 
 /// At least as long as the receiver asks for.
 pub(super) fn wait(attempts: u64, asked: Option<Duration>) -> Duration {
-    let doubled = u32::try_from(attempts.min(16)).expect("at most 16");
-    let wait = SHORTEST.saturating_mul(1 << doubled).min(LONGEST);
-    let jitter = rand::rng().random_range(0.8..1.2);
     let asked = asked.unwrap_or_default().min(LONGEST_ASKED);
-    wait.mul_f64(jitter).max(asked)
+    backoff(SHORTEST, attempts).max(asked)
 }
 
 #[cfg(test)]

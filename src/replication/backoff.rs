@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
+use crate::jobs::backoff;
 
-/// The first wait; doubled each time, up to the longest.
+/// The first wait; doubled each time.
 pub(super) const SHORTEST: Duration = Duration::from_secs(5);
-const LONGEST: Duration = Duration::from_secs(300);
 
 /// How long a task waits after so many attempts: at least as long as the remote asks for.
 pub(super) fn wait(attempts: u64, after: Option<Duration>) -> Duration {
-    let doubled = u32::try_from(attempts.saturating_sub(1).min(16)).expect("at most 16");
-    let wait = SHORTEST.saturating_mul(1 << doubled).min(LONGEST);
-    let jitter = rand::rng().random_range(0.8..1.2);
-    wait.mul_f64(jitter).max(after.unwrap_or_default())
+    backoff(SHORTEST, attempts.saturating_sub(1)).max(after.unwrap_or_default())
 }
 
 #[cfg(test)]

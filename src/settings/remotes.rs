@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tracing::error;
+use url::Url;
 
 use super::{Inner, ManagedBy, Settings, SettingsError, Stored, members, newly_refused};
 use crate::{
@@ -19,6 +20,7 @@ pub const SECRET_MEMBERS: [&str; 2] = ["password", "token"];
 /// Members of the API's object that the configuration does not know.
 const API_MEMBERS: [&str; 3] = ["description", "projects", "credentials_expire_at"];
 const USERNAME: &str = "username";
+const PROXY: &str = "proxy";
 
 /// The secret members of a call, where they are given; `None` takes one away.
 pub type GivenSecrets = BTreeMap<String, Option<Secret>>;
@@ -153,10 +155,14 @@ impl Settings {
         }
         let kept = row.map(|row| inner.credentials(row)).unwrap_or_default();
         let (credentials, are_kept) = kept.changed_by(secrets);
-        let mut candidate = inner.candidate(name, members.clone(), credentials, &stored)?;
         let before = inner.parts.remotes.get(name);
-        let goes_elsewhere =
-            before.is_none_or(|before| !same_place(before.remote(), &candidate.remote));
+        let before = before.as_ref().map(|client| client.remote());
+        let members = match before {
+            Some(before) => proxy_kept(members, before),
+            None => members,
+        };
+        let mut candidate = inner.candidate(name, members.clone(), credentials, &stored)?;
+        let goes_elsewhere = before.is_none_or(|before| !same_place(before, &candidate.remote));
         if are_kept && goes_elsewhere {
             let cleared = Credentials {
                 secrets: BTreeMap::new(),
@@ -318,6 +324,17 @@ pub(super) fn row(name: &str, members: &Map<String, Value>, credentials: Credent
         members.remove(USERNAME);
     }
     Row::new(name, &members, credentials.secrets).closed(credentials.were_there)
+}
+
+/// The password of a proxy is not told: a proxy that is given as it was told is the one that there is.
+fn proxy_kept(mut members: Map<String, Value>, before: &Remote) -> Map<String, Value> {
+    let given = members.get(PROXY).and_then(Value::as_str);
+    let given = given.and_then(|text| Url::parse(text.trim()).ok());
+    if given.is_some() && given == before.proxy_told() {
+        let proxy = before.proxy.as_ref().map(ToString::to_string);
+        members.insert(PROXY.to_owned(), Value::from(proxy));
+    }
+    members
 }
 
 fn check_username(members: &Map<String, Value>) -> Result<(), SettingsError> {

@@ -12,6 +12,7 @@ use tracing_subscriber::{
 };
 
 use super::{Traces, traces};
+use crate::config::LogFormat;
 
 /// The target of the one line that each finished request gets; `log.level = "info,access=off"` silences it.
 pub const ACCESS_TARGET: &str = "access";
@@ -22,13 +23,6 @@ static SILENT_TRACES: LazyLock<Directive> = LazyLock::new(|| {
     let directive = format!("{}=off", traces::TARGET);
     directive.parse().expect("a target and a level")
 });
-
-/// How lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
 
 /// Why the log cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +35,6 @@ pub enum LogError {
     },
     #[error("a log is already set up in this process")]
     Installed(#[source] tracing_subscriber::util::TryInitError),
-}
-
-/// Checks a filter directive without starting anything.
-pub fn check_level(level: &str) -> Result<(), LogError> {
-    filter(level).map(drop)
 }
 
 /// Sends all events of this process to stderr, and its spans for traces to their collector. Once per process.
@@ -94,13 +83,13 @@ mod tests {
     #[test]
     fn levels_and_directives_are_taken() {
         for level in ["info", "entrepot=debug", "info,access=off"] {
-            assert!(check_level(level).is_ok(), "{level}");
+            assert!(filter(level).is_ok(), "{level}");
         }
     }
 
     #[test]
     fn a_level_that_does_not_exist_is_refused() {
-        let error = check_level("entrepot=loud").unwrap_err();
+        let error = filter("entrepot=loud").unwrap_err();
         assert!(error.to_string().contains("entrepot=loud"), "{error}");
     }
 }

@@ -1,9 +1,7 @@
-//! Every metric name, once. Names end with `_total` where Prometheus adds it to a counter.
+//! All metrics of the process. Every name is written once, here or beside what it is about (`http`, `remotes`, `uploads`,
+//! `webhooks`, `tasks`); those of counters end with `_total`, which is added to them.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -18,6 +16,9 @@ use prometheus_client::{
 };
 
 use super::{
+    http::Http,
+    remotes::Remotes,
+    tasks::Tasks,
     totals::{Counters, Totals},
     uploads::Uploads,
     webhooks::Webhooks,
@@ -38,44 +39,13 @@ struct RequestLabels {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct HttpLabels {
-    route: &'static str,
-    method: &'static str,
-    status: u16,
-}
-
-#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RouteLabels {
-    route: &'static str,
-}
-
-#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RemoteRequestLabels {
-    remote: String,
-    kind: &'static str,
-    method: &'static str,
-    status: u16,
-}
-
-#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RemoteLabels {
-    remote: String,
-}
-
-#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct UrlLabels {
-    remote: String,
-    url: String,
-}
-
-#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ProjectLabels {
     project: String,
 }
 
 /// From a page-cache hit to a remote that nearly timed out.
 #[derive(Debug, Clone, Default)]
-struct Seconds;
+pub(super) struct Seconds;
 
 impl MetricConstructor<Histogram> for Seconds {
     fn new_metric(&self) -> Histogram {
@@ -88,20 +58,14 @@ impl MetricConstructor<Histogram> for Seconds {
 pub(super) struct Families {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    http_requests: Family<HttpLabels, Counter>,
-    http_seconds: Family<RouteLabels, Histogram, Seconds>,
-    http_aborted: Family<RouteLabels, Counter>,
-    connections: Gauge,
-    remote_requests: Family<RemoteRequestLabels, Counter>,
-    remote_errors: Family<RemoteLabels, Counter>,
-    remote_seconds: Family<RemoteLabels, Histogram, Seconds>,
-    remote_bytes: Family<RemoteLabels, Counter>,
-    remote_healthy: Family<UrlLabels, Gauge>,
+    pub(super) http: Http,
+    pub(super) remotes: Remotes,
     client_bytes: Family<ProjectLabels, Counter>,
     fills_running: Gauge,
     pub(super) uploads: Uploads,
     pub(super) webhooks: Webhooks,
-    totals: Counters,
+    pub(super) tasks: Tasks,
+    pub(super) totals: Counters,
 }
 
 impl Default for Families {
@@ -109,19 +73,13 @@ impl Default for Families {
         let mut families = Self {
             registry: Registry::with_prefix("entrepot"),
             requests: Family::default(),
-            http_requests: Family::default(),
-            http_seconds: Family::new_with_constructor(Seconds),
-            http_aborted: Family::default(),
-            connections: Gauge::default(),
-            remote_requests: Family::default(),
-            remote_errors: Family::default(),
-            remote_seconds: Family::new_with_constructor(Seconds),
-            remote_bytes: Family::default(),
-            remote_healthy: Family::default(),
+            http: Http::default(),
+            remotes: Remotes::default(),
             client_bytes: Family::default(),
             fills_running: Gauge::default(),
             uploads: Uploads::default(),
             webhooks: Webhooks::default(),
+            tasks: Tasks::default(),
             totals: Counters::default(),
         };
         families.register();
@@ -138,51 +96,8 @@ impl Families {
             "Requests for content, by how the answer came about",
             self.requests.clone(),
         );
-        registry.register(
-            "http_requests",
-            "HTTP requests answered",
-            self.http_requests.clone(),
-        );
-        registry.register(
-            "http_seconds",
-            "Time from a request to the headers of its answer",
-            self.http_seconds.clone(),
-        );
-        registry.register(
-            "http_aborted",
-            "Answers whose body did not reach its end",
-            self.http_aborted.clone(),
-        );
-        registry.register(
-            "connections",
-            "Connections of clients that are open",
-            self.connections.clone(),
-        );
-        registry.register(
-            "remote_requests",
-            "Requests to remotes; status 0 is no answer",
-            self.remote_requests.clone(),
-        );
-        registry.register(
-            "remote_errors",
-            "Requests to remotes without an answer or with a 5xx",
-            self.remote_errors.clone(),
-        );
-        registry.register(
-            "remote_seconds",
-            "Time to the headers of a remote's answer",
-            self.remote_seconds.clone(),
-        );
-        registry.register(
-            "remote_bytes",
-            "Bytes of content received from remotes",
-            self.remote_bytes.clone(),
-        );
-        registry.register(
-            "remote_healthy",
-            "Whether a URL of a remote is asked; 0 while it is passed over because it does not answer",
-            self.remote_healthy.clone(),
-        );
+        self.http.register(registry);
+        self.remotes.register(registry);
         registry.register(
             "client_bytes",
             "Bytes of content sent to clients",
@@ -195,6 +110,7 @@ impl Families {
         );
         self.uploads.register(registry);
         self.webhooks.register(registry);
+        self.tasks.register(registry);
         registry.register(
             "build",
             "The version that runs",
@@ -218,85 +134,6 @@ impl Metrics {
             .inc();
     }
 
-    /// `entrepot_http_requests_total{route,method,status}` and `entrepot_http_seconds{route}` (to the headers).
-    pub fn http_request(
-        &self,
-        route: &'static str,
-        method: &'static str,
-        status: u16,
-        latency: Duration,
-    ) {
-        self.0
-            .http_requests
-            .get_or_create(&HttpLabels {
-                route,
-                method,
-                status,
-            })
-            .inc();
-        self.0
-            .http_seconds
-            .get_or_create(&RouteLabels { route })
-            .observe(latency.as_secs_f64());
-    }
-    /// `entrepot_http_aborted_total{route}`
-    pub fn http_aborted(&self, route: &'static str) {
-        self.0
-            .http_aborted
-            .get_or_create(&RouteLabels { route })
-            .inc();
-    }
-    /// `entrepot_connections`
-    pub fn connections(&self, change: i64) {
-        self.0.connections.inc_by(change);
-    }
-    /// `entrepot_remote_requests_total{remote,kind,method,status}`, `entrepot_remote_errors_total{remote}` and
-    /// `entrepot_remote_seconds{remote}` (to the headers); status 0: no answer.
-    pub fn remote_request(
-        &self,
-        remote: &str,
-        kind: &'static str,
-        method: &'static str,
-        status: u16,
-        latency: Duration,
-    ) {
-        let of_remote = RemoteLabels {
-            remote: remote.to_owned(),
-        };
-        self.0
-            .remote_requests
-            .get_or_create(&RemoteRequestLabels {
-                remote: remote.to_owned(),
-                kind,
-                method,
-                status,
-            })
-            .inc();
-        if status == 0 || status >= 500 {
-            self.0.remote_errors.get_or_create(&of_remote).inc();
-        }
-        self.0
-            .remote_seconds
-            .get_or_create(&of_remote)
-            .observe(latency.as_secs_f64());
-    }
-    /// `entrepot_remote_bytes_total{remote}`
-    pub fn remote_bytes(&self, remote: &str, bytes: u64) {
-        self.0.totals.bytes_from_remotes.fetch_add(bytes, Relaxed);
-        self.0
-            .remote_bytes
-            .get_or_create(&RemoteLabels {
-                remote: remote.to_owned(),
-            })
-            .inc_by(bytes);
-    }
-    /// `entrepot_remote_healthy{remote,url}`, to be set to 1 or 0.
-    pub fn remote_healthy(&self, remote: &str, url: &str) -> Gauge {
-        self.0.remote_healthy.get_or_create_owned(&UrlLabels {
-            remote: remote.to_owned(),
-            url: url.to_owned(),
-        })
-    }
     /// `entrepot_client_bytes_total{project}`
     pub fn client_bytes(&self, project: &str, bytes: u64) {
         self.0.totals.bytes_to_clients.fetch_add(bytes, Relaxed);
@@ -325,6 +162,8 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -343,6 +182,7 @@ mod tests {
         metrics.fills_running(2);
         metrics.fills_running(-1);
         metrics.webhook_delivery("ci", "failed", 1);
+        metrics.tasks("Retrying", 4);
         let text = metrics.encode();
         for line in [
             r#"entrepot_requests_total{project="docker.io",kind="blob",outcome="hit"} 1"#,
@@ -354,6 +194,7 @@ mod tests {
             r#"entrepot_remote_healthy{remote="docker.io",url="https://registry-1.docker.io"} 1"#,
             r#"entrepot_client_bytes_total{project="docker.io"} 9"#,
             "entrepot_fills_running 1",
+            r#"entrepot_tasks{status="Retrying"} 4"#,
             r#"entrepot_webhook_deliveries_total{webhook="ci",outcome="failed"} 1"#,
             concat!(
                 r#"entrepot_build_info{version=""#,

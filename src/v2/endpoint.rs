@@ -141,62 +141,57 @@ impl Endpoint {
                 };
                 reads(method, Self::Pull { name, what })
             }
-            Path::Manifest { name, reference } => Ok(match *method {
-                Method::GET => Self::Pull {
-                    name,
-                    what: Pull::GetManifest(reference),
-                },
-                Method::HEAD => Self::Pull {
-                    name,
-                    what: Pull::HeadManifest(reference),
-                },
-                Method::PUT => Self::Push {
-                    name,
-                    what: Push::PutManifest {
-                        tags: query.tags(&reference)?,
-                        reference,
-                    },
-                },
-                Method::DELETE => Self::Delete {
-                    name,
-                    what: Delete::Manifest(reference),
-                },
-                _ => {
-                    return Err(EndpointError::Method {
-                        allow: "GET, HEAD, PUT, DELETE",
-                    });
-                }
-            }),
-            Path::Blob { name, digest } => Ok(match *method {
-                Method::GET => Self::Pull {
-                    name,
-                    what: Pull::GetBlob(digest),
-                },
-                Method::HEAD => Self::Pull {
-                    name,
-                    what: Pull::HeadBlob(digest),
-                },
-                Method::DELETE => Self::Delete {
-                    name,
-                    what: Delete::Blob(digest),
-                },
-                _ => {
-                    return Err(EndpointError::Method {
-                        allow: "GET, HEAD, DELETE",
-                    });
-                }
-            }),
-            Path::Uploads { name } => match *method {
-                Method::POST => Ok(Self::Push {
-                    name,
-                    what: Push::StartUpload(query.new_upload()?),
-                }),
-                _ => Err(EndpointError::Method { allow: "POST" }),
-            },
+            Path::Manifest { name, reference } => Self::manifest(method, name, reference, query),
+            Path::Blob { name, digest } => Self::blob(method, name, digest),
+            Path::Uploads { name } if method == Method::POST => {
+                let what = Push::StartUpload(query.new_upload()?);
+                Ok(Self::Push { name, what })
+            }
+            Path::Uploads { .. } => Err(EndpointError::Method { allow: "POST" }),
             Path::Upload { name, id } => {
                 let what = upload(method, &id, query)?;
                 Ok(Self::Push { name, what })
             }
+        }
+    }
+
+    fn manifest(
+        method: &Method,
+        name: Name,
+        reference: Reference,
+        query: &Query,
+    ) -> Result<Self, EndpointError> {
+        let pull = |name, what| Ok(Self::Pull { name, what });
+        match *method {
+            Method::GET => pull(name, Pull::GetManifest(reference)),
+            Method::HEAD => pull(name, Pull::HeadManifest(reference)),
+            Method::PUT => {
+                let tags = query.tags(&reference)?;
+                let what = Push::PutManifest { tags, reference };
+                Ok(Self::Push { name, what })
+            }
+            Method::DELETE => {
+                let what = Delete::Manifest(reference);
+                Ok(Self::Delete { name, what })
+            }
+            _ => Err(EndpointError::Method {
+                allow: "GET, HEAD, PUT, DELETE",
+            }),
+        }
+    }
+
+    fn blob(method: &Method, name: Name, digest: Digest) -> Result<Self, EndpointError> {
+        let pull = |name, what| Ok(Self::Pull { name, what });
+        match *method {
+            Method::GET => pull(name, Pull::GetBlob(digest)),
+            Method::HEAD => pull(name, Pull::HeadBlob(digest)),
+            Method::DELETE => {
+                let what = Delete::Blob(digest);
+                Ok(Self::Delete { name, what })
+            }
+            _ => Err(EndpointError::Method {
+                allow: "GET, HEAD, DELETE",
+            }),
         }
     }
 

@@ -85,8 +85,11 @@ impl ApiError {
     /// Says when to come again, in whole seconds, rounded up: earlier would be too early.
     fn after(self, retry_after: Duration) -> Self {
         let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-        let extra = Some(Box::new((header::RETRY_AFTER, HeaderValue::from(seconds))));
-        Self { extra, ..self }
+        self.again_in(seconds)
+    }
+    /// With the seconds after which to come again.
+    fn again_in(self, seconds: u64) -> Self {
+        self.with(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
     /// 403: this server's own decision.
     pub(super) fn denied(message: impl Into<String>) -> Self {
@@ -183,20 +186,10 @@ impl ApiError {
             PushError::NoSpace
             | PushError::QuotaExceeded { .. }
             | PushError::BudgetExceeded { .. } => refused(ErrorCode::Denied),
-            PushError::TooManyUploads | PushError::Busy => Self {
-                extra: Some(Box::new((
-                    header::RETRY_AFTER,
-                    HeaderValue::from(RETRY_AFTER),
-                ))),
-                ..refused(ErrorCode::TooManyRequests)
-            },
-            PushError::ObjectStorage => Self {
-                extra: Some(Box::new((
-                    header::RETRY_AFTER,
-                    HeaderValue::from(RETRY_AFTER),
-                ))),
-                ..refused(ErrorCode::Unavailable)
-            },
+            PushError::TooManyUploads | PushError::Busy => {
+                refused(ErrorCode::TooManyRequests).again_in(RETRY_AFTER)
+            }
+            PushError::ObjectStorage => refused(ErrorCode::Unavailable).again_in(RETRY_AFTER),
             PushError::Internal => Self::internal(),
         }
     }
@@ -252,34 +245,26 @@ pub fn internal_error() -> Response {
 
 /// The answer when more is asked of this server than it can do: 503, with the seconds after which to come again.
 pub fn busy(retry_after: u64) -> Response {
-    let busy = ApiError {
-        extra: Some(Box::new((
-            header::RETRY_AFTER,
-            HeaderValue::from(retry_after),
-        ))),
-        ..ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorCode::Unavailable,
-            "too many requests are being answered; try again",
-        )
-    };
-    busy.into_response()
+    let message = "too many requests are being answered; try again";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let busy = ApiError::new(status, ErrorCode::Unavailable, message);
+    busy.again_in(retry_after).into_response()
 }
 
 /// The answer to a client that wants more at once than one client may have: 429, with the seconds to wait.
-pub fn too_many_requests(retry_after: u64) -> Response {
-    let too_many = ApiError {
-        extra: Some(Box::new((
-            header::RETRY_AFTER,
-            HeaderValue::from(retry_after),
-        ))),
-        ..ApiError::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            ErrorCode::TooManyRequests,
-            "this client has too many requests in progress",
-        )
-    };
-    too_many.into_response()
+pub fn too_many_at_once(retry_after: u64) -> Response {
+    too_many("this client has too many requests in progress", retry_after)
+}
+
+/// The answer to a client that sends more requests a second than one client may: 429, with the seconds to wait.
+pub fn too_many_a_second(retry_after: u64) -> Response {
+    too_many("this client sends too many requests a second", retry_after)
+}
+
+fn too_many(message: &str, retry_after: u64) -> Response {
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let too_many = ApiError::new(status, ErrorCode::TooManyRequests, message);
+    too_many.again_in(retry_after).into_response()
 }
 
 #[derive(Serialize)]

@@ -28,7 +28,7 @@ mod uploads;
 mod writes;
 
 pub use dispatch::{Served, router};
-pub use error::{busy, internal_error, too_many_requests};
+pub use error::{busy, internal_error, too_many_a_second, too_many_at_once};
 pub use peer::{PeerParts, peer_router};
 
 use std::sync::Arc;

@@ -28,10 +28,9 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
 ];
 
-/// Siblings that may be used all the same: (who, whom). `jobs`, `access` and `cluster` keep their rows through `meta`;
-/// a project's patterns and names in `config` are words of `oci`.
+/// Siblings that may be used all the same: (who, whom). `access` and `cluster` keep their rows through `meta`;
+/// a project's patterns and names in `config` are words of `oci`, and the format of the log in `telemetry` is one of `config`.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    ("jobs", "meta"),
     ("access", "meta"),
     ("cluster", "meta"),
     ("config", "oci"),

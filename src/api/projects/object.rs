@@ -1,4 +1,4 @@
-//! A project as an answer has it, and as a body says it.
+//! A project as an answer has it, and what is done with a body before the configuration reads it.
 
 use std::time::Duration;
 
@@ -105,7 +105,13 @@ pub struct Project {
     /// Of a mirror
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negative_ttl: Option<String>,
-    /// Of a mirror; first match wins
+    /// Of a mirror with the visibility `remote`: how long the remote's answer holds
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict_ttl: Option<String>,
+    /// The same while the remote is down
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict_if_error: Option<String>,
+    /// Of a mirror; first match wins, and tags that none matches may be a minute old
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freshness: Option<Vec<Freshness>>,
     /// Of a hosted project: how much it may have; not there: unlimited
@@ -136,38 +142,12 @@ pub struct Project {
     pub changed_at: Option<Timestamp>,
 }
 
-/// What a project is to be. What is left out is as by default; members that mean nothing for its kind are refused.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[schema(as = ProjectFields)]
-pub struct ProjectFields {
-    /// One component of a repository name
-    #[serde(default)]
-    #[schema(
-        example = "team",
-        pattern = "^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*$",
-        max_length = 200
-    )]
-    pub name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Kind>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remote: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub visibility: Option<Visibility>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hide_default: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub auto_create_repositories: Option<bool>,
-    /// Left out of a change: they stay as they are
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub members: Option<Vec<ProjectMember>>,
-}
+/// What an answer has and a change need not have.
+pub(super) const TOLD: [&str; 3] = ["managed_by", "created_at", "changed_at"];
 
-/// What an answer has and a change need not have is left out, so that what was got can be put.
+/// What an answer only tells is left out, so that what was got can be put.
 pub(super) fn check(body: &mut Body) -> Result<(), Problem> {
-    for told in ["managed_by", "created_at", "changed_at"] {
+    for told in TOLD {
         body.0.remove(told);
     }
     match body.0.get("description") {
@@ -257,7 +237,9 @@ impl From<KnownProject> for Project {
             keep_deleted: mirror.then_some(project.keep_deleted),
             offline: mirror.then_some(project.offline),
             negative_ttl: mirror.then(|| duration(project.negative_ttl)),
-            freshness: mirror.then(|| project.freshness.iter().map(Into::into).collect()),
+            verdict_ttl: mirror.then(|| duration(project.verdict_ttl)),
+            verdict_if_error: mirror.then(|| duration(project.verdict_if_error)),
+            freshness: mirror.then(|| project.freshness_given().iter().map(Into::into).collect()),
             quota: project.quota,
             immutable_tags: hosted.then(|| texts(&project.immutable_tags)),
             sparse_index: hosted.then_some(project.sparse_index),

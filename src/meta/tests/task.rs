@@ -12,6 +12,7 @@ on_both! {
     one_repository_at_a_remote_is_worked_on_by_one_at_a_time,
     a_waiting_task_takes_in_what_is_new,
     a_log_keeps_its_newest_lines,
+    tasks_are_counted_by_their_states,
 }
 
 async fn a_task_that_nobody_holds_any_more_is_taken_by_another(database: Database) {
@@ -97,4 +98,30 @@ async fn a_log_keeps_its_newest_lines(database: Database) {
         (log.len(), log[0].1.as_str(), log[999].1.as_str()),
         (1000, "line 200", "line 599")
     );
+}
+
+async fn tasks_are_counted_by_their_states(database: Database) {
+    let meta = &database.meta;
+    let rule = Uuid::now_v7();
+    planned(
+        meta,
+        rule,
+        false,
+        vec![work("x/a"), work("x/b"), work("x/c")],
+    )
+    .await;
+    let ended = hold(meta, rule).await.unwrap();
+    assert!(end(meta, &ended, DONE).await);
+    hold(meta, rule).await.unwrap();
+    let states = meta.task_states().await.unwrap();
+    assert_eq!(states.len(), TaskStatus::ALL.len());
+    let of = |status| states.iter().find(|(one, _)| *one == status).unwrap().1;
+    for (status, count) in [
+        (TaskStatus::Pending, 1),
+        (TaskStatus::Running, 1),
+        (TaskStatus::Succeeded, 1),
+        (TaskStatus::Failed, 0),
+    ] {
+        assert_eq!(of(status), count, "{status:?}");
+    }
 }

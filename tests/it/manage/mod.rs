@@ -6,6 +6,7 @@ mod members;
 mod projects;
 mod remotes;
 mod repositories;
+mod round_trips;
 mod users;
 
 use http::{HeaderMap, Method};

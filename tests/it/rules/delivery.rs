@@ -41,6 +41,23 @@ async fn what_matches_is_sent_when_a_rule_is_made_and_then_each_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_in_the_metrics_by_their_states() {
+    let sites = Sites::start().await;
+    sites.push("team/app", "1", &image(1)).await;
+    sites.rule(json!({"trigger": {"type": "manual"}})).await;
+    let id = sites.run("to-edge", json!({})).await;
+    assert_eq!(sites.done(&id).await["status"], "Succeeded");
+    let metrics = sites.hub.metrics().await;
+    for line in [
+        r#"entrepot_tasks{status="Succeeded"} 1"#,
+        r#"entrepot_tasks{status="Pending"} 0"#,
+        r#"entrepot_tasks{status="Failed"} 0"#,
+    ] {
+        assert!(metrics.lines().any(|had| had == line), "{line}: {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_is_carried_out_as_it_was_looked_at() {
     let sites = Sites::start().await;
     let (one, two) = (image(1), image(2));

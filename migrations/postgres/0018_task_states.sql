@@ -1,0 +1,2 @@
+-- How many tasks there are in each state.
+CREATE INDEX task_state ON task (status);
