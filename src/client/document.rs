@@ -26,24 +26,21 @@ pub(super) fn tag_state(headers: &HeaderMap) -> Option<TagState> {
     value.to_str().ok()?.parse().ok()
 }
 
-/// The digest of a manifest, which agrees with the one asked for and the one announced.
+/// The digest of a manifest, which agrees with the one asked for or, for a tag, with the one announced. Bytes that have the
+/// digest asked for are right, whatever the header says.
 pub(super) fn digest(
     bytes: &[u8],
     asked: &Reference,
     announced: Option<Digest>,
 ) -> Result<Digest, String> {
-    let asked = match asked {
-        Reference::Digest(digest) => Some(digest),
-        Reference::Tag(_) => None,
+    let (expected, whose) = match asked {
+        Reference::Digest(digest) => (Some(digest.clone()), "asked for"),
+        Reference::Tag(_) => (announced, "announced"),
     };
-    for (digest, whose) in [(asked, "asked for"), (announced.as_ref(), "announced")] {
-        if let Some(digest) = digest.filter(|digest| !digest.verifies(bytes)) {
-            return Err(format!(
-                "answers with content that does not have the digest {whose}, {digest}"
-            ));
-        }
-    }
-    match asked.cloned().or(announced) {
+    match expected {
+        Some(digest) if !digest.verifies(bytes) => Err(format!(
+            "answers with content that does not have the digest {whose}, {digest}"
+        )),
         Some(digest) => Ok(digest),
         // Nobody vouches for these bytes: they are at least to look like a manifest.
         None if serde_json::from_slice::<IgnoredAny>(bytes).is_err() => {
@@ -70,15 +67,17 @@ pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
     (!essence.is_empty()).then_some(essence)
 }
 
-/// `content_type`, unless it is what file servers say of any JSON.
+/// `content_type`, unless it is what file servers say of any JSON, or what no manifest is.
 pub(super) fn specific_type(headers: &HeaderMap) -> Option<String> {
-    content_type(headers).filter(|said| !is_generic(said))
+    content_type(headers).filter(|said| said.starts_with("application/") && !is_generic(said))
 }
 
-/// The media type of a manifest: by the answer's header, else the document's own word, else by its shape.
+/// The media type of a manifest: by the answer's header if that names a known one, else the document's own word, which its
+/// digest covers, else another word of the header that may be one of a manifest, else by its shape.
 pub(super) fn manifest_type(headers: &HeaderMap, bytes: &[u8]) -> String {
-    if let Some(said) = specific_type(headers) {
-        return said;
+    let said = specific_type(headers);
+    if let Some(known) = said.as_ref().filter(|said| is_known(said)) {
+        return known.clone();
     }
     let manifest = Manifest::parse(bytes);
     let shape = match manifest.kind {
@@ -88,9 +87,15 @@ pub(super) fn manifest_type(headers: &HeaderMap, bytes: &[u8]) -> String {
     };
     manifest
         .media_type
+        .or(said)
         .or(shape.map(str::to_owned))
         .or_else(|| content_type(headers))
         .unwrap_or_else(|| media_type::OCTET_STREAM.to_owned())
+}
+
+/// A type that manifests are known to have.
+pub(super) fn is_known(media_type: &str) -> bool {
+    ManifestKind::of(media_type) != ManifestKind::Other
 }
 
 /// What file servers say of any JSON.
@@ -131,6 +136,24 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_names_no_manifest_type_does_not_overrule_the_document() {
+        let vendor = "application/vnd.future.manifest.v9+json";
+        let own = format!(
+            r#"{{"mediaType":"{}","layers":[]}}"#,
+            media_type::OCI_MANIFEST
+        );
+        for wrong in ["image/png", vendor, "text/x.strange"] {
+            let read = typed(Some(wrong), own.as_bytes());
+            assert_eq!(read, media_type::OCI_MANIFEST, "{wrong}");
+        }
+        // The document says nothing: a type that may be right stays, and one that cannot be does not.
+        assert_eq!(typed(Some(vendor), INDEX), vendor);
+        assert_eq!(typed(Some("image/png"), INDEX), media_type::OCI_INDEX);
+        // No shape is known of it either.
+        assert_eq!(typed(Some("text/x.strange"), b"?"), "text/x.strange");
+    }
+
+    #[test]
     fn the_digest_is_of_the_algorithm_asked_for_then_of_the_one_announced() {
         let wide = Algorithm::Sha512.digest(INDEX);
         let short = Algorithm::Sha256.digest(INDEX);
@@ -138,7 +161,9 @@ mod tests {
         assert_eq!(digest(INDEX, &tag, None), Ok(short.clone()));
         assert_eq!(digest(INDEX, &tag, Some(wide.clone())), Ok(wide.clone()));
         let asked = Reference::Digest(wide.clone());
-        assert_eq!(digest(INDEX, &asked, Some(short.clone())), Ok(wide));
+        assert_eq!(digest(INDEX, &asked, Some(short.clone())), Ok(wide.clone()));
+        let wrong = Algorithm::Sha256.digest(b"other");
+        assert_eq!(digest(INDEX, &asked, Some(wrong)), Ok(wide));
         assert!(digest(b"other", &asked, None).is_err());
         assert!(digest(b"<html>", &tag, None).is_err());
         assert!(digest(b"other", &tag, Some(short)).is_err());

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use rustls::ClientConfig;
@@ -40,6 +40,7 @@ pub(super) struct Wire {
     pub(super) remote: Arc<str>,
     pub(super) metrics: Metrics,
     pub(super) header_timeout: Duration,
+    pub(super) answer_timeout: Duration,
 }
 
 /// One URL of a remote.
@@ -95,6 +96,15 @@ pub(super) struct Incoming {
     pub(super) response: reqwest::Response,
     /// It came from another origin than the one asked.
     pub(super) foreign: bool,
+    /// From one that was asked for the same thing, as a registry that stands in for another is.
+    same_thing: bool,
+}
+
+impl Incoming {
+    /// "Not there" from a content server: it has lost what the registry promised, and nobody has said that it is gone.
+    pub(super) fn knows_nothing(&self) -> bool {
+        self.foreign && !self.same_thing && self.response.status() == StatusCode::NOT_FOUND
+    }
 }
 
 impl Endpoint {
@@ -158,8 +168,11 @@ impl Endpoint {
                 .follow(response.status(), response.headers())
                 .map_err(|why| ClientError::invalid(&wire.remote, why))?;
             if !followed {
-                let foreign = trail.left_origin();
-                return Ok(Incoming { response, foreign });
+                return Ok(Incoming {
+                    foreign: trail.left_origin(),
+                    same_thing: is_same_thing(&outgoing.url, trail.url()),
+                    response,
+                });
             }
             if !matches!(outgoing.body, Payload::Nothing) && trail.left_origin() {
                 let message = "redirects a request that is for it alone to another server";
@@ -262,6 +275,16 @@ impl Endpoint {
         );
         result.map_err(|error| Failure::of_request(&wire.remote, error))
     }
+}
+
+/// Do both paths end with the same two components, such as `manifests/latest`?
+fn is_same_thing(asked: &Url, at: &Url) -> bool {
+    let last_two = |url: &Url| {
+        let mut components = url.path_segments()?.rev().map(str::to_owned);
+        Some([components.next()?, components.next()?])
+    };
+    let asked = last_two(asked);
+    asked.is_some() && asked == last_two(at)
 }
 
 /// As a label of metrics.

@@ -8,7 +8,7 @@ use crate::oci::TagState;
 /// What the caller can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The remote said 404.
+    /// The remote said 404, itself or a registry that it leads to.
     NotFound,
     /// The remote said 401 or 403 although it had a token or our credentials.
     Denied,
@@ -17,11 +17,12 @@ pub enum ErrorKind {
     Credentials,
     /// 429, or the rate budget is gone.
     RateLimited,
-    /// No connection, a broken one, or 5xx.
+    /// No connection, a broken one, 5xx, or a token server that does not know its own address.
     Unreachable,
     /// It did not answer in time.
     TimedOut,
-    /// It answered what cannot be right: too large, wrong digest, not parseable, redirect refused, other 4xx.
+    /// It answered what cannot be right: too large, wrong digest, not parseable, redirect refused, other 4xx, 404 of a
+    /// content server that it leads to.
     Invalid,
 }
 

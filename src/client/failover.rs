@@ -27,7 +27,10 @@ use super::{
 const FAILOVER_AFTER: Duration = Duration::from_secs(2);
 
 /// What makes the answer of an operation out of headers and an open body.
-type Finish<'f, T> = &'f (dyn Fn(Answer) -> BoxFuture<'static, Result<T, Failure>> + Sync);
+type Finish<'f, T> = &'f (dyn Fn(Answer) -> BoxFuture<'f, Result<T, Failure>> + Sync);
+
+/// What makes the answer of an operation out of a whole body. Where it says so, the next URL is asked, or the same again.
+type Judge<'j, T> = &'j (dyn Fn(Document) -> Result<T, Failure> + Sync);
 
 /// One URL in one round.
 struct Target {
@@ -106,9 +109,20 @@ impl Transport {
         limit: u64,
         deadline: Deadline,
     ) -> Result<Document, ClientError> {
+        self.load_as(call, limit, deadline, &Ok).await
+    }
+
+    /// As `load`, until a body is what it must be.
+    pub(super) async fn load_as<T>(
+        &self,
+        call: &Call,
+        limit: u64,
+        deadline: Deadline,
+        judge: Judge<'_, T>,
+    ) -> Result<T, ClientError> {
         let read = |answer: Answer| {
             let read = async move {
-                Ok(Document {
+                judge(Document {
                     status: answer.status,
                     bytes: answer.body.read_whole(limit, deadline.whole).await?,
                     headers: answer.headers,

@@ -9,16 +9,21 @@
 //!
 //! A URL where nobody is there is passed over at once, and who has something cached does not wait for it. That it
 //! answers again is noticed by [`watch`], not at a client's cost; each opening without a good answer to a call in
-//! between makes the watch slower, so that one that answers probes and nothing else is not asked every second.
+//! between makes the watch begin later, so that one that answers probes and nothing else is not asked every second. One
+//! that answers nothing is asked every few seconds: that it is back must not be noticed late.
+//!
+//! A call that waits for its answer too long for who has something cached is a first sign of silence: until it has its
+//! answer, or a later one has, nobody else of them waits.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use prometheus_client::metrics::gauge::Gauge;
 use rand::RngExt as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::{
@@ -29,7 +34,10 @@ use super::{
 /// Bad answers in a row that mean as much as none.
 const STRIKES: u32 = 3;
 const FIRST_PROBE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Before the first probe of an opening.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+/// Between probes that nobody answers.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// One URL of a remote, as it was last seen.
 #[derive(Debug, Clone)]
@@ -37,6 +45,17 @@ pub struct UrlHealth {
     pub url: Url,
     /// Why it is passed over; `None` when it is asked in its turn.
     pub trouble: Option<Trouble>,
+}
+
+/// Is somebody there, as far as is known? The best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Presence {
+    /// Yes, or nothing speaks against it. What is answered badly is answered.
+    There,
+    /// A question waits for its answer for longer than `answer_timeout`, and no later one was answered.
+    Late,
+    /// Nobody. That somebody is back is noticed without asking.
+    Gone,
 }
 
 /// Why and since when a URL is passed over.
@@ -63,6 +82,9 @@ struct State {
     count: u64,
     last_good: Option<Instant>,
     open: Option<Open>,
+    /// Calls that wait for long already, and when the last of these began.
+    late: u32,
+    late_since: Option<Instant>,
 }
 
 struct Open {
@@ -97,6 +119,30 @@ impl Health {
             since: open.since,
             message: open.failure.error.message.clone(),
         })
+    }
+
+    pub(super) fn presence(&self) -> Presence {
+        let state = self.state();
+        match &state.open {
+            Some(open) if open.failure.silent => Presence::Gone,
+            Some(_) => Presence::There,
+            None if state.late > 0 && state.last_good < state.late_since => Presence::Late,
+            None => Presence::There,
+        }
+    }
+
+    /// Waits for the answer to a call; when it does not come soon, others know.
+    pub(super) async fn await_answer<T>(
+        &self,
+        mut answer: Pin<Box<impl Future<Output = T>>>,
+        soon: Duration,
+    ) -> T {
+        let began = Instant::now();
+        if let Ok(answer) = timeout(soon, &mut answer).await {
+            return answer;
+        }
+        let _late = Late::new(self, began);
+        answer.await
     }
 
     /// A call was answered, well or with a no.
@@ -160,6 +206,25 @@ impl Health {
     }
 }
 
+/// A call that waits for long, until this is dropped.
+struct Late<'h>(&'h Health);
+
+impl<'h> Late<'h> {
+    fn new(health: &'h Health, began: Instant) -> Self {
+        let mut state = health.state();
+        state.late += 1;
+        state.late_since = state.late_since.max(Some(began));
+        drop(state);
+        Self(health)
+    }
+}
+
+impl Drop for Late<'_> {
+    fn drop(&mut self) {
+        self.0.state().late -= 1;
+    }
+}
+
 /// Probes until the URL answers or is known to. Ends with its remote's client.
 pub(super) async fn watch(endpoint: Arc<Endpoint>, wire: Wire, opening: Opening) {
     let mut pauses = pauses(opening.in_a_row);
@@ -178,10 +243,14 @@ pub(super) async fn watch(endpoint: Arc<Endpoint>, wire: Wire, opening: Opening)
     }
 }
 
-/// The waits before each probe, without their jitter.
+/// The waits before each probe, without their jitter. Of all but the first, the probe before was not answered.
 fn pauses(openings_in_a_row: u32) -> impl Iterator<Item = Duration> {
     let first = openings_in_a_row.saturating_sub(1);
-    (first..).map(|doublings| (FIRST_PROBE * 2u32.pow(doublings.min(5))).min(LONGEST_PAUSE))
+    let doubled = (first..).map(|doublings| FIRST_PROBE * 2u32.pow(doublings.min(5)));
+    let longest = std::iter::once(LONGEST_REST).chain(std::iter::repeat(LONGEST_PAUSE));
+    doubled
+        .zip(longest)
+        .map(|(pause, longest)| pause.min(longest))
 }
 
 #[cfg(test)]
@@ -273,9 +342,45 @@ mod tests {
             opening.in_a_row
         };
         assert_eq!([opened(), opened(), opened()], [1, 2, 3]);
-        assert_eq!(seconds(pauses(1)), [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(seconds(pauses(3)), [4, 8, 16, 30, 30, 30, 30]);
+        let first = |openings| pauses(openings).next().map(|pause| pause.as_secs());
+        let firsts: Vec<_> = (1..=7).filter_map(first).collect();
+        assert_eq!(firsts, [1, 2, 4, 8, 16, 30, 30]);
         health.answered(began);
         assert_eq!(health.failed(&silence(), began).unwrap().in_a_row, 1);
+    }
+
+    #[test]
+    fn that_somebody_is_back_is_noticed_soon_however_long_nobody_was_there() {
+        assert_eq!(seconds(pauses(1)), [1, 2, 4, 5, 5, 5, 5]);
+        assert_eq!(seconds(pauses(3)), [4, 5, 5, 5, 5, 5, 5]);
+        assert_eq!(seconds(pauses(9)), [30, 5, 5, 5, 5, 5, 5]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waits_for_long_is_a_sign_of_silence_until_somebody_is_answered() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let health = Arc::new(Health::new(Gauge::default()));
+        let call = |takes: Duration| {
+            let health = Arc::clone(&health);
+            let answer = Box::pin(tokio::time::sleep(takes));
+            tokio::spawn(async move { health.await_answer(answer, 2 * SECOND).await })
+        };
+        let first = call(9 * SECOND);
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(health.presence(), Presence::There);
+        tokio::time::sleep(2 * SECOND).await;
+        assert_eq!(health.presence(), Presence::Late);
+        // A call that began later was answered.
+        health.answered(Instant::now());
+        assert_eq!(health.presence(), Presence::There);
+        tokio::time::sleep(SECOND).await;
+        let second = call(60 * SECOND);
+        first.await.unwrap();
+        assert_eq!(health.presence(), Presence::Late);
+        second.abort();
+        assert!(second.await.is_err());
+        assert_eq!(health.presence(), Presence::There);
+        health.failed(&silence(), Instant::now()).unwrap();
+        assert_eq!(health.presence(), Presence::Gone);
     }
 }

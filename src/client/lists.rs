@@ -9,8 +9,9 @@ use http::{HeaderValue, Method, header};
 use tokio::time::Instant;
 
 use super::{
-    ClientError, ErrorKind, Patience, RegistryClient, listing, registry::MAX_MANIFEST_BYTES,
-    retry::Deadline, transport::Call,
+    ClientError, ErrorKind, Patience, RegistryClient, document, listing,
+    registry::MAX_MANIFEST_BYTES,
+    transport::{Call, Document},
 };
 use crate::oci::{
     Descriptor, Digest, Manifest, ManifestKind, Name, Path, Reference, Tag, media_type,
@@ -25,11 +26,10 @@ impl RegistryClient {
     pub async fn tag_list(&self, name: &Name, patience: Patience) -> Result<Vec<Tag>, ClientError> {
         let path = format!("{}?n={TAGS_PER_PAGE}", Path::Tags { name: name.clone() });
         let mut call = self.list_call("tags", &path, name, "application/json");
-        let deadline = self.deadline(patience);
         let mut tags = BTreeSet::new();
-        self.each_page(&mut call, deadline, listing::MAX_BYTES, &mut |bytes| {
-            let page =
-                listing::tags(bytes).ok_or_else(|| self.invalid("answers with no tag list"))?;
+        self.each_page(&mut call, patience, listing::MAX_BYTES, &mut |page| {
+            let page = listing::tags(&page.bytes)
+                .ok_or_else(|| self.invalid("answers with no tag list"))?;
             tags.extend(page);
             self.bounded(tags.len())
         })
@@ -44,10 +44,9 @@ impl RegistryClient {
         "registry:catalog:*".clone_into(&mut call.scope);
         let accept = HeaderValue::from_static("application/json");
         call.headers.insert(header::ACCEPT, accept);
-        let deadline = self.deadline(patience);
         let mut names = BTreeSet::new();
-        self.each_page(&mut call, deadline, listing::MAX_BYTES, &mut |bytes| {
-            let page = listing::repositories(bytes)
+        self.each_page(&mut call, patience, listing::MAX_BYTES, &mut |page| {
+            let page = listing::repositories(&page.bytes)
                 .ok_or_else(|| self.invalid("answers with no list of repositories"))?;
             names.extend(page);
             self.bounded(names.len())
@@ -56,20 +55,26 @@ impl RegistryClient {
         Ok(names)
     }
 
-    /// All referrers, by the referrers API or else by the tag schema; none is an empty list.
+    /// All referrers, by the referrers API or else by the tag schema; none is an empty list. What is neither a list nor a
+    /// registry's way to say that it has no such API is an error, and so is, for who has a list cached, a web page where
+    /// there is no such tag either.
     pub async fn referrer_list(
         &self,
         name: &Name,
         digest: &Digest,
         patience: Patience,
     ) -> Result<Vec<Descriptor>, ClientError> {
-        let deadline = self.deadline(patience);
-        match self.referrers_by_api(name, digest, deadline).await {
-            Err(error) if has_no_referrers_api(&error) => {
-                self.referrers_by_tag(name, digest, self.renewed(deadline))
-                    .await
-            }
-            answer => answer,
+        let refusal = match self.referrers_by_api(name, digest, patience).await? {
+            ByApi::List(referrers) => return Ok(referrers),
+            ByApi::NoApi => None,
+            ByApi::Page(error) => Some(error).filter(|_| patience == Patience::Short),
+        };
+        let tag = Reference::Tag(referrers_tag(digest));
+        match (self.manifest_get(name, &tag, patience).await, refusal) {
+            (Ok(manifest), _) => Ok(Manifest::parse(&manifest.bytes).manifests),
+            (Err(error), None) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
+            (Err(error), Some(refusal)) if error.kind == ErrorKind::NotFound => Err(refusal),
+            (Err(error), _) => Err(error),
         }
     }
 
@@ -77,55 +82,49 @@ impl RegistryClient {
         &self,
         name: &Name,
         digest: &Digest,
-        deadline: Deadline,
-    ) -> Result<Vec<Descriptor>, ClientError> {
+        patience: Patience,
+    ) -> Result<ByApi, ClientError> {
         let path = Path::Referrers {
             name: name.clone(),
             digest: digest.clone(),
         };
         let mut call = self.list_call("referrers", &path.to_string(), name, media_type::OCI_INDEX);
         let (mut referrers, mut seen) = (Vec::new(), HashSet::new());
-        self.each_page(&mut call, deadline, MAX_MANIFEST_BYTES, &mut |bytes| {
-            let index = Manifest::parse(bytes);
+        let mut is_page = false;
+        let mut read = |page: &Document| {
+            is_page = document::is_web_page(&page.headers) || page.bytes.starts_with(b"<");
+            let index = Manifest::parse(&page.bytes);
             if index.kind != ManifestKind::Index {
                 return Err(self.invalid("answers with no list of referrers"));
             }
             let new = index.manifests.into_iter();
             referrers.extend(new.filter(|referrer| seen.insert(referrer.digest.clone())));
             self.bounded(referrers.len())
-        })
-        .await?;
-        Ok(referrers)
-    }
-
-    async fn referrers_by_tag(
-        &self,
-        name: &Name,
-        digest: &Digest,
-        deadline: Deadline,
-    ) -> Result<Vec<Descriptor>, ClientError> {
-        let tag = Reference::Tag(referrers_tag(digest));
-        match self.manifest(name, &tag, deadline).await {
-            Ok(manifest) => Ok(Manifest::parse(&manifest.bytes).manifests),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
+        };
+        let pages = self.each_page(&mut call, patience, MAX_MANIFEST_BYTES, &mut read);
+        match pages.await {
+            Ok(()) => Ok(ByApi::List(referrers)),
+            Err(error) if has_no_referrers_api(&error) => Ok(ByApi::NoApi),
+            Err(error) if is_page => Ok(ByApi::Page(error)),
             Err(error) => Err(error),
         }
     }
 
-    /// Reads page after page, each of at most `page_bytes`; all of a short patience's pages share its time.
+    /// Reads page after page, each of at most `page_bytes` and in a time of its own.
     async fn each_page(
         &self,
         call: &mut Call,
-        mut deadline: Deadline,
+        patience: Patience,
         page_bytes: u64,
-        read: &mut (dyn FnMut(&[u8]) -> Result<(), ClientError> + Send),
+        read: &mut (dyn FnMut(&Document) -> Result<(), ClientError> + Send),
     ) -> Result<(), ClientError> {
         let began = Instant::now();
         let mut pages = listing::Pages::new();
         loop {
             let limit = page_bytes.min(pages.bytes_left());
+            let deadline = self.deadline(patience);
             let page = self.transport.load(call, limit, deadline).await?;
-            read(&page.bytes)?;
+            read(&page)?;
             let next = pages.after(&page.url, &page.headers, page.bytes.len());
             let Some(next) = next.map_err(|why| self.invalid(why))? else {
                 return Ok(());
@@ -134,7 +133,6 @@ impl RegistryClient {
                 return Err(self.invalid("its list takes too long"));
             }
             call.page = Some((page.endpoint, next));
-            deadline = self.renewed(deadline);
         }
     }
 
@@ -151,19 +149,24 @@ impl RegistryClient {
         }
         Ok(())
     }
-
-    /// The time for one more request of the same operation: a short patience is one for all of them.
-    fn renewed(&self, deadline: Deadline) -> Deadline {
-        match deadline.patience {
-            Patience::Full => self.deadline(Patience::Full),
-            Patience::Short => deadline,
-        }
-    }
 }
 
-/// 404, another 4xx, or an answer that is no index; 501 from those who say it plainly.
+/// What the referrers API gave.
+enum ByApi {
+    List(Vec<Descriptor>),
+    /// The registry says that it has no such API, or does not know the repository.
+    NoApi,
+    /// A web page: a registry without the API whose pages for people answer everything, or somebody else altogether.
+    Page(ClientError),
+}
+
+/// 404 or another 4xx; 501 from those who say it plainly.
 fn has_no_referrers_api(error: &ClientError) -> bool {
-    matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) || error.status == Some(501)
+    match error.kind {
+        ErrorKind::NotFound => true,
+        ErrorKind::Invalid => matches!(error.status, Some(400..=499)),
+        _ => error.status == Some(501),
+    }
 }
 
 /// The tag under which registries without the referrers API have the list of a manifest's referrers.

@@ -39,7 +39,7 @@ mod tests;
 pub use body::BlobStreamBody;
 pub use budget::RateBudget;
 pub use error::{ClientError, ErrorKind, SetupError};
-pub use health::{Trouble, UrlHealth};
+pub use health::{Presence, Trouble, UrlHealth};
 pub use lend::{Feed, FeedBroken, Lender};
 pub use limit::Bandwidth;
 pub use lists::referrers_tag;

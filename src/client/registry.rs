@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 pub use super::BlobStreamBody;
 use super::{
-    ClientError, ErrorKind, RateBudget, SetupError, UrlHealth, document,
+    ClientError, ErrorKind, Presence, RateBudget, SetupError, UrlHealth, document,
+    error::Failure,
     range::{ContentRange, content_length},
     retry::Deadline,
     transport::{Answer, Call, Document, Transport},
@@ -21,12 +22,13 @@ use crate::{
 /// Largest manifest that is read (distribution-spec, "Pushing Manifests").
 pub(super) const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
 
-/// How long a caller waits for the remote's headers.
+/// How hard a remote is tried. Its headers may take `header_timeout` in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// Nothing cached: `header_timeout`, with retries.
+    /// Nothing cached: with retries, and although nobody answered lately.
     Full,
-    /// Something cached can be served: `answer_timeout` in all, and no time at all while nobody is there.
+    /// Something cached can be served, and whoever waits does so for `answer_timeout` at most: few tries, no waiting for a
+    /// limit to pass, and none of all that while nobody is there.
     Short,
 }
 
@@ -66,7 +68,7 @@ impl Purpose {
 }
 
 /// A manifest with what the remote said of it. The digest is computed from the bytes (by the algorithm asked for, else
-/// of the remote's header, else sha256) and agrees with the remote's header and with a digest that was asked for.
+/// of the remote's header, else sha256) and agrees with the digest that was asked for, or else with the remote's header.
 #[derive(Debug, Clone)]
 pub struct RemoteManifest {
     pub bytes: Bytes,
@@ -134,6 +136,11 @@ impl RegistryClient {
         self.transport.health()
     }
 
+    /// Is anybody there, at any of the URLs, as far as is known? Asks nobody.
+    pub fn presence(&self) -> Presence {
+        self.transport.presence()
+    }
+
     /// Finds which of several URLs answers, for those who will ask many things at once.
     pub async fn look_around(&self) {
         self.transport.look_around().await;
@@ -149,25 +156,24 @@ impl RegistryClient {
         reference: &Reference,
         patience: Patience,
     ) -> Result<RemoteManifest, ClientError> {
-        let deadline = self.deadline(patience);
-        self.manifest(name, reference, deadline).await
+        let call = self.manifest_call(Method::GET, name, reference);
+        let judge = |document| self.judge_manifest(reference, document);
+        self.transport
+            .load_as(&call, MAX_MANIFEST_BYTES, self.deadline(patience), &judge)
+            .await
     }
 
-    pub(super) async fn manifest(
+    /// Wrong bytes may have been bent on their way: the next answer may be right.
+    fn judge_manifest(
         &self,
-        name: &Name,
         reference: &Reference,
-        deadline: Deadline,
-    ) -> Result<RemoteManifest, ClientError> {
-        let call = self.manifest_call(Method::GET, name, reference);
-        let Document { headers, bytes, .. } = self
-            .transport
-            .load(&call, MAX_MANIFEST_BYTES, deadline)
-            .await?;
+        document: Document,
+    ) -> Result<RemoteManifest, Failure> {
+        let Document { headers, bytes, .. } = document;
         let announced = document::announced_digest(&headers);
         let digest = document::digest(&bytes, reference, announced);
         Ok(RemoteManifest {
-            digest: digest.map_err(|why| self.invalid(why))?,
+            digest: digest.map_err(|why| Failure::again(self.invalid(why)))?,
             media_type: document::manifest_type(&headers, &bytes),
             bytes,
         })

@@ -26,17 +26,14 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn new(remote: &config::Remote, patience: Patience, priority: Priority) -> Self {
-        let (granted, body) = match patience {
-            Patience::Full => (remote.header_timeout, remote.retry_for),
-            Patience::Short => (remote.answer_timeout, Duration::ZERO),
-        };
+        let granted = remote.header_timeout;
         let answer = Instant::now() + granted;
         Self {
             patience,
             priority,
             granted,
             answer,
-            whole: answer + body,
+            whole: answer + granted.min(remote.retry_for),
         }
     }
 
@@ -97,15 +94,17 @@ pub(super) fn wait_before_next(
 }
 
 /// What the failures of a remote's URLs mean together, in their order. The later one decides, but "not found" stands
-/// only if no URL that answered said otherwise; one that did not answer has no say. All may be asked again if one may.
+/// only if no URL that answered, be it nonsense, said otherwise; one that did not answer has no say. All may be asked again
+/// if one may.
 pub(super) fn merge(earlier: Option<Failure>, later: Failure) -> Failure {
     let Some(earlier) = earlier else {
         return later;
     };
     let again = earlier.again || later.again;
+    let answered = earlier.error.status.is_some() || earlier.error.kind == ErrorKind::Invalid;
     let contradicted = later.error.kind == ErrorKind::NotFound
         && earlier.error.kind != ErrorKind::NotFound
-        && earlier.error.status.is_some();
+        && answered;
     let decisive = if contradicted { earlier } else { later };
     Failure { again, ..decisive }
 }
@@ -237,6 +236,8 @@ mod tests {
         assert_eq!(kind(missing(), dead()), ErrorKind::Unreachable);
         assert_eq!(kind(broken(), missing()), ErrorKind::Unreachable);
         assert_eq!(kind(denied(), missing()), ErrorKind::Denied);
+        let nonsense = failure(ErrorKind::Invalid, None);
+        assert_eq!(kind(nonsense, missing()), ErrorKind::Invalid);
     }
 
     #[test]

@@ -122,7 +122,7 @@ pub(super) async fn fetch(
             let failure = refusal(wire, incoming).await;
             return Err(match refused {
                 true => our_fault(wire, failure),
-                false => failure,
+                false => no_word_of_the_remote(failure),
             });
         }
         read_bounded(&wire.remote, incoming.response, MAX_BODY_BYTES).await
@@ -201,6 +201,19 @@ fn our_fault(wire: &Wire, failure: Failure) -> Failure {
     let mut error = ClientError::new(ErrorKind::Credentials, &wire.remote, message);
     error.status = failure.error.status;
     error.into()
+}
+
+/// That a token server has no such page says nothing of what the registry has.
+fn no_word_of_the_remote(failure: Failure) -> Failure {
+    if failure.error.kind != ErrorKind::NotFound {
+        return failure;
+    }
+    let message = failure.error.message;
+    Failure::again(ClientError {
+        kind: ErrorKind::Unreachable,
+        message: format!("its token server answered 404: {message}"),
+        ..failure.error
+    })
 }
 
 fn read(body: &[u8], asked: Instant) -> Option<Token> {

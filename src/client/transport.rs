@@ -22,7 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use super::{
-    BlobStreamBody, ClientError, ErrorKind, Priority, SetupError,
+    BlobStreamBody, ClientError, ErrorKind, Presence, Priority, SetupError,
     authorize::{Authorizer, Carried},
     body::{BodyContext, read_bounded},
     budget::Cost,
@@ -61,6 +61,16 @@ impl Call {
     /// Its content is judged by its digest and by nothing else.
     fn is_download(&self) -> bool {
         self.kind == "blob" && self.method == Method::GET
+    }
+
+    /// A web page is no answer to it. What reads referrers judges that itself.
+    fn takes_no_pages(&self) -> bool {
+        self.is_small_question() && self.kind != "referrers"
+    }
+
+    /// Its answer is small and should come soon.
+    pub(super) fn is_small_question(&self) -> bool {
+        self.is_question() && !self.is_download()
     }
 
     /// It goes to what is beside the registry, which wants our login and knows no tokens of the registry.
@@ -151,6 +161,7 @@ impl Transport {
             remote: name,
             metrics,
             header_timeout: remote.header_timeout,
+            answer_timeout: remote.answer_timeout,
         };
         Ok(Self {
             wire,
@@ -182,8 +193,25 @@ impl Transport {
         &self.wire.remote
     }
 
+    /// At the best of its URLs.
+    pub(super) fn presence(&self) -> Presence {
+        let presences = self.endpoints.iter().map(|at| at.health.presence());
+        presences.min().unwrap_or(Presence::Gone)
+    }
+
     /// Layers 5 to 8, once.
     pub(super) async fn attempt(&self, call: &Call, at: Try) -> Result<Answer, Failure> {
+        let endpoint = &self.endpoints[at.place];
+        // Content and changes may take their time.
+        let soon = match call.is_small_question() {
+            true => self.wire.answer_timeout,
+            false => Duration::MAX,
+        };
+        let answer = Box::pin(self.attempt_alone(call, at));
+        endpoint.health.await_answer(answer, soon).await
+    }
+
+    async fn attempt_alone(&self, call: &Call, at: Try) -> Result<Answer, Failure> {
         let endpoint = &self.endpoints[at.place];
         // Boxed: large, and part of every future that asks a remote.
         let authorized = Box::pin(self.authorized(call, endpoint, &at.url)).await;
@@ -203,8 +231,7 @@ impl Transport {
                 false => endpoint.note_limit(call.cost(), failure),
             });
         }
-        let pages = call.is_question() && !call.is_download();
-        if pages && document::is_web_page(incoming.response.headers()) {
+        if call.takes_no_pages() && document::is_web_page(incoming.response.headers()) {
             let message = "answers with a web page";
             return Err(ClientError::invalid(&self.wire.remote, message).into());
         }
@@ -295,7 +322,10 @@ pub(super) async fn refusal(wire: &Wire, incoming: Incoming) -> Failure {
     let status = incoming.response.status();
     let retry_after = retry::retry_after(incoming.response.headers(), SystemTime::now());
     let tag_state = document::tag_state(incoming.response.headers()).map(Box::new);
-    let (kind, again) = classify(status, incoming.foreign);
+    let (kind, again) = match incoming.knows_nothing() {
+        true => (ErrorKind::Invalid, false),
+        false => classify(status, incoming.foreign),
+    };
     let said = read_error_body(wire, incoming.response).await;
     let said = said.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason").to_owned());
     let message = match kind {

@@ -231,7 +231,8 @@ impl Mirror {
             return Ok(hit(size_bytes));
         }
         let (said, seat) = self.ask_for_size(repository, digest).await?;
-        let size_bytes = said.or(here).ok_or_else(|| MirrorError::BadGateway {
+        // What is here was verified, and says more than a remote does.
+        let size_bytes = here.or(said).ok_or_else(|| MirrorError::BadGateway {
             message: format!("the remote does not tell the size of {digest}"),
         })?;
         Ok(Answer {

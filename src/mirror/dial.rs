@@ -1,8 +1,10 @@
 //! Whether a repository's remote may be asked at all, and what is said when it may not.
 
+use tokio::time::timeout;
+
 use super::{Mirror, MirrorError, Repository, absent::Thing, listed::ListKey};
 use crate::{
-    client::{RateBudget, RegistryClient},
+    client::{Presence, RateBudget, RegistryClient},
     config::ProjectKind,
     oci::Reference,
 };
@@ -72,6 +74,37 @@ pub(super) fn is_scarce(client: &RegistryClient) -> bool {
         RateBudget::Plenty => false,
         RateBudget::Low | RateBudget::Gone { .. } => true,
     }
+}
+
+/// What is asked, for who has something else to serve: waited for `answer_timeout` at most, and not at all while a question
+/// before it waits for longer, or nobody is there. `asked` must go on when it is dropped; `behind` begins what is to happen
+/// then, unless nobody is there.
+pub(super) async fn in_time<T>(
+    client: &RegistryClient,
+    asked: impl Future<Output = Result<T, MirrorError>>,
+    behind: impl FnOnce(),
+) -> Result<T, MirrorError> {
+    let name = &client.remote().name;
+    match client.presence() {
+        Presence::There => {}
+        Presence::Late => {
+            behind();
+            let message = format!("remote {name} leaves questions without an answer");
+            return Err(MirrorError::TimedOut { message });
+        }
+        Presence::Gone => {
+            return Err(MirrorError::Unavailable {
+                message: format!("remote {name} is passed over until it answers again"),
+                retry_after: None,
+            });
+        }
+    }
+    let Ok(answer) = timeout(client.remote().answer_timeout, asked).await else {
+        behind();
+        let message = format!("remote {name} did not answer in time");
+        return Err(MirrorError::TimedOut { message });
+    };
+    answer
 }
 
 impl std::fmt::Display for Thing {

@@ -7,12 +7,12 @@ use tokio::time::timeout;
 
 use super::{
     Answer, ManifestContent, Mirror, MirrorError, Outcome, Repository, absent::Thing,
-    listed::ListKey,
+    dial::is_scarce, listed::ListKey,
 };
 use crate::{
     client::{Patience, RegistryClient, RemoteManifest},
     meta::{ManifestCommit, TagRow},
-    oci::{Digest, Manifest, Reference, Tag, media_type},
+    oci::{Digest, Manifest, ManifestKind, Reference, Tag},
 };
 
 /// What is to be fetched.
@@ -32,21 +32,29 @@ impl Fetch {
 }
 
 impl Mirror {
-    /// As `fetch_manifest`, for who has nothing else to serve.
+    /// As `fetch_manifest`. For who has something else to serve it is not worth the last of a rate budget either.
     pub(super) async fn fetch_missing(
         &self,
         repository: &Repository,
         reference: &Reference,
         seen: Option<TagRow>,
+        patience: Patience,
     ) -> Result<Answer<ManifestContent>, MirrorError> {
         let thing = Thing::Manifest(repository.name.clone(), reference.clone());
+        let client = self.client_for(repository, &thing).await?;
+        if patience == Patience::Short && is_scarce(&client) {
+            return Err(MirrorError::Unavailable {
+                message: format!("the rate budget of remote {} is low", client.remote().name),
+                retry_after: None,
+            });
+        }
         let fetch = Fetch {
-            client: self.client_for(repository, &thing).await?,
+            client,
             repository: repository.clone(),
             reference: reference.clone(),
             seen,
         };
-        self.fetch_manifest(fetch, Patience::Full).await
+        self.fetch_manifest(fetch, patience).await
     }
 
     /// Gets a manifest from the remote, once however many ask, and keeps it. Who has something else to serve does not
@@ -189,10 +197,10 @@ impl Mirror {
             let head = client
                 .manifest_head(&repository.remote_name, &reference, Patience::Full)
                 .await?;
-            let said = head
-                .media_type
-                .filter(|said| said != media_type::OCTET_STREAM);
-            let Some(media_type) = said.or_else(|| Manifest::parse(&bytes).media_type) else {
+            let own = || Manifest::parse(&bytes).media_type;
+            let known = |said: &String| ManifestKind::of(said) != ManifestKind::Other;
+            let said = head.media_type.clone().filter(known);
+            let Some(media_type) = said.or_else(own).or(head.media_type) else {
                 return Ok(None);
             };
             media_type

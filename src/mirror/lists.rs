@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use super::{
     Answer, Mirror, MirrorError, Outcome, Repository,
     absent::Thing,
-    dial::is_scarce,
+    dial::{in_time, is_scarce},
     freshness::{Standing, age_of, may_be_stale, standing},
     listed::{Entries, List, ListKey, merge},
 };
@@ -94,7 +94,8 @@ impl Mirror {
         let Some(list) = self.known_list(key).await? else {
             let thing = Thing::List(key.clone());
             let client = self.client_for(repository, &thing).await?;
-            let (list, outcome) = self.fetch_list(client, repository, key, None).await?;
+            let fetch = self.fetch_list(client, repository, key, None, Patience::Full);
+            let (list, outcome) = fetch.await?;
             return Ok((list, outcome, None));
         };
         let now = SystemTime::now();
@@ -108,23 +109,36 @@ impl Mirror {
             return Ok((list, Outcome::Stale, Some(age)));
         };
         let seen = Some(list.fetched_at);
-        if !self.is_absent_since(key, &list).await {
+        let may_be_stale = may_be_stale(&rule, age);
+        let is_absent = self.is_absent_since(key, &list).await;
+        if !is_absent {
             if standing == Standing::Lapsing {
                 self.fetch_list_behind(&client, repository, key, seen);
                 return Ok((list, Outcome::Hit, Some(age)));
             }
-            if is_scarce(&client) && may_be_stale(&rule, age) {
+            if is_scarce(&client) && may_be_stale {
                 return Ok((list, Outcome::Stale, Some(age)));
             }
         }
-        let error = match self.fetch_list(client, repository, key, seen).await {
+        let patience = match may_be_stale {
+            true => Patience::Short,
+            false => Patience::Full,
+        };
+        let fetch = self.fetch_list(client.clone(), repository, key, seen, patience);
+        let fetched = if may_be_stale && !is_absent {
+            let behind = || self.fetch_list_behind(&client, repository, key, seen);
+            in_time(&client, fetch, behind).await
+        } else {
+            fetch.await
+        };
+        let error = match fetched {
             Ok((list, outcome)) => return Ok((list, outcome, None)),
             Err(error) => error,
         };
         let may_be_served = if error.is_answer() {
             repository.project.keep_deleted
         } else {
-            may_be_stale(&rule, age)
+            may_be_stale
         };
         if !may_be_served {
             return Err(error);
@@ -146,12 +160,13 @@ impl Mirror {
         repository: &Repository,
         key: &ListKey,
         seen: Option<SystemTime>,
+        patience: Patience,
     ) -> Result<(List, Outcome), MirrorError> {
         self.inner.absences.check(&Thing::List(key.clone())).await?;
         let (mirror, repository, wanted) = (self.clone(), repository.clone(), key.clone());
         let fetch = async move {
             mirror
-                .fetch_list_alone(&client, &repository, &wanted, seen)
+                .fetch_list_alone(&client, &repository, &wanted, seen, patience)
                 .await
         };
         let flights = &self.inner.list_fetches;
@@ -173,7 +188,8 @@ impl Mirror {
         let client = client.background();
         let (mirror, repository, wanted) = (self.clone(), repository.clone(), key.clone());
         let fetch = async move {
-            let fetched = mirror.fetch_list_alone(&client, &repository, &wanted, seen);
+            let short = Patience::Short;
+            let fetched = mirror.fetch_list_alone(&client, &repository, &wanted, seen, short);
             fetched.await.inspect_err(|error| {
                 tracing::warn!(repository = %repository.name, %error, "a list that was served could not be fetched anew");
             })
@@ -187,15 +203,14 @@ impl Mirror {
         repository: &Repository,
         key: &ListKey,
         seen: Option<SystemTime>,
+        patience: Patience,
     ) -> Result<List, MirrorError> {
-        // The fetch before this one may have ended after the caller had looked.
-        let known = self.read_list(key).await?;
-        if let Some(list) = known.filter(|list| Some(list.fetched_at) != seen) {
-            return Ok(list);
-        }
-        let patience = match seen {
-            Some(_) => Patience::Short,
-            None => Patience::Full,
+        let patience = match self.read_list(key).await? {
+            // The fetch before this one may have ended after the caller had looked.
+            Some(list) if Some(list.fetched_at) != seen => return Ok(list),
+            // There is nothing to lose.
+            Some(list) if list.is_empty() => Patience::Full,
+            _ => patience,
         };
         let ask = async {
             let name = &repository.remote_name;

@@ -8,8 +8,6 @@ use futures_util::FutureExt;
 use super::{
     Answer, Mirror, MirrorError, Outcome, Repository,
     absent::Thing,
-    dial::is_scarce,
-    fetch::Fetch,
     freshness::{Standing, age_of, may_be_stale_for},
     tags::{Checked, standing_of},
 };
@@ -77,7 +75,8 @@ impl Mirror {
         if let Some((content, created_at)) = self.manifest_here(repository, digest).await? {
             return Ok(here(content, created_at, Outcome::Hit));
         }
-        self.fetch_missing(repository, &Reference::Digest(digest.clone()), None)
+        let reference = Reference::Digest(digest.clone());
+        self.fetch_missing(repository, &reference, None, Patience::Full)
             .await
     }
 
@@ -87,9 +86,9 @@ impl Mirror {
         tag: &Tag,
     ) -> Result<Answer<ManifestContent>, MirrorError> {
         let Some(row) = self.inner.meta.tag(&repository.name, tag).await? else {
-            return self
-                .fetch_missing(repository, &Reference::Tag(tag.clone()), None)
-                .await;
+            let reference = Reference::Tag(tag.clone());
+            let fetch = self.fetch_missing(repository, &reference, None, Patience::Full);
+            return fetch.await;
         };
         let pulled = self.manifest_here(repository, &row.target.digest).await?;
         let Some((content, created_at)) = pulled else {
@@ -103,13 +102,15 @@ impl Mirror {
             return Ok(checked.dress(pulled));
         }
         let staleness = moved_at.map_or(Duration::ZERO, |at| age_of(at, SystemTime::now()));
+        let may_be_stale = may_be_stale_for(repository.project.freshness_of(tag), staleness);
+        let patience = match may_be_stale {
+            true => Patience::Short,
+            false => Patience::Full,
+        };
         let digest = &checked.summary.digest;
-        if !may_be_stale_for(repository.project.freshness_of(tag), staleness) {
-            let answer = self.manifest_by_digest(repository, digest).await?;
-            return Ok(checked.dress(answer));
-        }
-        match self.manifest_moved_to(repository, digest).await {
+        match self.manifest_told(repository, tag, digest, patience).await {
             Ok(answer) => Ok(checked.dress(answer)),
+            Err(error) if !may_be_stale => Err(error),
             Err(error) if error.is_answer() && !repository.project.keep_deleted => Err(error),
             // The tag moved, but what it points to now cannot be had: what was pulled still pulls.
             Err(error) => {
@@ -132,13 +133,14 @@ impl Mirror {
         let is_fresh = standing_of(repository, tag, &row) == Standing::Fresh;
         if is_fresh || row.told.is_some() || self.client(repository).is_none() {
             let checked = self.check_tag(repository, tag, row).await?;
-            let answer = self.manifest_by_digest(repository, &checked.summary.digest);
+            let digest = &checked.summary.digest;
+            let answer = self.manifest_told(repository, tag, digest, Patience::Full);
             return Ok(checked.dress(answer.await?));
         }
         // One GET in place of a HEAD and a GET.
         let reference = Reference::Tag(tag.clone());
         let fetched = self
-            .fetch_missing(repository, &reference, Some(row.clone()))
+            .fetch_missing(repository, &reference, Some(row.clone()), Patience::Full)
             .await;
         if let Err(error) = &fetched {
             self.note_absence(repository, tag, &row, error).await?;
@@ -146,31 +148,36 @@ impl Mirror {
         fetched
     }
 
-    /// What a tag points to now, for a client who could also be given what it pointed to before: worth neither a long wait
-    /// nor the last of a rate budget.
-    async fn manifest_moved_to(
+    /// The manifest that a tag points to, as the remote told. One that it does not have was told of wrongly, by a replica
+    /// that is behind, or before the tag moved again: what it has under the tag is its answer then.
+    async fn manifest_told(
         &self,
         repository: &Repository,
+        tag: &Tag,
         digest: &Digest,
+        patience: Patience,
     ) -> Result<Answer<ManifestContent>, MirrorError> {
         if let Some((content, created_at)) = self.manifest_here(repository, digest).await? {
             return Ok(here(content, created_at, Outcome::Hit));
         }
-        let thing = Thing::Manifest(repository.name.clone(), Reference::Digest(digest.clone()));
-        let client = self.client_for(repository, &thing).await?;
-        if is_scarce(&client) {
-            return Err(MirrorError::Unavailable {
-                message: format!("the rate budget of remote {} is low", client.remote().name),
-                retry_after: None,
-            });
+        let by_digest = Reference::Digest(digest.clone());
+        let fetched = self.fetch_missing(repository, &by_digest, None, patience);
+        match fetched.await {
+            Err(MirrorError::NotFound(_)) => {}
+            answer => return answer,
         }
-        let fetch = Fetch {
-            client,
-            repository: repository.clone(),
-            reference: Reference::Digest(digest.clone()),
-            seen: None,
-        };
-        self.fetch_manifest(fetch, Patience::Short).await
+        tracing::warn!(repository = %repository.name, %tag, %digest, "the remote told of a manifest that it does not have; it is asked for the tag's");
+        let by_tag = Reference::Tag(tag.clone());
+        // It told of the tag since.
+        let thing = Thing::Manifest(repository.name.clone(), by_tag.clone());
+        self.inner.absences.forget(&thing).await;
+        let row = self.inner.meta.tag(&repository.name, tag).await?;
+        let fetched = self.fetch_missing(repository, &by_tag, row.clone(), patience);
+        let fetched = fetched.await;
+        if let (Err(error), Some(row)) = (&fetched, &row) {
+            self.note_absence(repository, tag, row, error).await?;
+        }
+        fetched
     }
 
     async fn head_by_digest(
@@ -206,7 +213,8 @@ impl Mirror {
             return Ok(answer);
         }
         let reference = Reference::Digest(digest.clone());
-        let answer = self.fetch_missing(repository, &reference, None).await?;
+        let answer = self.fetch_missing(repository, &reference, None, Patience::Full);
+        let answer = answer.await?;
         Ok(Answer {
             content: (&answer.content).into(),
             outcome: answer.outcome,
@@ -254,8 +262,9 @@ impl Mirror {
             outcome,
             age,
         } = checked;
+        let here = self.summary_here(repository, &summary.digest).await?;
         Ok(Answer {
-            content: summary,
+            content: here.unwrap_or(summary),
             outcome,
             age,
         })

@@ -1,21 +1,38 @@
-//! Asking a remote about a tag that is here before anybody has to wait for it: behind an answer that was given, or when
+//! Asking a remote about a tag that is here while nobody has to wait for it: behind an answer that was given, or when
 //! somebody who runs this server says so.
 
 use futures_util::FutureExt;
 
 use super::{
-    Entry, EntryState, Mirror, MirrorError, Repository, absent::Thing, dial::is_scarce,
+    Entry, EntryState, Mirror, MirrorError, Repository,
+    absent::Thing,
+    dial::{in_time, is_scarce},
     fetch::Fetch,
+    tags::Checked,
 };
 use crate::{
-    client::{Patience, RegistryClient},
+    client::{Patience, Presence, RegistryClient},
     meta::TagRow,
     oci::{Digest, Reference, Tag},
 };
 
 impl Mirror {
+    /// As `ask`, for who can be given what this row says: a remote that does not answer soon is heard behind that answer.
+    pub(super) async fn ask_in_time(
+        &self,
+        client: RegistryClient,
+        repository: &Repository,
+        tag: &Tag,
+        row: &TagRow,
+    ) -> Result<Checked, MirrorError> {
+        let seen = Some(row.clone());
+        let asked = self.ask(client.clone(), repository, tag, seen, Patience::Short);
+        let behind = || self.revalidate(&client, repository, tag, row.clone());
+        in_time(&client, asked, behind).await
+    }
+
     /// Asks behind an answer that was given, one question at a time for a tag, and brings the manifest if the tag has
-    /// moved, so that the next answer is the new one. Left for another time when the rate budget is low.
+    /// moved, so that the next answer is the new one. Left for another time when the rate budget is low or nobody is there.
     pub(super) fn revalidate(
         &self,
         client: &RegistryClient,
@@ -23,7 +40,7 @@ impl Mirror {
         tag: &Tag,
         row: TagRow,
     ) {
-        if is_scarce(client) {
+        if is_scarce(client) || client.presence() == Presence::Gone {
             return;
         }
         let client = client.background();
@@ -48,7 +65,8 @@ impl Mirror {
         tag: &Tag,
         row: TagRow,
     ) -> Result<(), MirrorError> {
-        let asked = self.ask(client.clone(), repository, tag, Some(row.clone()));
+        let seen = Some(row.clone());
+        let asked = self.ask(client.clone(), repository, tag, seen, Patience::Short);
         match asked.await {
             Ok(checked) => {
                 self.bring(client, repository, &checked.summary.digest)

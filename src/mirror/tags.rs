@@ -93,11 +93,18 @@ impl Mirror {
             self.revalidate(&client, repository, tag, row.clone());
             return Ok(Checked::unasked(row, age));
         }
-        let rule = repository.project.freshness_of(tag);
-        if is_scarce(&client) && may_be_stale(rule, age) {
+        let may_be_stale = may_be_stale(repository.project.freshness_of(tag), age);
+        if is_scarce(&client) && may_be_stale {
             return Ok(Checked::stale(row, age));
         }
-        match self.ask(client, repository, tag, Some(row.clone())).await {
+        let asked = if may_be_stale {
+            self.ask_in_time(client, repository, tag, &row).await
+        } else {
+            let seen = Some(row.clone());
+            self.ask(client, repository, tag, seen, Patience::Full)
+                .await
+        };
+        match asked {
             Err(error) if error.is_answer() => {
                 self.note_absence(repository, tag, &row, &error).await?;
                 if repository.project.keep_deleted {
@@ -105,7 +112,7 @@ impl Mirror {
                 }
                 Err(error)
             }
-            Err(error) if may_be_stale(rule, age) => {
+            Err(error) if may_be_stale => {
                 tracing::warn!(repository = %repository.name, %tag, %error, "the remote cannot be asked; the tag is served stale");
                 Ok(Checked::stale(row, age))
             }
@@ -120,7 +127,8 @@ impl Mirror {
         tag: &Tag,
     ) -> Result<Checked, MirrorError> {
         let client = self.client_for(repository, &thing(repository, tag)).await?;
-        self.ask(client, repository, tag, None).await
+        self.ask(client, repository, tag, None, Patience::Full)
+            .await
     }
 
     /// The remote's word that the tag is gone, or is not for us, if it said so after it had confirmed the row.
@@ -174,6 +182,7 @@ impl Mirror {
         repository: &Repository,
         tag: &Tag,
         row: Option<TagRow>,
+        patience: Patience,
     ) -> Result<Checked, MirrorError> {
         if row.is_none() {
             let thing = thing(repository, tag);
@@ -186,7 +195,7 @@ impl Mirror {
             seen: row,
         };
         let (mirror, question, asked) = (self.clone(), fetch.clone(), tag.clone());
-        let ask = async move { mirror.ask_alone(&question, &asked).await };
+        let ask = async move { mirror.ask_alone(&question, &asked, patience).await };
         let key = (repository.name.clone(), tag.clone());
         let (result, seat) = self.inner.tag_checks.run(key, ask.boxed()).await;
         if let Some(checked) = result? {
@@ -196,8 +205,7 @@ impl Mirror {
             });
         }
         // A remote that leaves out the digest, the size or the type can only be asked for the whole.
-        let patience = patience(fetch.seen.as_ref());
-        let answer = self.fetch_manifest(fetch, patience).await?;
+        let answer = self.fetch_manifest(fetch, Patience::Full).await?;
         Ok(Checked {
             summary: (&answer.content).into(),
             outcome: answer.outcome,
@@ -206,7 +214,12 @@ impl Mirror {
     }
 
     /// `None`: what the remote left out must be learned from the whole manifest.
-    async fn ask_alone(&self, question: &Fetch, tag: &Tag) -> Result<Option<Checked>, MirrorError> {
+    async fn ask_alone(
+        &self,
+        question: &Fetch,
+        tag: &Tag,
+        patience: Patience,
+    ) -> Result<Option<Checked>, MirrorError> {
         let Fetch {
             client,
             repository,
@@ -223,7 +236,6 @@ impl Mirror {
         {
             return Ok(Some(known));
         }
-        let patience = patience(seen.as_ref());
         self.head_tag(client, repository, tag, patience).await
     }
 
@@ -259,19 +271,20 @@ impl Mirror {
         let absences = &self.inner.absences;
         let head = absences.learn(thing(repository, tag), ttl, head.boxed());
         let head = head.await?;
-        let Some(summary) = complete(row.as_ref(), head) else {
+        let here = match &head.digest {
+            Some(digest) => self.summary_here(repository, digest).await?,
+            None => None,
+        };
+        let is_here = here.is_some();
+        let Some(summary) = here.or_else(|| complete(row.as_ref(), head)) else {
             return Ok(None);
         };
         let unchanged = row
             .as_ref()
             .is_some_and(|row| row.target.digest == summary.digest);
-        let next = self.next_row(repository, row, summary.clone(), asked_at);
-        let written = self
-            .inner
-            .meta
-            .tag_put(&repository.name, tag, next.await?)
-            .await;
-        if let Err(error) = written {
+        let next = next_row(row, summary.clone(), is_here, asked_at);
+        let written = self.inner.meta.tag_put(&repository.name, tag, next);
+        if let Err(error) = written.await {
             // On a full disk the remote's word is good all the same.
             tracing::error!(repository = %repository.name, %tag, %error, "cannot write the row of a tag");
         }
@@ -298,32 +311,40 @@ impl Mirror {
         Ok(row.filter(|row| Some(row) != seen))
     }
 
-    /// The row after what the remote said. A tag that was pulled keeps what it pointed to until the new manifest is here:
-    /// an outage in between must not lose what still pulls.
-    async fn next_row(
+    /// Of a manifest that is here. It was verified, and says more of itself than a HEAD of it does.
+    pub(super) async fn summary_here(
         &self,
         repository: &Repository,
-        row: Option<TagRow>,
-        said: ManifestSummary,
-        checked_at: SystemTime,
-    ) -> Result<TagRow, MirrorError> {
-        let meta = &self.inner.meta;
-        let said_is_here = meta
-            .manifest(&repository.name, &said.digest)
-            .await?
-            .is_some();
-        Ok(match row {
-            Some(row) if row.target.digest != said.digest && !said_is_here => TagRow {
-                told: Some(said),
-                checked_at,
-                ..row
-            },
-            _ => TagRow {
-                target: said,
-                told: None,
-                checked_at,
-            },
-        })
+        digest: &Digest,
+    ) -> Result<Option<ManifestSummary>, MirrorError> {
+        let row = self.inner.meta.manifest(&repository.name, digest).await?;
+        Ok(row.map(|row| ManifestSummary {
+            digest: row.digest,
+            media_type: row.media_type,
+            size_bytes: row.size_bytes,
+        }))
+    }
+}
+
+/// The row after what the remote said. A tag that was pulled keeps what it pointed to until the new manifest is here: an
+/// outage in between must not lose what still pulls.
+fn next_row(
+    row: Option<TagRow>,
+    said: ManifestSummary,
+    is_here: bool,
+    checked_at: SystemTime,
+) -> TagRow {
+    match row {
+        Some(row) if row.target.digest != said.digest && !is_here => TagRow {
+            told: Some(said),
+            checked_at,
+            ..row
+        },
+        _ => TagRow {
+            target: said,
+            told: None,
+            checked_at,
+        },
     }
 }
 
@@ -340,14 +361,6 @@ fn complete(row: Option<&TagRow>, head: ManifestHead) -> Option<ManifestSummary>
     row.map(|row| &row.target)
         .filter(|target| target.digest == digest)
         .cloned()
-}
-
-/// Who has a row has something to serve.
-fn patience(row: Option<&TagRow>) -> Patience {
-    match row {
-        Some(_) => Patience::Short,
-        None => Patience::Full,
-    }
 }
 
 fn thing(repository: &Repository, tag: &Tag) -> Thing {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::{
     Mirror, MirrorError, Repository,
     absent::Thing,
+    dial::in_time,
     flight::{Flights, Gate},
     listed::ListKey,
 };
@@ -169,12 +170,19 @@ impl Mirror {
         asked: &Visited,
     ) -> Result<Verdict, MirrorError> {
         let own = self.client_for(repository, thing).await?;
+        let may_outlast = self.may_outlast(visitor, repository).await;
+        let patience = match may_outlast {
+            true => Patience::Short,
+            false => Patience::Full,
+        };
+        let remote = own.clone();
         let (mirror, asked, thing) = (self.clone(), asked.clone(), thing.clone());
         let (visitor, repository) = (Arc::clone(visitor), repository.clone());
         let key = (visitor.key, thing.clone());
         let ask = async move {
             let client = mirror.inner.verdicts.client(&own, &visitor);
-            let verdict = match ask(&client, &repository.remote_name, &asked).await {
+            let name = &repository.remote_name;
+            let verdict = match ask(&client, name, &asked, patience).await {
                 Ok(()) => Verdict::Yes,
                 Err(error) => verdict_of(error)?,
             };
@@ -183,8 +191,15 @@ impl Mirror {
                 .await;
             Ok(verdict)
         };
-        let (verdict, _seat) = self.inner.verdicts.questions.run(key, ask.boxed()).await;
-        verdict
+        let questions = &self.inner.verdicts.questions;
+        let verdict = questions
+            .run(key, ask.boxed())
+            .map(|(verdict, _seat)| verdict);
+        if may_outlast {
+            in_time(&remote, verdict, || {}).await
+        } else {
+            verdict.await
+        }
     }
 
     async fn remember(
@@ -208,8 +223,12 @@ impl Mirror {
     }
 }
 
-async fn ask(client: &RegistryClient, name: &Name, asked: &Visited) -> Result<(), ClientError> {
-    let patience = Patience::Short;
+async fn ask(
+    client: &RegistryClient,
+    name: &Name,
+    asked: &Visited,
+    patience: Patience,
+) -> Result<(), ClientError> {
     match asked {
         Visited::Manifest(reference) => {
             let head = client.manifest_head(name, reference, patience).await;

@@ -160,8 +160,9 @@ async fn a_hanging_remote_delays_a_cached_tag_once() {
     let remote = FakeRegistry::start().await;
     let image = ImageBuilder::new(1).layer(KIB).build();
     remote.put_image("app", "latest", &image);
+    let keys = "answer_timeout = \"700ms\"\nheader_timeout = \"4s\"";
     let server = Setup::empty()
-        .remote("r", remote.url(), "answer_timeout = \"700ms\"")
+        .remote("r", remote.url(), keys)
         .project("r", "r", "")
         .freshness("tags = \"**\"\nttl = \"0s\"")
         .start()
@@ -169,17 +170,22 @@ async fn a_hanging_remote_delays_a_cached_tag_once() {
     let url = server.manifest_url("r/app", "latest");
     assert_eq!(get(&url).await.status, 200);
     remote.stop_answering().await;
-    for _ in 0..5 {
+    let began = Instant::now();
+    for _ in 0..20 {
         let answer = get(&url).await;
         assert_eq!((answer.status, answer.header("x-cache")), (200, "stale"));
     }
+    // Once, or twice if the second comes in the moment before the first is known to wait for long; far less than twenty.
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let healthy = |healthy: u8| {
+        let url = remote.url();
+        format!("entrepot_remote_healthy{{remote=\"r\",url=\"{url}\"}} {healthy}\n")
+    };
+    until_told(&server, &healthy(0)).await;
+    assert_eq!(get(&url).await.header("x-cache"), "stale");
     assert_eq!(unanswered(&server, "manifest", "HEAD").await, 1);
 
     remote.start_again().await;
-    let line = format!(
-        "entrepot_remote_healthy{{remote=\"r\",url=\"{}\"}} 1\n",
-        remote.url()
-    );
-    until_told(&server, &line).await;
+    until_told(&server, &healthy(1)).await;
     assert_eq!(get(&url).await.header("x-cache"), "hit");
 }

@@ -228,9 +228,9 @@ async fn https_never_leads_to_http() {
 }
 
 #[tokio::test]
-async fn a_content_server_that_denies_is_an_outage_and_no_404() {
+async fn a_content_server_that_denies_or_has_lost_something_is_an_outage_and_no_404() {
     let scene = Scene::new().await;
-    for status in [401, 403] {
+    for status in [401, 403, 404] {
         scene.cdn.fault_always(On::cdn(), Fault::status(status));
         let answer = get(&scene.url()).await;
         assert!(
@@ -238,6 +238,7 @@ async fn a_content_server_that_denies_is_an_outage_and_no_404() {
             "{status}: {}",
             answer.status
         );
+        assert_ne!(head(&scene.url()).await.status, 404);
         assert_eq!(scene.cdn.count(On::any().with_header("authorization")), 0);
         scene.cdn.clear_faults();
     }

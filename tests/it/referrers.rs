@@ -20,6 +20,11 @@ struct Scene {
 
 impl Scene {
     async fn new(how: Referrers) -> Self {
+        Self::under(how, "").await
+    }
+
+    /// With this table of freshness.
+    async fn under(how: Referrers, rule: &str) -> Self {
         let hub = FakeRegistry::builder().referrers(how).start().await;
         let subject = ImageBuilder::new(1).layer(64).build();
         let sbom = ImageBuilder::artifact(2, SBOM, &subject)
@@ -32,7 +37,7 @@ impl Scene {
         let keys = "provider = \"docker-hub\"\nheader_timeout = \"900ms\"";
         let server = Setup::empty()
             .remote("docker.io", hub.url(), keys)
-            .project("docker.io", "docker.io", "default = true")
+            .project("docker.io", "docker.io", &format!("default = true\n{rule}"))
             .start()
             .await;
         Self {
@@ -211,6 +216,49 @@ async fn a_remote_that_is_down_is_no_empty_list() {
     );
     scene.hub.clear_faults();
     assert_eq!(digests(&scene.ask("").await).len(), 2);
+}
+
+#[tokio::test]
+async fn a_garbled_answer_is_no_empty_list() {
+    let always = "[[project.freshness]]\ntags = \"**\"\nmode = \"always\"";
+    for fault in [
+        Fault::EmptyBody,
+        Fault::GarbageJson,
+        Fault::WrongBody("{}".into()),
+        Fault::Redirect("http://169.254.169.254/".to_owned()),
+        Fault::HtmlPage,
+    ] {
+        let scene = Scene::under(Referrers::Filtering, always).await;
+        if !matches!(fault, Fault::HtmlPage) {
+            scene.hub.fault(On::referrers(), fault.clone());
+            let cold = scene.ask("").await;
+            assert_eq!((cold.status, &*cold.error_code()), (502, "UNAVAILABLE"));
+        }
+        assert_eq!(digests(&scene.ask("").await).len(), 2);
+        scene.hub.fault_times(On::referrers(), 2, fault.clone());
+        for _ in 0..2 {
+            let answer = scene.ask("").await;
+            assert_eq!(digests(&answer).len(), 2, "{fault:?}");
+            assert_eq!(answer.header("x-cache"), "stale", "{fault:?}");
+        }
+        let answer = scene.ask("").await;
+        assert_eq!(digests(&answer).len(), 2, "{fault:?}");
+        assert_eq!(answer.header("x-cache"), "miss", "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_shows_a_page_in_place_of_the_api_has_no_referrers() {
+    let always = "[[project.freshness]]\ntags = \"**\"\nmode = \"always\"";
+    let scene = Scene::under(Referrers::Filtering, always).await;
+    scene.hub.fault_always(On::referrers(), Fault::HtmlPage);
+    for _ in 0..2 {
+        let answer = scene.ask("").await;
+        assert_eq!(
+            (digests(&answer).len(), answer.header("x-cache")),
+            (0, "miss")
+        );
+    }
 }
 
 #[tokio::test]

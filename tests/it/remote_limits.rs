@@ -126,6 +126,33 @@ async fn trouble_on_the_wire_never_becomes_wrong_content() {
 }
 
 #[tokio::test]
+async fn a_manifest_that_was_bent_on_its_way_is_asked_for_again() {
+    let image = small();
+    for fault in [
+        Fault::FlipByteAt(20),
+        Fault::EmptyBody,
+        Fault::GarbageJson,
+        Fault::WrongBody("{}".into()),
+    ] {
+        let remote = remote_with(&image).await;
+        for reference in ["1", &image.root] {
+            let server = server_for(&remote, "").await;
+            remote.fault_times(On::manifest().get(), 2, fault.clone());
+            let answer = get(&server.manifest_url("r.io/app", reference)).await;
+            assert_eq!(answer.status, 200, "{fault:?}");
+            assert_eq!(answer.body, image.root_manifest().bytes, "{fault:?}");
+            remote.clear_faults();
+        }
+        let server = server_for(&remote, "").await;
+        remote.fault_always(On::manifest().get(), fault);
+        let asked = Instant::now();
+        let answer = get(&server.manifest_url("r.io/app", "1")).await;
+        assert_eq!(answer.status, 502);
+        assert!(asked.elapsed() < Duration::from_secs(8));
+    }
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_the_remote_closed_is_no_failure() {
     let image = ImageBuilder::new(9)
         .layer(100)

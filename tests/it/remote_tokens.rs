@@ -151,6 +151,7 @@ async fn a_token_server_that_is_down_is_no_404() {
     let server = server_for(&remote, "header_timeout = \"700ms\"").await;
     for fault in [
         Fault::status(500),
+        Fault::status(404),
         Fault::DropBeforeAnswer,
         Fault::GarbageJson,
         Fault::too_many("9"),
@@ -167,4 +168,25 @@ async fn a_token_server_that_is_down_is_no_404() {
     // Its limit is remembered.
     let server = server_for(&remote, "").await;
     assert_eq!(get(&server.manifest_url("r.io/app", "1")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_404_of_the_token_server_takes_no_tag_away() {
+    let (remote, image) = (FakeRegistry::builder().bearer().start().await, image());
+    remote.put_image("app", "1", &image);
+    let server = Setup::empty()
+        .mirror_with("r.io", &remote, "")
+        .freshness("tags = \"**\"\nmode = \"always\"")
+        .start()
+        .await;
+    let url = server.manifest_url("r.io/app", "1");
+    assert_eq!(get(&url).await.status, 200);
+    remote.fault_always(On::token(), Fault::status(404));
+    remote.revoke_tokens();
+    for _ in 0..2 {
+        let answer = get(&url).await;
+        assert_eq!((answer.status, answer.header("x-cache")), (200, "stale"));
+    }
+    remote.clear_faults();
+    assert_eq!(get(&url).await.header("x-cache"), "hit");
 }

@@ -202,6 +202,36 @@ async fn a_token_server_without_a_token_is_an_invalid_answer() {
 }
 
 #[tokio::test]
+async fn a_404_of_the_token_server_is_none_of_the_remote_and_may_pass() {
+    let misses = AtomicUsize::new(0);
+    let server = FakeServer::start(move |seen| {
+        if seen.header("authorization") == "Bearer t" {
+            return Reply::new(200, "{}");
+        }
+        if !seen.target.starts_with("/token") {
+            return challenge(seen);
+        }
+        match misses.fetch_add(1, Ordering::SeqCst) {
+            2 => Reply::new(200, r#"{"token":"t"}"#),
+            _ => Reply::new(404, ""),
+        }
+    })
+    .await;
+    let client = client(remote(server.url()));
+    get(&client).await.unwrap();
+    let server = FakeServer::start(|seen| match seen.target.starts_with("/token") {
+        true => Reply::new(404, ""),
+        false => challenge(seen),
+    })
+    .await;
+    let error = get(&self::client(remote(server.url()))).await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.status),
+        (ErrorKind::Unreachable, Some(404))
+    );
+}
+
+#[tokio::test]
 async fn a_token_server_that_is_too_talkative_is_cut_short() {
     let server = FakeServer::start(|seen| match seen.target.starts_with("/token") {
         true => Reply::new(200, vec![b' '; 1024 * 1024 + 1]),

@@ -20,12 +20,78 @@ async fn referrers(
     script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     digest: &Digest,
 ) -> Result<Vec<Digest>, ClientError> {
+    referrers_for(Patience::Full, script, digest).await
+}
+
+async fn referrers_for(
+    patience: Patience,
+    script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    digest: &Digest,
+) -> Result<Vec<Digest>, ClientError> {
     let server = FakeServer::start(script).await;
     let client = client(remote(server.url()));
-    let list = client
-        .referrer_list(&name(), digest, Patience::Full)
-        .await?;
+    let list = client.referrer_list(&name(), digest, patience).await?;
     Ok(list.into_iter().map(|referrer| referrer.digest).collect())
+}
+
+/// Says this of the referrers, and that there is no such tag.
+fn of_referrers(reply: impl Fn() -> Reply) -> impl Fn(&Seen) -> Reply {
+    move |seen| match seen.target.contains("/referrers/") {
+        true => reply(),
+        false => Reply::new(404, ""),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_list_of_referrers_is_no_empty_list() {
+    for garbled in ["", "{", "{}", "[]", r#"{"tags":[]}"#] {
+        let script = of_referrers(move || Reply::new(200, garbled));
+        let error = referrers(script, &blob()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid, "{garbled}");
+    }
+    let elsewhere = of_referrers(|| Reply::redirect("http://169.254.169.254/"));
+    let error = referrers(elsewhere, &blob()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn a_web_page_is_no_empty_list_for_who_has_a_list() {
+    for typed in [true, false] {
+        let page = move || match typed {
+            true => Reply::new(200, "Sign in").with("content-type", "text/html"),
+            false => Reply::new(200, "<html>"),
+        };
+        let had = referrers_for(Patience::Full, of_referrers(page), &blob()).await;
+        assert_eq!(had.unwrap(), []);
+        let had = referrers_for(Patience::Short, of_referrers(page), &blob()).await;
+        assert_eq!(had.unwrap_err().kind, ErrorKind::Invalid);
+    }
+}
+
+#[tokio::test]
+async fn each_page_has_its_own_time() {
+    let server = FakeServer::start(|seen| {
+        let page: u32 = seen
+            .target
+            .rsplit("page=")
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap_or(0);
+        let reply = Reply::new(200, format!(r#"{{"tags":["{page}"]}}"#));
+        let reply = reply.after(Duration::from_millis(300));
+        match page {
+            5.. => reply,
+            _ => reply.with("link", format!("<?page={}>; rel=next", page + 1)),
+        }
+    })
+    .await;
+    let mut remote = remote(server.url());
+    remote.header_timeout = Duration::from_millis(1200);
+    for patience in [Patience::Full, Patience::Short] {
+        let tags = client(remote.clone()).tag_list(&name(), patience).await;
+        assert_eq!(tags.unwrap().len(), 6);
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        ErrorKind,
+        ErrorKind, Patience,
         endpoint::{Endpoint, Outgoing, Payload, Wire},
     },
     server::{FakeServer, Reply, Seen},
@@ -85,6 +85,7 @@ async fn a_name_that_leads_into_our_network_is_refused_before_anything_is_dialed
         remote: "fake".into(),
         metrics,
         header_timeout: settings.header_timeout,
+        answer_timeout: settings.answer_timeout,
     };
     let outgoing = Outgoing {
         kind: "blob",
@@ -122,4 +123,38 @@ async fn a_content_server_that_refuses_says_nothing_about_our_rights() {
     let client = client(remote(server.url()));
     let error = client.blob_get(&name(), &blob(), 0, 0).await.unwrap_err();
     assert_eq!((error.kind, error.status), (ErrorKind::Invalid, Some(403)));
+}
+
+#[tokio::test]
+async fn a_content_server_that_has_lost_something_does_not_say_that_it_is_not_there() {
+    let cdn = FakeServer::start(|seen| match seen.method {
+        Method::HEAD => Reply::new(404, ""),
+        _ => Reply::new(206, &BLOB[..1]).with("content-range", "bytes 0-0/10"),
+    })
+    .await;
+    let target = cdn.localhost().join("signed?key=1").unwrap();
+    let server = FakeServer::start(move |_| Reply::redirect(target.as_str())).await;
+    let client = client(remote(server.url()));
+    let error = client.manifest_head(&name(), &tag(), Patience::Full).await;
+    let error = error.unwrap_err();
+    assert_eq!((error.kind, error.status), (ErrorKind::Invalid, Some(404)));
+    // It may be the HEAD alone that it does not take.
+    let size = client.blob_head(&name(), &blob(), Patience::Full).await;
+    assert_eq!(size.unwrap(), Some(10));
+}
+
+#[tokio::test]
+async fn a_registry_that_another_one_leads_to_is_believed_that_something_is_not_there() {
+    let real = FakeServer::start(|_| Reply::new(404, "")).await;
+    let base = real.localhost();
+    let server = FakeServer::start(move |seen| {
+        let there = seen.target.replace("library", "hidden/below");
+        Reply::redirect(base.join(&there).unwrap().as_str())
+    })
+    .await;
+    let client = client(remote(server.url()));
+    let error = client.manifest_head(&name(), &tag(), Patience::Full).await;
+    assert_eq!(error.unwrap_err().kind, ErrorKind::NotFound);
+    let error = client.blob_get(&name(), &blob(), 0, 0).await;
+    assert_eq!(error.unwrap_err().kind, ErrorKind::NotFound);
 }

@@ -83,7 +83,9 @@ async fn retry_after_beyond_the_patience_is_told_at_once() {
 #[tokio::test]
 async fn a_remote_that_does_not_answer_has_timed_out() {
     let server = answering(&[Reply::never]).await;
-    let client = client(remote(server.url()));
+    let mut remote = remote(server.url());
+    remote.header_timeout = Duration::from_millis(300);
+    let client = client(remote);
     let error = client
         .manifest_get(&name(), &tag(), Patience::Short)
         .await
@@ -187,10 +189,79 @@ async fn a_document_that_breaks_in_the_middle_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_document_that_stalls_each_time_is_given_up_soon() {
+    let server = answering(&[|| Reply::new(200, "{").with("content-length", "2").stalling()]).await;
+    let mut remote = remote(server.url());
+    remote.header_timeout = Duration::from_millis(500);
+    remote.idle_timeout = Duration::from_secs(20);
+    remote.retry_for = Duration::from_secs(60);
+    let asked = std::time::Instant::now();
+    let error = get(&client(remote)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TimedOut);
+    assert!(asked.elapsed() < Duration::from_secs(10));
+}
+
+/// Bytes that are no manifest, then wrong ones, then right ones.
+async fn lying_twice() -> FakeServer {
+    let announced = |bytes: &'static str| {
+        let digest = Digest::sha256(b"{}").to_string();
+        Reply::new(200, bytes).with("docker-content-digest", digest)
+    };
+    let next = AtomicUsize::new(0);
+    FakeServer::start(move |_| match next.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::new(200, ""),
+        1 => announced("{]"),
+        _ => announced("{}"),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn wrong_bytes_are_asked_for_again() {
+    for reference in [tag(), Reference::Digest(Digest::sha256(b"{}"))] {
+        let server = lying_twice().await;
+        let client = client(remote(server.url()));
+        let got = client
+            .manifest_get(&name(), &reference, Patience::Full)
+            .await;
+        assert_eq!(&got.unwrap().bytes[..], b"{}");
+        assert_eq!(server.seen().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn wrong_bytes_are_asked_for_at_the_next_url() {
+    let lying = answering(&[|| Reply::new(200, "no manifest")]).await;
+    let good = answering(&[|| Reply::new(200, "{}")]).await;
+    let missing = answering(&[|| Reply::new(404, "")]).await;
+    let of = |second: &FakeServer| {
+        let mut remote = remote(lying.url());
+        remote.urls.push(second.url());
+        client(remote)
+    };
+    get(&of(&good)).await.unwrap();
+    assert_eq!(lying.seen().len(), 1);
+    // Who said something else contradicts a "not there".
+    let error = get(&of(&missing)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn a_remote_that_always_lies_is_given_up_after_a_handful_of_tries() {
+    let server = answering(&[|| Reply::new(200, "no manifest")]).await;
+    let asked = std::time::Instant::now();
+    let error = get(&client(remote(server.url()))).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert_eq!(server.seen().len(), 5);
+    assert!(asked.elapsed() < Duration::from_secs(8));
+}
+
+#[tokio::test]
 async fn max_connections_counts_open_bodies() {
     let server = FakeServer::start(|_| Reply::new(200, BLOB)).await;
     let mut remote = remote(server.url());
     remote.max_connections = Some(1);
+    remote.header_timeout = Duration::from_millis(300);
     let client = client(remote);
     let held = client.blob_get(&name(), &blob(), 0, 0).await.unwrap();
     let waiting = client.manifest_get(&name(), &tag(), Patience::Short).await;

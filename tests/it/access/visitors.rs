@@ -16,6 +16,8 @@ struct Remote {
     /// What was asked: name, method, path.
     seen: std::sync::Arc<std::sync::Mutex<Vec<(String, String, String)>>>,
     down: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    /// How long it takes to answer.
+    takes_ms: std::sync::Arc<std::sync::atomic::AtomicU64>,
 }
 
 const ANN: (&str, &str) = ("ann", "ann's hub password");
@@ -30,6 +32,8 @@ impl Remote {
         let seen = std::sync::Arc::<std::sync::Mutex<Vec<_>>>::default();
         let down = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
         let (log, is_down, behind) = (seen.clone(), down.clone(), content.url().to_owned());
+        let takes_ms = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+        let delay = takes_ms.clone();
         let answer = async move |request: axum::extract::Request| {
             use axum::response::IntoResponse;
             use http::StatusCode;
@@ -42,6 +46,8 @@ impl Remote {
             let name = who.map_or("", |(name, _)| name).to_owned();
             let line = (name.clone(), request.method().to_string(), path.clone());
             log.lock().expect("no panic").push(line);
+            let delay = delay.load(std::sync::atomic::Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(delay)).await;
             if is_down.load(std::sync::atomic::Ordering::SeqCst) {
                 return StatusCode::BAD_GATEWAY.into_response();
             }
@@ -70,7 +76,12 @@ impl Remote {
         };
         let router = axum::Router::new().fallback(answer);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, seen, down }
+        Self {
+            url,
+            seen,
+            down,
+            takes_ms,
+        }
     }
 
     fn asked(&self) -> Vec<(String, String, String)> {
@@ -92,7 +103,11 @@ async fn server(keys: &str) -> (FakeRegistry, Remote, Image, TestServer) {
     }
     let remote = Remote::start(&content).await;
     let server = Setup::hub(&content)
-        .remote("corp", &remote.url, "retry_for = \"1s\"")
+        .remote(
+            "corp",
+            &remote.url,
+            "retry_for = \"1s\"\nanswer_timeout = \"300ms\"",
+        )
         .project("corp", "corp", &format!("visibility = \"remote\"\n{keys}"))
         .section("[access]\nadmin_password = \"admin pass\"")
         .variable("ENTREPOT__SERVER__MIRROR_LISTEN", "127.0.0.1:0")
@@ -206,6 +221,24 @@ async fn in_an_outage_who_was_let_in_still_is_and_nobody_else() {
     let bob = pass(&server, "corp/ann/app", BOB).await;
     let refused = get_as(&url, &bob).await.status;
     assert!((500..=504).contains(&refused), "{refused}");
+}
+
+#[tokio::test]
+async fn who_asks_first_waits_for_a_slow_remote() {
+    let (_content, remote, image, server) = server("verdict_ttl = \"1ms\"").await;
+    let [ann, bob] = [ANN, BOB].map(|who| pass(&server, "corp/ann/app", who));
+    let (ann, bob) = (ann.await, bob.await);
+    // More than answer_timeout.
+    remote
+        .takes_ms
+        .store(500, std::sync::atomic::Ordering::SeqCst);
+    let url = server.manifest_url("corp/ann/app", &image.root);
+    assert_eq!(get_as(&url, &ann).await.status, 200);
+    assert_eq!(get_as(&url, &bob).await.status, 404);
+    // An earlier yes counts, and is renewed behind it.
+    let asked = remote.asked().len();
+    assert_eq!(get_as(&url, &ann).await.status, 200);
+    assert!(remote.asked().len() > asked);
 }
 
 #[tokio::test]

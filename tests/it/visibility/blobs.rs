@@ -3,7 +3,7 @@
 use super::{Teams, assert_no_trace};
 use crate::{
     fill::{KIB, until_hit},
-    harness::{Fault, ImageBuilder, On, SlowReader, drain_sha256, get},
+    harness::{Fault, ImageBuilder, On, SlowReader, drain_sha256, get, head},
     server::on_both,
 };
 
@@ -12,6 +12,7 @@ on_both! {
     a_running_fill_is_not_there_for_a_repository_whose_remote_does_not_have_it,
     a_remote_that_refuses_or_is_down_proves_no_right,
     a_stored_blob_costs_a_repository_whose_remote_has_it_one_head,
+    a_stored_blob_is_as_long_as_it_is_whatever_a_remote_says,
     a_running_fill_is_joined_by_a_repository_whose_remote_has_it,
     a_joined_repository_goes_on_with_its_own_remote_when_the_others_fails_at_once,
 }
@@ -60,6 +61,19 @@ async fn a_stored_blob_costs_a_repository_whose_remote_has_it_one_head() {
             teams.b.count(On::blob().get())
         ),
         (1, 0)
+    );
+}
+
+async fn a_stored_blob_is_as_long_as_it_is_whatever_a_remote_says() {
+    let teams = Teams::new().await.hot().await;
+    teams.b.put_blob("other", teams.bytes.clone());
+    let wrong = Fault::WrongContentLength(7);
+    teams.b.fault_always(On::blob().head(), wrong);
+    let answer = head(&teams.url_b()).await;
+    let length = teams.bytes.len().to_string();
+    assert_eq!(
+        (answer.status, answer.header("content-length")),
+        (200, &*length)
     );
 }
 
