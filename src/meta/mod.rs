@@ -50,6 +50,7 @@ pub mod error;
 pub mod event;
 pub mod evict;
 pub mod execution;
+mod forget;
 pub mod held;
 pub mod image;
 pub mod label;
