@@ -20,6 +20,7 @@ mod delete;
 mod engine;
 mod error;
 mod events;
+mod executions;
 mod fields;
 pub mod filter;
 mod log;

@@ -2,8 +2,13 @@
 //!
 //! ```text
 //! execution (Planning) ──► repositories ──► tags ──► names there ──► collisions ──► tasks, in one transaction
-//!                                                          dry run: ──► each tag is asked for at its destination
+//!                                          dry run: ──► each tag is asked for at its destination
 //! ```
+//!
+//! What earlier tasks are yet to do is left to them, and deletes that are too many wait in a plan of their own.
+
+mod ahead;
+mod deletes;
 
 use std::{collections::BTreeMap, pin::pin, time::Duration};
 
@@ -15,15 +20,15 @@ use uuid::Uuid;
 use super::{
     Mode, Replication, ReplicationError, Rule, check_depth,
     collision::{self, Shipment},
-    delete::delete_cap,
-    engine::{Cause, Run, read},
-    pull::Seen,
+    engine::read,
 };
 use crate::{
     jobs::{Job, Queue},
-    meta::{Action, DeliveryRow, ExecutionRow, MetaError, Planned, TaskItem, TaskWrite},
+    meta::{Action, ExecutionRow, MetaError, Planned, TaskItem, TaskWrite},
     oci::{Digest, Name, Tag},
 };
+use ahead::Ahead;
+use deletes::delete_tasks;
 
 /// Nobody else plans an execution for so long after it was last heard of.
 pub(super) const HOLD: Duration = Duration::from_secs(60);
@@ -177,18 +182,24 @@ impl Replication {
                 "{collisions} tags are not sent, because several repositories would go to one place"
             ));
         }
+        let ahead = self.ahead(&rule, execution).await?;
         if rule.propagate_delete {
-            self.find_deletes(&rule, execution, seen.as_ref(), &mut draft)
+            self.find_deletes(&rule, execution, seen.as_ref(), &ahead, &mut draft)
                 .await?;
         }
         let mut tasks = divided(&rule, &draft);
+        let waiting = ahead.leave_out(&mut tasks);
+        if waiting > 0 {
+            let note = format!("{waiting} tags wait already for earlier tasks");
+            draft.notes.push(note);
+        }
         if execution.dry_run {
             self.ask(&rule, execution, holder, &mut tasks).await?;
         }
         if draft.same > 0 {
             let same = draft.same;
             draft.notes.push(format!("{same} tags are here already"));
-        } else if tasks.is_empty() {
+        } else if tasks.is_empty() && waiting == 0 {
             draft.notes.push("there is nothing to replicate".to_owned());
         }
         let message = draft.notes.join("; ");
@@ -260,87 +271,6 @@ impl Replication {
         }
         Ok(destination)
     }
-
-    /// What the rule put somewhere and is at its source no longer.
-    async fn find_deletes(
-        &self,
-        rule: &Rule,
-        execution: &ExecutionRow,
-        seen: Option<&Seen>,
-        draft: &mut Draft,
-    ) -> Result<(), Problem> {
-        let meta = &self.inner.parts.meta;
-        let mut delivered = 0;
-        for remote in &rule.remotes {
-            let mut after: Option<(Name, Tag)> = None;
-            loop {
-                let from = after.as_ref().map(|(name, tag)| (name, tag));
-                let page = meta
-                    .deliveries(execution.rule_id, remote, from, PAGE)
-                    .await?;
-                delivered += page.len();
-                after = page
-                    .last()
-                    .map(|row| (row.destination.clone(), row.tag.clone()));
-                let is_last = page.len() < PAGE as usize;
-                for row in page {
-                    if !self.is_gone(&row, seen).await? {
-                        continue;
-                    }
-                    let shipment = Shipment {
-                        repository: row.repository,
-                        destination: row.destination,
-                        tag: row.tag,
-                        digest: row.claim.digest().clone(),
-                        action: Action::Delete,
-                    };
-                    draft.deletes.push((remote.clone(), shipment));
-                }
-                if is_last {
-                    break;
-                }
-            }
-        }
-        let (count, cap) = (draft.deletes.len(), delete_cap(rule, delivered));
-        if count > cap && !execution.dry_run {
-            draft.deletes.clear();
-            draft.notes.push(format!(
-                "{count} tags would be deleted, which is more than {cap}: nothing is deleted before a plan is applied"
-            ));
-            self.propose(execution.rule_id, rule).await?;
-        }
-        Ok(())
-    }
-
-    /// Is a tag certainly gone from where it came from?
-    async fn is_gone(&self, row: &DeliveryRow, seen: Option<&Seen>) -> Result<bool, MetaError> {
-        if let Some(seen) = seen {
-            // Of a repository that told no tags, nothing is known.
-            let tags = seen.get(&row.repository);
-            return Ok(tags.is_some_and(|tags| !tags.contains(&row.tag)));
-        }
-        let projects = self.inner.parts.projects.now();
-        let project = projects.get(row.repository.first());
-        // A mirror forgets what is not used: only deleting it there is one, of which an event tells.
-        if project.is_none_or(|project| project.is_mirror()) {
-            return Ok(false);
-        }
-        let meta = &self.inner.parts.meta;
-        Ok(meta.tag(&row.repository, &row.tag).await?.is_none())
-    }
-
-    /// Makes a plan that somebody may apply, unless one waits already.
-    pub(super) async fn propose(&self, rule_id: Uuid, rule: &Rule) -> Result<(), ReplicationError> {
-        let meta = &self.inner.parts.meta;
-        for id in meta.executions_open(rule_id).await? {
-            let execution = meta.execution(id).await?;
-            if execution.is_some_and(|execution| execution.dry_run) {
-                return Ok(());
-            }
-        }
-        self.queue(rule_id, rule, Cause::Event, Run::Dry).await?;
-        Ok(())
-    }
 }
 
 /// Is it still tried to plan it?
@@ -357,11 +287,6 @@ fn divided(rule: &Rule, draft: &Draft) -> Vec<TaskWrite> {
         let place = (&shipment.repository, &shipment.destination);
         by_place.entry(place).or_default().push(item(shipment));
     }
-    let mut deletes: BTreeMap<(&str, &Name, &Name), Vec<TaskItem>> = BTreeMap::new();
-    for (remote, shipment) in &draft.deletes {
-        let place = (remote.as_str(), &shipment.repository, &shipment.destination);
-        deletes.entry(place).or_default().push(item(shipment));
-    }
     let mut tasks = Vec::new();
     for remote in &rule.remotes {
         for ((repository, destination), items) in &by_place {
@@ -374,15 +299,7 @@ fn divided(rule: &Rule, draft: &Draft) -> Vec<TaskWrite> {
             });
         }
     }
-    for ((remote, repository, destination), items) in deletes {
-        tasks.push(TaskWrite {
-            remote: remote.to_owned(),
-            repository: repository.clone(),
-            destination: destination.clone(),
-            items,
-            delay: rule.delete_grace,
-        });
-    }
+    tasks.extend(delete_tasks(rule, &draft.deletes));
     tasks
 }
 

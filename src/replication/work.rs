@@ -216,7 +216,11 @@ async fn tell(
         }
         inner.adjust(held, budgets).await;
         flush(inner, held, log).await;
-        let kept = meta.task_keep(held.task.id, held.token, bytes(progress), HOLD);
+        let bytes = bytes(progress);
+        if bytes.sent + bytes.skipped > 0 {
+            inner.turns.answered(&held.task.remote);
+        }
+        let kept = meta.task_keep(held.task.id, held.token, bytes, HOLD);
         match kept.await {
             Ok(Some(TaskStatus::Stopping)) => return Some(Ended::Stopped),
             Ok(Some(_)) => {}
@@ -264,6 +268,9 @@ fn words(end: &TaskEnd) -> String {
 impl Inner {
     /// What is written of how a task ended: tried again later, or for the last time.
     fn end(&self, held: &HeldTask, ended: Ended) -> TaskEnd {
+        if matches!(ended, Ended::Succeeded { .. } | Ended::Failed(_)) {
+            self.turns.answered(&held.task.remote);
+        }
         let (error, after, fault) = match ended {
             Ended::Succeeded { message } => return TaskEnd::Succeeded { message },
             Ended::Failed(error) => return TaskEnd::Failed(error),

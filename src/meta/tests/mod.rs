@@ -46,6 +46,7 @@ mod statements;
 mod tag;
 mod tag_version;
 mod task;
+mod unasked;
 mod upload;
 mod usage;
 mod writer;

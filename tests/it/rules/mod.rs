@@ -82,6 +82,15 @@ impl Sites {
         Pusher::of(&self.hub).image(repository, tag, image).await;
     }
 
+    /// Another remote of the hub, `near`: the same edge, by no line.
+    async fn near(&self) {
+        let near = json!({
+            "name": "near", "urls": [self.edge.url()], "username": "admin", "password": PASSWORD,
+        });
+        let made = self.post("/remotes", near).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+    }
+
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Called {
         call(&self.hub, method, path, body).await
     }
