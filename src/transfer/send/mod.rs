@@ -144,6 +144,8 @@ pub enum SendError {
     Nested,
     #[error("cannot note what is about to be sent: {0}")]
     Unnoted(String),
+    #[error("the destination takes what it is sent of {0}, and keeps none of it")]
+    Unkept(Digest),
 }
 
 impl SendError {
@@ -154,7 +156,7 @@ impl SendError {
             Self::Destination(error) => !source::is_transient(error),
             Self::Home(error) => matches!(error, HomeError::Refused(_)),
             Self::Size { .. } | Self::Damaged(_) | Self::Nested => true,
-            Self::Unnoted(_) => false,
+            Self::Unnoted(_) | Self::Unkept(_) => false,
         }
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Mood {
     /// What came before such a break is gone, with its session.
     pub(super) forgets: bool,
     pub(super) min_chunk: Option<usize>,
+    /// Pieces are taken, and none of them is there then.
+    pub(super) keeps_nothing: bool,
     pub(super) lists_referrers: bool,
     pub(super) takes_sparse: bool,
     pub(super) refuses: bool,
