@@ -34,7 +34,7 @@ impl Run<'_> {
             return Ok(Some(self.not_taken(item)));
         }
         let key = self.key(item);
-        let ours = self.ours(item, &key).await?;
+        let ours = self.ours(item, &key, &digest).await?;
         let there = self.at_destination(&item.tag).await?;
         let mut state = written(&digest, here, &there);
         let Some(selection) = self.selection(&digest).await? else {
@@ -159,13 +159,19 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// What is the rule's there.
-    async fn ours(&self, item: &TaskItem, key: &DeliveryKey) -> Result<Option<Claim>, Trouble> {
+    /// What is the rule's there. Another repository may go there as long as it has the same.
+    async fn ours(
+        &self,
+        item: &TaskItem,
+        key: &DeliveryKey,
+        digest: &Digest,
+    ) -> Result<Option<Claim>, Trouble> {
         let ours = self.meta().delivery(key).await?;
         if let Some((_, other)) = &ours
             && *other != self.held.task.repository
             && self.rule.mode == Mode::Push
-            && self.meta().tag(other, &item.tag).await?.is_some()
+            && let Some(row) = self.meta().tag(other, &item.tag).await?
+            && row.target.digest != *digest
         {
             return Err(Trouble::Tag(format!(
                 "`{}` is not sent: `{other}` goes to the same place",

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
+
 use super::{
     Mode, Rule,
     engine::read,
@@ -12,7 +14,7 @@ use super::{
 use crate::{
     client::RegistryClient,
     meta::{Action, DeliveryKey, HeldTask, Meta, TaskItem},
-    oci::Tag,
+    oci::{Name, Tag},
     transfer::send::{Destination, Found, Progress, RemoteSource, SendError, Sender, Source},
 };
 
@@ -28,6 +30,8 @@ pub(super) struct Run<'a> {
     pub(super) sender: Sender,
     pub(super) progress: &'a Progress,
     pub(super) log: &'a Log,
+    /// The rule's other repositories that go to the same place, once somebody has asked.
+    pub(super) sharing: OnceCell<Vec<Name>>,
 }
 
 /// What came of the tags so far.
@@ -81,6 +85,7 @@ pub(super) async fn run(
         sender,
         progress,
         log,
+        sharing: OnceCell::new(),
     };
     run.all().await
 }

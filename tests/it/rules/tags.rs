@@ -151,3 +151,60 @@ async fn what_a_tag_has_become_since_is_sent_only_if_the_rule_takes_that_too() {
     labelled().await;
     sites.arrived("team/app", "latest", Some(&image(2))).await;
 }
+
+/// Two repositories of one rule that have the same name at the edge.
+async fn sharing() -> Sites {
+    let sites = Sites::start().await;
+    for repository in ["team/x/img", "team/y/img"] {
+        sites.push(repository, "1", &image(1)).await;
+    }
+    let made = sites
+        .rule(json!({
+            "destination": {"project": "team/ns", "flatten": 2}, "propagate_delete": true,
+        }))
+        .await;
+    let first = sites.done(made["execution"].as_str().expect("an id")).await;
+    assert_eq!(first["status"], "Succeeded", "{first}");
+    sites
+}
+
+async fn delete(sites: &Sites, repository: &str) {
+    let hub = Pusher::of(&sites.hub);
+    let path = format!("/v2/{repository}/manifests/1");
+    let deleted = Pusher::send(hub.request(Method::DELETE, &path)).await;
+    assert_eq!(deleted.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_repositories_may_go_to_one_place_as_long_as_they_have_the_same() {
+    let sites = sharing().await;
+    let again = sites.done(&sites.run("to-edge", json!({})).await).await;
+    assert_eq!(again["status"], "Succeeded", "{again}");
+    sites.push("team/y/img", "1", &image(2)).await;
+    let differing = sites.done(&sites.run("to-edge", json!({})).await).await;
+    assert_eq!(differing["status"], "Failed", "{differing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_repositories_put_in_one_place_goes_with_the_last_of_them() {
+    for order in [["team/x/img", "team/y/img"], ["team/y/img", "team/x/img"]] {
+        let sites = sharing().await;
+        delete(&sites, order[0]).await;
+        // All events are seen, and all that they made is done.
+        sites.push("team/z/img", "after", &image(3)).await;
+        sites.arrived("team/ns/img", "after", Some(&image(3))).await;
+        let again = sites.done(&sites.run("to-edge", json!({})).await).await;
+        assert_eq!(again["status"], "Succeeded", "{again}");
+        eventually(async || {
+            let tasks = sites.get("/rules/to-edge/tasks").await;
+            let mut tasks = tasks["items"].as_array()?.iter();
+            tasks
+                .all(|task| task["status"] == "Succeeded")
+                .then_some(())
+        })
+        .await;
+        assert_eq!(sites.at_edge("team/ns/img", "1").await, Some(image(1).root));
+        delete(&sites, order[1]).await;
+        sites.arrived("team/ns/img", "1", None).await;
+    }
+}
