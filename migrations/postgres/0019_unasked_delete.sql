@@ -1,4 +1,4 @@
--- The twin of sqlite/0018_unasked_delete.sql, where the columns are explained.
+-- The twin of sqlite/0019_unasked_delete.sql, where the columns are explained.
 
 CREATE TABLE unasked_delete (
     rule_id      TEXT   COLLATE "C" NOT NULL,

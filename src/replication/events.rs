@@ -208,7 +208,8 @@ impl Replication {
                 .deleted
                 .iter()
                 .filter(|(tag, _)| !taken.contains_key(tag));
-            let deletes = self.deletes(known, remote, &destination, gone).await?;
+            let place = (remote.as_str(), repository, &destination);
+            let deletes = self.deletes(known, place, gone).await?;
             if !deletes.is_empty() {
                 tasks.push(task(deletes, rule.delete_grace));
             }
@@ -221,8 +222,7 @@ impl Replication {
     async fn deletes(
         &self,
         known: &KnownRule,
-        remote: &str,
-        destination: &Name,
+        (remote, repository, destination): (&str, &Name, &Name),
         gone: impl Iterator<Item = (&Tag, &Digest)>,
     ) -> Result<Vec<TaskItem>, ReplicationError> {
         if !known.rule.propagate_delete {
@@ -241,6 +241,8 @@ impl Replication {
                 tag: tag.clone(),
             };
             match self.inner.parts.meta.delivery(&key).await? {
+                // What came from another repository goes with that one.
+                Some((_, other)) if other != *repository => {}
                 Some((claim, _)) => items.push(item(tag, claim.digest(), Action::Delete)),
                 None if any && filters.take_tag(tag) => {
                     items.push(item(tag, digest, Action::Delete));

@@ -21,6 +21,7 @@ macro_rules! on_both {
 }
 
 mod audit;
+mod candidate;
 mod cluster;
 mod delete;
 mod entry;

@@ -187,6 +187,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     candidate::SQL_ONE,
     candidate::SQL_PRESENT,
     candidate::SQL_SUBJECTS,
+    candidate::SQL_ABOVE,
+    candidate::SQL_HAS_REFERRERS,
     candidate::SQL_TAGS_OF,
     candidate::SQL_BYTES,
     delivery::SQL_GET,

@@ -5,10 +5,12 @@ mod deletes;
 mod delivery;
 mod making;
 mod plans;
+mod platforms;
 mod pulling;
 mod recovery;
 mod registries;
 mod sync;
+mod tags;
 mod turns;
 mod versions;
 

@@ -11,7 +11,7 @@ use crate::{
     real_registry::{Program, RealRegistry},
 };
 
-fn keys(registry: &RealRegistry) -> String {
+pub(super) fn keys(registry: &RealRegistry) -> String {
     format!(
         "[[remote]]\nname = \"real\"\nurls = [\"{}\"]\n",
         registry.url()
@@ -101,7 +101,7 @@ async fn what_a_mirror_is_asked_for_goes_to_every_registry() {
 }
 
 /// Pulls one platform from the hub's mirror.
-async fn pull(sites: &Sites, image: &Image, platform: usize) {
+pub(super) async fn pull(sites: &Sites, image: &Image, platform: usize) {
     let hub = &sites.hub;
     let child = &image.children()[platform];
     for reference in ["1", child.as_str()] {
@@ -154,6 +154,34 @@ async fn a_signature_that_comes_later_follows_its_image() {
     eventually(async || sites.at_edge("team/app", &signature.root).await).await;
     // So does one in a tag beside it.
     let tag = format!("{}.sig", app.root.replace(':', "-"));
+    let beside = image(3);
+    sites.push("team/app", &tag, &beside).await;
+    sites.arrived("team/app", &tag, Some(&beside)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_of_one_platform_that_comes_later_follows_its_image() {
+    let sites = Sites::start().await;
+    let app = ImageBuilder::new(1)
+        .layer(10_000)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .build();
+    sites.push("team/app", "1", &app).await;
+    let filters = json!([{"type": "tag", "value": "1"}]);
+    sites
+        .rule(json!({"source": {"project": "team", "filters": filters}}))
+        .await;
+    sites.arrived("team/app", "1", Some(&app)).await;
+    let child = app.manifest(&app.children()[1]);
+    let signature = ImageBuilder::new(2)
+        .artifact_type("application/vnd.example.signature")
+        .subject(child.descriptor())
+        .build();
+    Pusher::of(&sites.hub)
+        .image("team/app", &signature.root, &signature)
+        .await;
+    eventually(async || sites.at_edge("team/app", &signature.root).await).await;
+    let tag = format!("{}.sig", child.digest.replace(':', "-"));
     let beside = image(3);
     sites.push("team/app", &tag, &beside).await;
     sites.arrived("team/app", &tag, Some(&beside)).await;
