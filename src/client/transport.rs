@@ -121,12 +121,16 @@ pub(super) struct Transport {
 pub(super) struct Try {
     pub(super) place: usize,
     pub(super) url: Url,
-    pub(super) slot: Option<Slot>,
+    pub(super) slot: Slot,
     pub(super) priority: Priority,
 }
 
 impl Transport {
-    pub(super) fn new(remote: &config::Remote, metrics: Metrics) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        remote: &config::Remote,
+        metrics: Metrics,
+        limits: Limits,
+    ) -> Result<Self, SetupError> {
         let failed = |message| SetupError {
             remote: remote.name.clone(),
             message,
@@ -138,7 +142,6 @@ impl Transport {
             Endpoint::new(remote, url, tls, &metrics, stop).map(Arc::new)
         });
         let endpoints = endpoints.collect::<Result<_, _>>().map_err(failed)?;
-        let limits = Limits::new(remote);
         let name: Arc<str> = Arc::from(remote.name.as_str());
         let body = BodyContext {
             remote: Arc::clone(&name),
