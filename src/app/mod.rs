@@ -2,6 +2,7 @@
 //!
 //! [`App::build`] opens what must be open, [`App::bind`] takes the addresses, [`Server::run`] serves until it is told to stop.
 
+mod bandwidths;
 mod connection;
 mod entrance;
 mod error;
@@ -38,8 +39,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use self::{
-    entrance::Entrance, middleware::limit::RequestLimit, source::OwnSource, tls::Certificates,
-    upkeep::Upkeep,
+    bandwidths::Bandwidths, entrance::Entrance, middleware::limit::RequestLimit, source::OwnSource,
+    tls::Certificates, upkeep::Upkeep,
 };
 use crate::{
     access::{Accounts, Gate, ProjectSet, Projects, SecretKey, Site},
@@ -164,7 +165,9 @@ impl App {
         pushes.recover().await?;
         let own = OwnSource::new(&projects, &mirror, &pushes, &meta);
         let replication = rules::made(&config, &remotes, &own, &settings, &entrance.accounts);
-        rules::start(&replication, own, &config, &tasks, &shutdown);
+        let everything = rules::start(&replication, own, &config, &tasks, &shutdown);
+        let bandwidths = Bandwidths::new(&config, &settings, everything);
+        tasks.spawn(bandwidths.run(shutdown.clone()));
         notify::start(&config, &meta, &metrics, &tasks, &shutdown).await?;
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);
         let upkeep = Upkeep::new(&config, store, &meta, &fills, &projects);

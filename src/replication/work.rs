@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    num::NonZeroU64,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -47,8 +46,8 @@ pub struct WorkParts {
     pub source: Arc<dyn Source>,
     /// About so many tasks run at once; each remote always has a place.
     pub concurrency: usize,
-    /// Bytes per second of all rules together.
-    pub bandwidth: Option<u64>,
+    /// What all rules together keep to; may change meanwhile.
+    pub everything: Arc<Budget>,
     pub shutdown: CancellationToken,
 }
 
@@ -59,7 +58,6 @@ pub struct Worker(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) replication: Replication,
     pub(super) parts: WorkParts,
-    pub(super) everything: Arc<Budget>,
     pub(super) turns: Turns,
     destinations: Mutex<HashMap<String, Destination>>,
     /// Of the rules that have tasks here.
@@ -76,10 +74,8 @@ struct Place {
 
 impl Worker {
     pub fn new(replication: Replication, parts: WorkParts) -> Self {
-        let everything = Arc::new(Budget::new(parts.bandwidth.and_then(NonZeroU64::new)));
         Self(Arc::new(Inner {
             replication,
-            everything,
             turns: Turns::new(parts.concurrency),
             parts,
             destinations: Mutex::default(),
