@@ -255,6 +255,7 @@ fn item(tag: &Tag, digest: &Digest, action: Action) -> TaskItem {
         digest: digest.clone(),
         action,
         bytes: None,
+        message: None,
     }
 }
 

@@ -5,7 +5,7 @@
 //!                                                          dry run: ──► each tag is asked for at its destination
 //! ```
 
-use std::{collections::BTreeMap, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use tokio_util::sync::CancellationToken;
@@ -16,13 +16,15 @@ use super::{
     Mode, Replication, ReplicationError, Rule, check_depth,
     collision::{self, Shipment},
     delete::delete_cap,
+    draft::{Draft, divided},
     engine::{Cause, Run, read},
     pull::Seen,
+    task::summary,
 };
 use crate::{
     jobs::{Job, Queue},
-    meta::{Action, DeliveryRow, ExecutionRow, MetaError, Planned, TaskItem, TaskWrite},
-    oci::{Digest, Name, Tag},
+    meta::{Action, DeliveryRow, ExecutionRow, MetaError, Planned},
+    oci::{Name, Tag},
 };
 
 /// Nobody else plans an execution for so long after it was last heard of.
@@ -32,30 +34,6 @@ const PAGE: u32 = 1000;
 const AT_ONCE: usize = 4;
 /// When an execution is planned again whose remote could not be asked.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
-
-/// What a plan holds before it is divided into tasks.
-#[derive(Default)]
-pub(super) struct Draft {
-    shipments: Vec<Shipment>,
-    /// How many tags need not be sent.
-    pub(super) same: usize,
-    /// Remote, place, tag: what is to be deleted there.
-    deletes: Vec<(String, Shipment)>,
-    /// For the execution.
-    notes: Vec<String>,
-}
-
-impl Draft {
-    pub(super) fn ship(&mut self, repository: &Name, destination: &Name, tag: Tag, digest: Digest) {
-        self.shipments.push(Shipment {
-            repository: repository.clone(),
-            destination: destination.clone(),
-            tag,
-            digest,
-            action: Action::Copy,
-        });
-    }
-}
 
 /// Why there is no plan.
 pub(super) enum Problem {
@@ -150,7 +128,7 @@ impl Replication {
     }
 
     /// The hold ends soon, and somebody plans anew.
-    async fn put_off(&self, execution: Uuid, holder: Uuid, why: String) {
+    pub(super) async fn put_off(&self, execution: Uuid, holder: Uuid, why: String) {
         let meta = &self.inner.parts.meta;
         // If it cannot be written, the hold ends a little later.
         let kept = meta.execution_keep(execution, holder, AGAIN_AFTER, why);
@@ -183,7 +161,11 @@ impl Replication {
         }
         let mut tasks = divided(&rule, &draft);
         if execution.dry_run {
-            self.ask(&rule, execution, holder, &mut tasks).await?;
+            let uncompared = self.ask(&rule, execution, holder, &mut tasks).await?;
+            draft.lacking.extend(uncompared);
+        }
+        if !draft.lacking.is_empty() {
+            draft.notes.push(summary(&draft.lacking));
         }
         if draft.same > 0 {
             let same = draft.same;
@@ -313,7 +295,11 @@ impl Replication {
     }
 
     /// Is a tag certainly gone from where it came from?
-    async fn is_gone(&self, row: &DeliveryRow, seen: Option<&Seen>) -> Result<bool, MetaError> {
+    pub(super) async fn is_gone(
+        &self,
+        row: &DeliveryRow,
+        seen: Option<&Seen>,
+    ) -> Result<bool, MetaError> {
         if let Some(seen) = seen {
             // Of a repository that told no tags, nothing is known.
             let tags = seen.get(&row.repository);
@@ -348,49 +334,4 @@ fn is_in_time(execution: &ExecutionRow) -> bool {
     let retry_for = read(&execution.members).map_or(Duration::ZERO, |rule| rule.retry_for);
     let age = execution.created_at.elapsed().unwrap_or_default();
     !execution.dry_run && age < retry_for
-}
-
-/// One task for each remote and repository; deletes come after what is sent, in tasks of their own.
-fn divided(rule: &Rule, draft: &Draft) -> Vec<TaskWrite> {
-    let mut by_place: BTreeMap<(&Name, &Name), Vec<TaskItem>> = BTreeMap::new();
-    for shipment in &draft.shipments {
-        let place = (&shipment.repository, &shipment.destination);
-        by_place.entry(place).or_default().push(item(shipment));
-    }
-    let mut deletes: BTreeMap<(&str, &Name, &Name), Vec<TaskItem>> = BTreeMap::new();
-    for (remote, shipment) in &draft.deletes {
-        let place = (remote.as_str(), &shipment.repository, &shipment.destination);
-        deletes.entry(place).or_default().push(item(shipment));
-    }
-    let mut tasks = Vec::new();
-    for remote in &rule.remotes {
-        for ((repository, destination), items) in &by_place {
-            tasks.push(TaskWrite {
-                remote: remote.clone(),
-                repository: (*repository).clone(),
-                destination: (*destination).clone(),
-                items: items.clone(),
-                delay: Duration::ZERO,
-            });
-        }
-    }
-    for ((remote, repository, destination), items) in deletes {
-        tasks.push(TaskWrite {
-            remote: remote.to_owned(),
-            repository: repository.clone(),
-            destination: destination.clone(),
-            items,
-            delay: rule.delete_grace,
-        });
-    }
-    tasks
-}
-
-fn item(shipment: &Shipment) -> TaskItem {
-    TaskItem {
-        tag: shipment.tag.clone(),
-        digest: shipment.digest.clone(),
-        action: shipment.action,
-        bytes: None,
-    }
 }

@@ -21,6 +21,7 @@ use super::{
     budgets::Budgets,
     engine::read,
     log::Log,
+    pull::CLOSED,
     seat::Seat,
     task,
     trouble::{Ended, Fault},
@@ -104,18 +105,11 @@ impl Queue for Worker {
 impl Inner {
     /// How many tasks a remote takes at once; `None`: it does not say.
     pub(super) fn limit(&self, remote: &str) -> Option<usize> {
-        if self.closed_until(remote).is_some() {
+        if self.replication.closed_until(remote).is_some() {
             return Some(0);
         }
         let client = self.replication.inner.parts.remotes.get(remote)?;
         client.remote().max_concurrent.map(|limit| limit as usize)
-    }
-
-    /// When a remote that may not be used now may be used again.
-    fn closed_until(&self, remote: &str) -> Option<SystemTime> {
-        let client = self.replication.inner.parts.remotes.get(remote)?;
-        let (hours, now) = (client.remote().allowed_hours?, SystemTime::now());
-        (!hours.contain(now)).then(|| hours.begin_after(now))
     }
 
     /// The destination of this name, as the remotes say it now.
@@ -207,7 +201,7 @@ async fn tell(
     let meta = &inner.replication.inner.parts.meta;
     loop {
         sleep(TELL_EVERY).await;
-        if inner.closed_until(&held.task.remote).is_some() {
+        if inner.replication.closed_until(&held.task.remote).is_some() {
             return Some(Ended::Closed);
         }
         inner.adjust(held, budgets).await;
@@ -270,8 +264,8 @@ impl Inner {
                 return TaskEnd::Retry { at, error };
             }
             Ended::Closed => {
-                let error = "background work may not use the remote at this hour".to_owned();
-                let at = self.closed_until(&held.task.remote);
+                let error = CLOSED.to_owned();
+                let at = self.replication.closed_until(&held.task.remote);
                 let at = at.unwrap_or_else(SystemTime::now);
                 return TaskEnd::Retry { at, error };
             }

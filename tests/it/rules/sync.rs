@@ -128,3 +128,33 @@ async fn a_delete_that_waits_is_told_of_a_tag_that_came_there_by_another_way() {
         Some(image(1).root)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_takes_no_more_is_no_lack_before_it_is_deleted_at_its_source() {
+    let sites = Sites::start().await;
+    for tag in ["kept", "other"] {
+        sites.push("team/app", tag, &image(1)).await;
+    }
+    let mut rule = sites.rule(json!({"propagate_delete": true})).await;
+    sites.done(rule["execution"].as_str().unwrap()).await;
+    let filters = json!([{"type": "tag", "value": "kept"}]);
+    rule["source"]["filters"] = filters;
+    rule["enabled"] = json!(false);
+    let put = sites.call(Method::PUT, "/rules/to-edge", Some(rule)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    let compared = sites.compared().await;
+    assert_eq!(
+        counts(&compared),
+        [&json!(true), &json!(0), &json!(0), &json!(1)],
+        "{compared}"
+    );
+    let hub = Pusher::of(&sites.hub);
+    let delete = hub.request(Method::DELETE, "/v2/team/app/manifests/other");
+    assert_eq!(Pusher::send(delete).await.status, 202);
+    let compared = sites.compared().await;
+    assert_eq!(
+        counts(&compared),
+        [&json!(false), &json!(0), &json!(0), &json!(1)],
+        "{compared}"
+    );
+}
