@@ -70,7 +70,13 @@ pub(super) fn start(
         let plans = jobs::run(planner, MAX_PLANS, wake, poll, shutdown.clone());
         let wake = replication.work_waker();
         let tasks = jobs::run(worker, MAX_TASKS, wake, POLL, shutdown.clone());
-        tokio::join!(replication.run(shutdown), plans, tasks);
+        let pings = replication.look_after_remotes(shutdown.clone());
+        tokio::join!(
+            replication.clone().run(shutdown.clone()),
+            plans,
+            tasks,
+            pings
+        );
     });
     everything
 }

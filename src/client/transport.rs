@@ -14,6 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
@@ -109,6 +110,8 @@ pub(super) struct Transport {
     pub(super) authorizer: Authorizer,
     pub(super) limits: Limits,
     body: BodyContext,
+    /// Why it refused our login when it was last pinged.
+    pub(super) refusal: ArcSwapOption<String>,
     /// It has told the version of a tag.
     pub(super) keeps_versions: AtomicBool,
     /// It has told of a tag, and not the version.
@@ -161,6 +164,7 @@ impl Transport {
             authorizer: Authorizer::new(remote).map_err(failed)?,
             limits,
             body,
+            refusal: ArcSwapOption::empty(),
             keeps_versions: AtomicBool::new(false),
             keeps_none: AtomicBool::new(false),
             watches: Arc::new(stop.drop_guard()),
@@ -175,6 +179,7 @@ impl Transport {
             authorizer: self.authorizer.with_login(username, password),
             limits: self.limits.clone(),
             body: self.body.clone(),
+            refusal: ArcSwapOption::empty(),
             keeps_versions: AtomicBool::new(false),
             keeps_none: AtomicBool::new(false),
             watches: Arc::clone(&self.watches),

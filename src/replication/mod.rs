@@ -28,6 +28,7 @@ mod making;
 pub mod naming;
 mod plan;
 mod pull;
+mod pulse;
 mod read;
 pub mod rule;
 pub mod schedule;

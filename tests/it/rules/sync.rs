@@ -158,3 +158,27 @@ async fn what_a_rule_takes_no_more_is_no_lack_before_it_is_deleted_at_its_source
         "{compared}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remotes_of_rules_are_looked_after_while_nothing_is_sent_there() {
+    let mut sites = Sites::start().await;
+    let keyless = json!({
+        "name": "keyless", "provider": "entrepot", "urls": [sites.edge.url()],
+        "username": "admin", "password": "wrong",
+    });
+    assert_eq!(sites.post("/remotes", keyless).await.status, 201);
+    let more = json!({"remotes": ["edge", "keyless"], "trigger": {"type": "manual"}});
+    sites.rule(more).await;
+    sites.hub.stop().await;
+    sites.line.set(Trouble::Refused);
+    sites.hub.start_again().await;
+    eventually(async || {
+        let status = sites.get("/status").await;
+        let remotes = status["remotes"].as_array()?;
+        let of = |name: &str| remotes.iter().find(|remote| remote["name"] == name);
+        let (edge, keyless) = (of("edge")?, of("keyless")?);
+        let is_known = edge["urls"][0]["healthy"] == false && keyless["refusal"].is_string();
+        is_known.then_some(())
+    })
+    .await;
+}
