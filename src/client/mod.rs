@@ -28,6 +28,7 @@ mod redirect;
 pub mod registry;
 mod remotes;
 mod retry;
+mod rights;
 mod shared;
 mod tls;
 mod token;
