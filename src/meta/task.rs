@@ -119,6 +119,9 @@ pub struct TaskItem {
     /// Of the whole image, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Why a dry run could not compare it with what is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A task that is to be written.

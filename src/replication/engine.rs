@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{ReplicationError, Rule, Trigger};
+use super::{ReplicationError, Rule, Trigger, compare::Agreed};
 use crate::{
     access::{Accounts, Projects},
     client::Remotes,
@@ -53,6 +53,8 @@ pub(super) struct Inner {
     pub(super) to_work: Arc<Notify>,
     /// What runs here, by its execution, so that a stop acts at once.
     pub(super) running: Mutex<HashMap<Uuid, Running>>,
+    /// What of rules was right at their remotes when it was last asked for.
+    pub(super) agreed: Agreed,
 }
 
 /// The tasks of an execution that run here.
@@ -125,6 +127,7 @@ impl Replication {
             to_plan: Arc::default(),
             to_work: Arc::default(),
             running: Mutex::default(),
+            agreed: Agreed::default(),
         };
         Self {
             inner: Arc::new(inner),

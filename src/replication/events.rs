@@ -260,6 +260,7 @@ fn item(tag: &Tag, digest: &Digest, action: Action) -> TaskItem {
         digest: digest.clone(),
         action,
         bytes: None,
+        message: None,
     }
 }
 

@@ -10,7 +10,7 @@
 mod ahead;
 mod deletes;
 
-use std::{collections::BTreeMap, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use tokio_util::sync::CancellationToken;
@@ -20,15 +20,16 @@ use uuid::Uuid;
 use super::{
     Mode, Replication, ReplicationError, Rule, check_depth,
     collision::{self, Shipment},
+    draft::{Draft, divided},
     engine::read,
+    task::summary,
 };
 use crate::{
     jobs::{Job, Queue},
-    meta::{Action, ExecutionRow, MetaError, Planned, TaskItem, TaskWrite},
-    oci::{Digest, Name, Tag},
+    meta::{ExecutionRow, MetaError, Planned},
+    oci::Name,
 };
 use ahead::Ahead;
-use deletes::delete_tasks;
 
 /// Nobody else plans an execution for so long after it was last heard of.
 pub(super) const HOLD: Duration = Duration::from_secs(60);
@@ -37,30 +38,6 @@ const PAGE: u32 = 1000;
 const AT_ONCE: usize = 4;
 /// When an execution is planned again whose remote could not be asked.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
-
-/// What a plan holds before it is divided into tasks.
-#[derive(Default)]
-pub(super) struct Draft {
-    shipments: Vec<Shipment>,
-    /// How many tags need not be sent.
-    pub(super) same: usize,
-    /// Remote, place, tag: what is to be deleted there.
-    deletes: Vec<(String, Shipment)>,
-    /// For the execution.
-    notes: Vec<String>,
-}
-
-impl Draft {
-    pub(super) fn ship(&mut self, repository: &Name, destination: &Name, tag: Tag, digest: Digest) {
-        self.shipments.push(Shipment {
-            repository: repository.clone(),
-            destination: destination.clone(),
-            tag,
-            digest,
-            action: Action::Copy,
-        });
-    }
-}
 
 /// Why there is no plan.
 pub(super) enum Problem {
@@ -155,7 +132,7 @@ impl Replication {
     }
 
     /// The hold ends soon, and somebody plans anew.
-    async fn put_off(&self, execution: Uuid, holder: Uuid, why: String) {
+    pub(super) async fn put_off(&self, execution: Uuid, holder: Uuid, why: String) {
         let meta = &self.inner.parts.meta;
         // If it cannot be written, the hold ends a little later.
         let kept = meta.execution_keep(execution, holder, AGAIN_AFTER, why);
@@ -194,7 +171,11 @@ impl Replication {
             draft.notes.push(note);
         }
         if execution.dry_run {
-            self.ask(&rule, execution, holder, &mut tasks).await?;
+            let uncompared = self.ask(&rule, execution, holder, &mut tasks).await?;
+            draft.lacking.extend(uncompared);
+        }
+        if !draft.lacking.is_empty() {
+            draft.notes.push(summary(&draft.lacking));
         }
         if draft.same > 0 {
             let same = draft.same;
@@ -278,36 +259,4 @@ fn is_in_time(execution: &ExecutionRow) -> bool {
     let retry_for = read(&execution.members).map_or(Duration::ZERO, |rule| rule.retry_for);
     let age = execution.created_at.elapsed().unwrap_or_default();
     !execution.dry_run && age < retry_for
-}
-
-/// One task for each remote and repository; deletes come after what is sent, in tasks of their own.
-fn divided(rule: &Rule, draft: &Draft) -> Vec<TaskWrite> {
-    let mut by_place: BTreeMap<(&Name, &Name), Vec<TaskItem>> = BTreeMap::new();
-    for shipment in &draft.shipments {
-        let place = (&shipment.repository, &shipment.destination);
-        by_place.entry(place).or_default().push(item(shipment));
-    }
-    let mut tasks = Vec::new();
-    for remote in &rule.remotes {
-        for ((repository, destination), items) in &by_place {
-            tasks.push(TaskWrite {
-                remote: remote.clone(),
-                repository: (*repository).clone(),
-                destination: (*destination).clone(),
-                items: items.clone(),
-                delay: Duration::ZERO,
-            });
-        }
-    }
-    tasks.extend(delete_tasks(rule, &draft.deletes));
-    tasks
-}
-
-fn item(shipment: &Shipment) -> TaskItem {
-    TaskItem {
-        tag: shipment.tag.clone(),
-        digest: shipment.digest.clone(),
-        action: shipment.action,
-        bytes: None,
-    }
 }

@@ -8,6 +8,7 @@ use super::{
     Mode, Rule,
     engine::read,
     log::Log,
+    there::items_there,
     trouble::{Ended, Later, Trouble},
     work::Inner,
 };
@@ -71,6 +72,18 @@ pub(super) async fn run(
             Err(error) => return Ended::Failed(error),
         },
     };
+    let asked;
+    let held = match &pulled {
+        Some(client) if held.task.items.is_empty() => {
+            let items = items_there(&rule, client, &held.task.repository).await;
+            match items.map_err(|error| Trouble::from(SendError::Source(error.into()))) {
+                Ok(items) => asked = with_items(held, items),
+                Err(trouble) => return trouble.into(),
+            }
+            &asked
+        }
+        _ => held,
+    };
     let source = match &pulled {
         None => Arc::clone(&inner.parts.source),
         Some(client) => RemoteSource::of(client.clone()),
@@ -88,6 +101,13 @@ pub(super) async fn run(
         sharing: OnceCell::new(),
     };
     run.all().await
+}
+
+/// The same task, now that it is known what it has to do.
+fn with_items(held: &HeldTask, items: Vec<TaskItem>) -> HeldTask {
+    let mut held = held.clone();
+    held.task.items = items;
+    held
 }
 
 impl Run<'_> {
@@ -237,7 +257,7 @@ impl Done {
 }
 
 /// The first few, and how many more.
-fn summary(notes: &[String]) -> String {
+pub(super) fn summary(notes: &[String]) -> String {
     const SHOWN: usize = 3;
     let shown = notes
         .iter()

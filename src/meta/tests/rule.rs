@@ -50,6 +50,7 @@ pub(super) fn item(text: &str, content: &str) -> TaskItem {
         digest: digest(content),
         action: Action::Copy,
         bytes: Some(10),
+        message: None,
     }
 }
 

@@ -15,9 +15,12 @@ use crate::{
 pub(super) struct Ahead {
     copies: Tags,
     deletes: Tags,
+    /// Whose tags a task asks for when it begins.
+    unasked: BTreeSet<Place>,
 }
 
-type Tags = BTreeMap<(String, Name, Name), BTreeSet<Tag>>;
+type Place = (String, Name, Name);
+type Tags = BTreeMap<Place, BTreeSet<Tag>>;
 
 impl Replication {
     /// What waits to be done by the rule as it is. Whoever begins an execution by hand does not want to wait for it.
@@ -52,6 +55,10 @@ impl Replication {
 
 impl Ahead {
     fn add(&mut self, remote: &str, task: &TaskAhead) {
+        if task.items.is_empty() {
+            let place = place(remote, &task.repository, &task.destination);
+            self.unasked.insert(place);
+        }
         for item in &task.items {
             let tags = match item.action {
                 Action::Copy => &mut self.copies,
@@ -72,8 +79,11 @@ impl Ahead {
     /// Takes out of tasks what is to be sent anyway; how many tags.
     pub(super) fn leave_out(&self, tasks: &mut Vec<TaskWrite>) -> usize {
         let mut left_out = 0;
-        for task in tasks.iter_mut() {
+        tasks.retain_mut(|task| {
             let place = place(&task.remote, &task.repository, &task.destination);
+            if task.items.is_empty() {
+                return !self.unasked.contains(&place);
+            }
             if let Some(tags) = self.copies.get(&place) {
                 let before = task.items.len();
                 let is_new = |tag: &Tag| !tags.contains(tag);
@@ -81,12 +91,12 @@ impl Ahead {
                     .retain(|item| item.action != Action::Copy || is_new(&item.tag));
                 left_out += before - task.items.len();
             }
-        }
-        tasks.retain(|task| !task.items.is_empty());
+            !task.items.is_empty()
+        });
         left_out
     }
 }
 
-fn place(remote: &str, repository: &Name, destination: &Name) -> (String, Name, Name) {
+fn place(remote: &str, repository: &Name, destination: &Name) -> Place {
     (remote.to_owned(), repository.clone(), destination.clone())
 }

@@ -2,14 +2,14 @@
 //! somebody applies it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     time::{Duration, SystemTime},
 };
 
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Ahead, Draft, PAGE, Problem, item};
+use super::{Ahead, PAGE, Problem};
 use crate::{
     meta::{
         Action, DeliveryRow, ExecutionRow, ExecutionWrite, MetaError, TaskItem, TaskWrite,
@@ -20,6 +20,7 @@ use crate::{
         Replication, ReplicationError, Rule,
         collision::Shipment,
         delete::delete_cap,
+        draft::{Draft, delete_tasks},
         engine::{Cause, Run},
         pull::Seen,
     },
@@ -101,7 +102,11 @@ impl Replication {
     }
 
     /// Is a tag certainly gone from where it came from?
-    async fn is_gone(&self, row: &DeliveryRow, seen: Option<&Seen>) -> Result<bool, MetaError> {
+    pub(in crate::replication) async fn is_gone(
+        &self,
+        row: &DeliveryRow,
+        seen: Option<&Seen>,
+    ) -> Result<bool, MetaError> {
         if let Some(seen) = seen {
             // Of a repository that told no tags, nothing is known.
             let tags = seen.get(&row.repository);
@@ -217,21 +222,4 @@ fn tags(deletes: &[(String, Shipment)]) -> Tags {
     let tags = deletes.iter().map(|(_, shipment)| shipment);
     tags.map(|shipment| (shipment.repository.clone(), shipment.tag.clone()))
         .collect()
-}
-
-/// One task for each remote and repository.
-pub(super) fn delete_tasks(rule: &Rule, deletes: &[(String, Shipment)]) -> Vec<TaskWrite> {
-    let mut by_place: BTreeMap<(&str, &Name, &Name), Vec<TaskItem>> = BTreeMap::new();
-    for (remote, shipment) in deletes {
-        let place = (remote.as_str(), &shipment.repository, &shipment.destination);
-        by_place.entry(place).or_default().push(item(shipment));
-    }
-    let task = |((remote, repository, destination), items): ((&str, &Name, &Name), _)| TaskWrite {
-        remote: remote.to_owned(),
-        repository: repository.clone(),
-        destination: destination.clone(),
-        items,
-        delay: rule.delete_grace,
-    };
-    by_place.into_iter().map(task).collect()
 }

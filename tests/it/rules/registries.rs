@@ -3,12 +3,14 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Sites, eventually, far, far_image, image};
+use super::{Sites, eventually, far, far_image, hosted, image};
 use crate::{
+    api::PASSWORD,
     copy_command::assert_has,
     harness::{Client, Image, ImageBuilder, Trouble, get},
     push::Pusher,
     real_registry::{Program, RealRegistry},
+    server::Setup,
 };
 
 pub(super) fn keys(registry: &RealRegistry) -> String {
@@ -218,4 +220,33 @@ async fn a_registry_that_is_away_for_a_while_has_everything_in_the_end() {
             is_there(&registry, repository, &number.to_string(), image).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_tells_what_a_remote_gives_and_what_of_it_nothing_needs() {
+    let sites = Sites::start().await;
+    let keys = format!("[access]\nadmin_password = \"{PASSWORD}\"\nchallenge = \"always\"");
+    let other = Setup::empty().section(&keys).section(&hosted("team"));
+    let other = other.start().await;
+    let remote = json!({
+        "name": "other", "urls": [other.url()], "username": "admin", "password": PASSWORD,
+    });
+    assert_eq!(sites.post("/remotes", remote).await.status, 201);
+    let test = async || sites.post("/remotes/other/test", json!({})).await.body;
+    let before = test().await;
+    assert_eq!(before["auth"], "accepted", "{before}");
+    assert_eq!(before["can"]["push"], Value::Null, "{before}");
+    sites.push("team/app", "1", &image(1)).await;
+    let mut rule = sites.rule(json!({"remotes": ["other"]})).await;
+    sites.done(rule["execution"].as_str().unwrap()).await;
+    let after = test().await;
+    let all = json!({"pull": true, "push": true, "delete": true, "create": null});
+    assert_eq!(after["can"], all, "{after}");
+    let needless = "it gives delete on `team/app`, which nothing here needs";
+    let tells = |tested: &Value| tested["message"].as_str().unwrap().contains(needless);
+    assert!(tells(&after), "{after}");
+    rule["propagate_delete"] = json!(true);
+    let put = sites.call(Method::PUT, "/rules/to-edge", Some(rule)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(!tells(&test().await));
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Sites, eventually, image};
 use crate::{
-    harness::{ImageBuilder, Trouble},
+    harness::{FakeRegistry, ImageBuilder, Trouble},
     push::Pusher,
 };
 
@@ -384,4 +384,48 @@ async fn a_remote_is_used_in_its_hours_only() {
     let again = sites.run("to-edge", json!({})).await;
     assert_eq!(sites.done(&again).await["status"], "Succeeded");
     sites.arrived("team/app", "1", Some(&big)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_to_pull_is_asked_in_the_hours_of_the_remote_or_by_a_person() {
+    let remote = FakeRegistry::start().await;
+    remote.put_image("upstream/app", "1", &image(1));
+    let sites = Sites::start().await;
+    let night =
+        |hours: Value| json!({"name": "night", "urls": [remote.url()], "allowed_hours": hours});
+    let made = sites.post("/remotes", night(json!(far_hours()))).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let filters = json!([{"type": "name", "value": "app"}]);
+    let more = json!({
+        "mode": "pull", "remotes": ["night"], "source": {"project": "upstream", "filters": filters},
+        "destination": {"project": "team"}, "trigger": {"type": "manual"},
+    });
+    sites.rule(more).await;
+    let id = sites.run("to-edge", json!({})).await;
+    let path = format!("/executions/{id}");
+    let waits = eventually(async || {
+        let execution = sites.get(&path).await;
+        let message = execution["message"].as_str()?.to_owned();
+        message.contains("hour").then_some(execution)
+    })
+    .await;
+    assert_eq!(waits["status"], "InProgress", "{waits}");
+    assert!(remote.requests().is_empty());
+
+    let dry = sites.run("to-edge", json!({"dry_run": true})).await;
+    let dry = sites.execution(&dry, &["Planned", "Failed"]).await;
+    assert_eq!(
+        (&dry["status"], &dry["tasks"]["total"]),
+        (&json!("Planned"), &json!(1))
+    );
+
+    let put = sites
+        .call(Method::PUT, "/remotes/night", Some(night(Value::Null)))
+        .await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    sites
+        .hub
+        .execute("UPDATE execution SET held_until = 0")
+        .await;
+    assert_eq!(sites.done(&id).await["status"], "Succeeded");
 }
