@@ -76,6 +76,9 @@ pub struct PlanItem {
     pub digest: String,
     /// Of the whole image, if it is to be copied; what is there already is not sent
     pub bytes: u64,
+    /// Why it could not be compared with what is there: its `action` is what is to be done if nothing is in the way
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// How many tags would be what, and bytes to be copied.
@@ -171,6 +174,7 @@ impl Plan {
                 action: word.to_owned(),
                 digest: item.digest.to_string(),
                 bytes,
+                message: item.message.clone(),
             });
         }
     }

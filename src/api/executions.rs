@@ -197,7 +197,7 @@ pub(super) async fn plan(
     responses(
         (status = 200, description = "Exactly its plan is carried out", body = Execution),
         (status = 404, description = "There is none of this id that the caller may run"),
-        (status = 409, description = "It is no plan that waits for this"),
+        (status = 409, description = "It is no plan that waits for this, or its rule is disabled"),
     )
 )]
 pub(super) async fn apply(
@@ -241,7 +241,7 @@ pub(super) async fn stop(
     responses(
         (status = 200, description = "What failed or was stopped runs once more", body = Retried),
         (status = 404, description = "There is none of this id that the caller may run"),
-        (status = 409, description = "Nothing of it failed or was stopped"),
+        (status = 409, description = "Nothing of it failed or was stopped, or its rule is disabled"),
     )
 )]
 pub(super) async fn retry(

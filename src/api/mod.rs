@@ -28,6 +28,7 @@ mod providers;
 mod query;
 mod remote_status;
 mod remote_test;
+mod remote_use;
 mod remotes;
 mod repositories;
 mod rule;

@@ -1,4 +1,4 @@
-//! How remotes are doing, for `/status`. Known without asking them.
+//! How remotes are doing, for `/status`. Known without asking them here.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,6 +13,9 @@ pub struct RemoteStatus {
     /// In the order in which they are asked
     pub urls: Vec<UrlStatus>,
     pub rate_limit: RateLimit,
+    /// Why it refuses our login, by when it was last tried; remotes of enabled rules are tried every few minutes
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
 }
 
 /// How one URL of a remote is doing.
@@ -49,6 +52,7 @@ impl From<&RegistryClient> for RemoteStatus {
                 RateBudget::Low => RateLimit::Low,
                 RateBudget::Gone { .. } => RateLimit::Gone,
             },
+            refusal: client.refusal(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `/remotes/test`, `/remotes/{name}/test`: is a remote there, and does it take our login?
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -14,9 +14,13 @@ use super::{
     Api, RemoteFields,
     body::Body,
     problem::Problem,
+    remote_use::{self, Use},
     remotes::{missing, split},
 };
-use crate::client::{LetIn, Ping, RegistryClient};
+use crate::{
+    client::{LetIn, Ping, RegistryClient},
+    oci::Name,
+};
 
 /// Retries and all.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -44,7 +48,7 @@ pub struct Tested {
     pub can: RemoteRights,
 }
 
-/// What may be done there; null: only a repository's own answer could tell.
+/// What may be done there: of a remote that is used by what it gives for one of the repositories. Null: it does not tell.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 pub struct RemoteRights {
     pub pull: Option<bool>,
@@ -69,7 +73,7 @@ pub(super) async fn tried(
         .into_iter()
         .filter_map(|(key, secret)| Some((key, secret?)));
     let client = api.parts.settings.remote_tried(members, secrets.collect());
-    Ok(Json(test(&client.await?).await))
+    Ok(Json(test(&client.await?, &Use::default()).await))
 }
 
 #[utoipa::path(
@@ -85,14 +89,39 @@ pub(super) async fn known(
     Path(name): Path<String>,
 ) -> Result<Json<Tested>, Problem> {
     let client = api.parts.remotes.get(&name).ok_or_else(|| missing(&name))?;
-    Ok(Json(test(&client).await))
+    let used = remote_use::find(&api, &name).await?;
+    Ok(Json(test(&client, &used).await))
 }
 
-async fn test(client: &RegistryClient) -> Tested {
-    match timeout(TIMEOUT, client.ping()).await {
+async fn test(client: &RegistryClient, used: &Use) -> Tested {
+    let mut tested = match timeout(TIMEOUT, client.ping()).await {
         Ok(Ok(ping)) => answered(client, &ping),
         Ok(Err(error)) => failed(error.message),
         Err(_) => failed(format!("gave no answer within {} s", TIMEOUT.as_secs())),
+    };
+    if let Some(repository) = used.repository.as_ref().filter(|_| tested.healthy)
+        && let Ok(Some(rights)) = timeout(TIMEOUT, client.rights_on(repository)).await
+    {
+        tested.tell(repository, &rights, used);
+    }
+    tested
+}
+
+impl Tested {
+    /// What the remote gives for a repository that is used; and what of it nobody needs.
+    fn tell(&mut self, repository: &Name, rights: &BTreeSet<String>, used: &Use) {
+        let has = |right: &str| rights.contains(right) || rights.contains("*");
+        self.can.pull = Some(has("pull"));
+        self.can.push = Some(has("push"));
+        self.can.delete = Some(has("delete"));
+        let needs = [("push", used.pushes), ("delete", used.deletes)];
+        let needless = needs.iter().filter(|(right, needed)| !needed && has(right));
+        let needless: Vec<_> = needless.map(|(right, _)| *right).collect();
+        if !needless.is_empty() {
+            let needless = needless.join(" and ");
+            let more = format!("; it gives {needless} on `{repository}`, which nothing here needs");
+            self.message.push_str(&more);
+        }
     }
 }
 
@@ -112,11 +141,8 @@ fn answered(client: &RegistryClient, ping: &Ping) -> Tested {
         (LetIn::Anonymous, _) => (Auth::Anonymous, "answers without a login".to_owned()),
     };
     let is_in = ping.let_in != LetIn::Refused;
-    let unknown_if_accepted = if auth == Auth::Accepted {
-        None
-    } else {
-        Some(false)
-    };
+    // Who is let in may be allowed anything there, with or without a login.
+    let unknown_if_in = if is_in { None } else { Some(false) };
     Tested {
         healthy: is_in,
         latency_ms: u64::try_from(ping.latency.as_millis()).unwrap_or(u64::MAX),
@@ -124,9 +150,9 @@ fn answered(client: &RegistryClient, ping: &Ping) -> Tested {
         auth,
         can: RemoteRights {
             pull: Some(is_in),
-            push: unknown_if_accepted,
-            delete: unknown_if_accepted,
-            create: unknown_if_accepted,
+            push: unknown_if_in,
+            delete: unknown_if_in,
+            create: unknown_if_in,
         },
     }
 }

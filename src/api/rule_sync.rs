@@ -19,7 +19,7 @@ use crate::{access::Caller, replication::Compared};
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RuleSync {
     pub remote: String,
-    /// Nothing is missing or different; nor more than there is to be, where deletes go on to the remote
+    /// Nothing is missing or different, nor is there anything that the rule has still to delete
     pub in_sync: bool,
     /// Tags that are not there
     pub missing: u64,
@@ -31,7 +31,11 @@ pub struct RuleSync {
     pub lag_ms: u64,
     /// When a task of the rule last succeeded there
     pub last_success_at: Option<Timestamp>,
-    /// Why the remote could not be asked for everything; the rest is judged by what was noted
+    /// Since when all of it was asked for: of many tags some were by calls before this one
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_since: Option<Timestamp>,
+    /// Why the remote could not be asked for everything; the rest is judged by what was noted. Of many tags each call goes on
+    /// where the last one stopped
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -40,7 +44,7 @@ pub struct RuleSync {
     get, path = "/rules/{name}/sync", tag = "rules", operation_id = "compareRule",
     params(("name" = String, Path)),
     responses(
-        (status = 200, description = "Each remote, which was asked just now", body = Items<RuleSync>),
+        (status = 200, description = "Each remote, which was asked just now, for some seconds at most", body = Items<RuleSync>),
         (status = 404, description = "There is none of this name that the caller may change"),
         (status = 409, description = "The rule cannot be compared"),
     )
@@ -68,6 +72,7 @@ impl From<Compared> for RuleSync {
             extra: compared.extra,
             lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
             last_success_at: compared.last_success_at.map(Into::into),
+            asked_since: compared.asked_since.map(Into::into),
             message: compared.message,
         }
     }

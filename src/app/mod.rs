@@ -2,6 +2,7 @@
 //!
 //! [`App::build`] opens what must be open, [`App::bind`] takes the addresses, [`Server::run`] serves until it is told to stop.
 
+mod bandwidths;
 mod connection;
 mod entrance;
 mod error;
@@ -40,6 +41,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use self::{
+    bandwidths::Bandwidths,
     entrance::Entrance,
     ground::{Ground, certificates, objects},
     middleware::limit::RequestLimit,
@@ -124,7 +126,9 @@ impl App {
         let own = OwnSource::new(projects, &mirror, &pushes, meta);
         let accounts = &entrance.accounts;
         let replication = rules::made(&config, &ground.remotes, &own, &settings, accounts);
-        rules::start(&replication, own, &config, tasks, shutdown);
+        let everything = rules::start(&replication, own, &config, tasks, shutdown);
+        let bandwidths = Bandwidths::new(&config, &settings, everything);
+        tasks.spawn(bandwidths.run(shutdown.clone()));
         notify::start(&config, meta, &ground.metrics, tasks, shutdown).await?;
         let store = ground.store.clone();
         let scrubber = Scrubber::new(store.clone(), fills.clone(), DEFAULT_BYTES_PER_SECOND);

@@ -1,6 +1,6 @@
 //! Rules: made of what the configuration says, and their background work.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -12,6 +12,7 @@ use crate::{
     jobs,
     replication::{Parts, Planner, Replication, WorkParts, Worker},
     settings::Settings,
+    transfer::Budget,
 };
 
 /// How often it is looked whether a task is due that nobody told of.
@@ -40,19 +41,21 @@ pub(super) fn made(
     })
 }
 
-/// Begins to plan and to carry out.
+/// Begins to plan and to carry out. Gives what all background transfers together keep to.
 pub(super) fn start(
     replication: &Replication,
     source: OwnSource,
     config: &Config,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
-) {
+) -> Arc<Budget> {
     let concurrency = usize::try_from(config.replication.concurrency);
+    let bandwidth = config.replication.bandwidth.and_then(NonZeroU64::new);
+    let everything = Arc::new(Budget::new(bandwidth));
     let work = WorkParts {
         source: Arc::new(source),
         concurrency: concurrency.unwrap_or(usize::MAX),
-        bandwidth: config.replication.bandwidth,
+        everything: Arc::clone(&everything),
         shutdown: shutdown.clone(),
     };
     let worker = Worker::new(replication.clone(), work);
@@ -67,6 +70,13 @@ pub(super) fn start(
         let plans = jobs::run(planner, MAX_PLANS, wake, poll, shutdown.clone());
         let wake = replication.work_waker();
         let tasks = jobs::run(worker, MAX_TASKS, wake, POLL, shutdown.clone());
-        tokio::join!(replication.run(shutdown), plans, tasks);
+        let pings = replication.look_after_remotes(shutdown.clone());
+        tokio::join!(
+            replication.clone().run(shutdown.clone()),
+            plans,
+            tasks,
+            pings
+        );
     });
+    everything
 }

@@ -89,6 +89,9 @@ fn trouble(remote: &RemoteStatus) -> String {
         let message = url.message.as_deref().unwrap_or("it does not answer");
         tell(format!("{} is passed over: {message}", url.url));
     }
+    if let Some(refusal) = &remote.refusal {
+        tell(format!("it does not let us in: {refusal}"));
+    }
     match remote.rate_limit {
         RateLimit::Plenty => {}
         RateLimit::Low => tell("its rate limit is nearly reached".to_owned()),

@@ -13,9 +13,9 @@ use http_body::Body;
 use tokio::time::{Instant, Sleep};
 
 use super::{
-    ClientError, ErrorKind, Priority,
+    Bandwidth, ClientError, ErrorKind, Priority,
     error::{Failure, innermost},
-    limit::{Bandwidth, Slot},
+    limit::Slot,
 };
 use crate::telemetry::Metrics;
 
@@ -25,7 +25,7 @@ pub(super) struct BodyContext {
     pub(super) remote: Arc<str>,
     pub(super) metrics: Metrics,
     pub(super) idle_timeout: Duration,
-    pub(super) bandwidth: Option<Arc<Bandwidth>>,
+    pub(super) bandwidth: Arc<Bandwidth>,
     pub(super) priority: Priority,
 }
 
@@ -42,7 +42,7 @@ pub struct BlobStreamBody {
     timer: Pin<Box<Sleep>>,
     waiting: bool,
     ended: bool,
-    _slot: Option<Slot>,
+    _slot: Slot,
 }
 
 impl fmt::Debug for BlobStreamBody {
@@ -59,7 +59,7 @@ impl BlobStreamBody {
         context: BodyContext,
         body: reqwest::Body,
         expected: Option<u64>,
-        slot: Option<Slot>,
+        slot: Slot,
     ) -> Self {
         Self {
             context,
@@ -136,11 +136,9 @@ impl BlobStreamBody {
 
     /// As much of the held chunk as the bandwidth grants.
     fn poll_share(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        let Some(bandwidth) = &self.context.bandwidth else {
-            return Poll::Ready(std::mem::take(&mut self.held));
-        };
         loop {
-            match bandwidth.take(self.held.len(), self.context.priority) {
+            let context = &self.context;
+            match context.bandwidth.take(self.held.len(), context.priority) {
                 Ok(granted) => return Poll::Ready(self.held.split_to(granted)),
                 Err(wait) => self.timer.as_mut().reset(Instant::now() + wait),
             }

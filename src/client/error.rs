@@ -12,12 +12,13 @@ pub enum ErrorKind {
     NotFound,
     /// The remote said 401 or 403 although it had a token or our credentials.
     Denied,
-    /// We have no login where we should, or the remote's token server refuses ours: our own configuration is wrong or cannot
-    /// be acted on now. Says nothing about what was asked for.
+    /// We have no login where we should, or the remote's token server refuses ours: our own configuration is wrong. Says
+    /// nothing about what was asked for.
     Credentials,
     /// 429, or the rate budget is gone.
     RateLimited,
-    /// No connection, a broken one, 5xx, or a token server that does not know its own address.
+    /// No connection, a broken one, or 5xx; of the remote, of its token server (also one that does not know its own address), or
+    /// of who gives out our logins for it.
     Unreachable,
     /// It did not answer in time.
     TimedOut,

@@ -289,7 +289,7 @@ impl Transport {
 
     /// Layer 4. That our own downloads take all places says nothing about the remote: who has nothing else to serve
     /// waits in the queue, and the time for an answer begins after it.
-    pub(super) async fn slot(&self, deadline: &mut Deadline) -> Result<Option<Slot>, Failure> {
+    pub(super) async fn slot(&self, deadline: &mut Deadline) -> Result<Slot, Failure> {
         let (began, longest) = (Instant::now(), deadline.queue());
         let slot = timeout(longest, self.limits.slot(deadline.priority)).await;
         deadline.queued(began.elapsed());

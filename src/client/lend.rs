@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::{Priority, limit::Bandwidth};
+use super::{Bandwidth, Priority};
 
 /// The most that is asked of a feed at once.
 const LARGEST_PIECE: usize = 1 << 20;
@@ -76,7 +76,7 @@ fn lock<F>(lent: &Mutex<Lent<F>>) -> MutexGuard<'_, Lent<F>> {
 /// What a body keeps to.
 pub(super) struct Terms {
     pub(super) pulse: Pulse,
-    pub(super) bandwidth: Option<Arc<Bandwidth>>,
+    pub(super) bandwidth: Arc<Bandwidth>,
     pub(super) priority: Priority,
 }
 
@@ -117,11 +117,9 @@ impl<F: Feed> UploadBody<F> {
 
     /// As much of the held bytes as the bandwidth grants.
     fn poll_share(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        let Some(bandwidth) = &self.terms.bandwidth else {
-            return Poll::Ready(std::mem::take(&mut self.held));
-        };
         loop {
-            match bandwidth.take(self.held.len(), self.terms.priority) {
+            let terms = &self.terms;
+            match terms.bandwidth.take(self.held.len(), terms.priority) {
                 Ok(granted) => return Poll::Ready(self.held.split_to(granted)),
                 Err(wait) => self.timer.as_mut().reset(Instant::now() + wait),
             }

@@ -1,69 +1,66 @@
-//! What one remote may take of us at once: connections and bytes per second, foreground before background in both.
+//! What one remote may take of us at once: connections and bytes per second, foreground before background in both. Both
+//! can be changed while requests run.
 
 use std::{
     collections::VecDeque,
-    num::NonZeroU32,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
-use super::Priority;
+use super::{Bandwidth, Priority};
 use crate::config;
 
-/// How long background transfers stand back once a foreground one had to wait for its share.
-const STAND_BACK: Duration = Duration::from_millis(200);
-
-/// The limits of one remote, shared by all its requests.
+/// The limits of one remote, shared by all its requests; clones are one.
 #[derive(Clone)]
 pub(super) struct Limits {
-    connections: Option<Arc<Connections>>,
-    pub(super) bandwidth: Option<Arc<Bandwidth>>,
+    connections: Arc<Connections>,
+    pub(super) bandwidth: Arc<Bandwidth>,
 }
 
 impl Limits {
     pub(super) fn new(remote: &config::Remote) -> Self {
         Self {
-            connections: remote.max_connections.map(Connections::new).map(Arc::new),
-            bandwidth: remote.bandwidth.map(Bandwidth::new).map(Arc::new),
+            connections: Arc::new(Connections::new(places(remote))),
+            bandwidth: Arc::new(Bandwidth::new(remote.bandwidth)),
         }
+    }
+
+    /// Holds at once, for what runs too.
+    pub(super) fn set(&self, remote: &config::Remote) {
+        Connections::change(&self.connections, |queues| queues.of_all = places(remote));
+        self.bandwidth.set(remote.bandwidth);
     }
 
     /// This process has one of so many shares.
     pub(super) fn set_share(&self, replicas: u32) {
-        if let Some(connections) = &self.connections {
-            Connections::set_share(connections, replicas);
-        }
-        if let Some(bandwidth) = &self.bandwidth {
-            bandwidth.replicas.store(replicas, Ordering::Relaxed);
-        }
+        Connections::change(&self.connections, |queues| {
+            queues.replicas = replicas.max(1)
+        });
+        self.bandwidth.set_share(replicas);
     }
 
     /// A place among `max_connections`, kept until the answer's body is gone.
-    pub(super) async fn slot(&self, priority: Priority) -> Option<Slot> {
-        let connections = self.connections.as_ref()?;
-        Some(Connections::slot(connections, priority).await)
+    pub(super) async fn slot(&self, priority: Priority) -> Slot {
+        Connections::slot(&self.connections, priority).await
     }
+}
+
+/// As many as there can be, if the remote does not say.
+fn places(remote: &config::Remote) -> u32 {
+    remote.max_connections.unwrap_or(u32::MAX)
 }
 
 /// So many places, given to foreground calls first, and among equals in the order in which they came. Of several the
 /// background never has all, since a body may be long.
 struct Connections {
-    /// Of all replicas together.
-    places: u32,
     queues: Mutex<Queues>,
 }
 
 struct Queues {
-    places: u32,
+    /// Of all replicas together.
+    of_all: u32,
+    replicas: u32,
     taken: u32,
     /// How many of them by the background.
     background_taken: u32,
@@ -86,22 +83,21 @@ impl Drop for Slot {
 impl Connections {
     fn new(places: u32) -> Self {
         let queues = Queues {
-            places,
+            of_all: places,
+            replicas: 1,
             taken: 0,
             background_taken: 0,
             foreground: VecDeque::new(),
             background: VecDeque::new(),
         };
         Self {
-            places,
             queues: Mutex::new(queues),
         }
     }
 
     /// Who has a place keeps it, also when there are fewer by now.
-    fn set_share(this: &Arc<Self>, replicas: u32) {
-        let places = (this.places / replicas.max(1)).max(1);
-        this.queues().places = places;
+    fn change(this: &Arc<Self>, change: impl FnOnce(&mut Queues)) {
+        change(&mut this.queues());
         loop {
             let next = this.queues().next();
             let Some((next, priority)) = next else {
@@ -151,10 +147,14 @@ impl Connections {
 }
 
 impl Queues {
+    fn places(&self) -> u32 {
+        (self.of_all / self.replicas).max(1)
+    }
+
     fn take(&mut self, priority: Priority) -> bool {
         let background = u32::from(priority == Priority::Background);
-        let for_background = self.places.saturating_sub(1).max(1);
-        if self.taken >= self.places || self.background_taken + background > for_background {
+        let for_background = self.places().saturating_sub(1).max(1);
+        if self.taken >= self.places() || self.background_taken + background > for_background {
             return false;
         }
         self.taken += 1;
@@ -193,80 +193,6 @@ impl Queues {
     }
 }
 
-/// Bytes per second over all bodies that share it.
-pub struct Bandwidth {
-    limiter: DefaultDirectRateLimiter,
-    clock: DefaultClock,
-    burst: NonZeroU32,
-    /// How many processes share it: each byte of one costs as many.
-    replicas: AtomicU32,
-    began: Instant,
-    /// Milliseconds since `began` until which background transfers stand back.
-    stand_back_until: AtomicU64,
-}
-
-impl Bandwidth {
-    pub fn new(bytes_per_second: u64) -> Self {
-        let rate = u32::try_from(bytes_per_second).unwrap_or(u32::MAX);
-        let rate = NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
-        // A tenth of a second at once: smooth, and few wake-ups.
-        let burst = NonZeroU32::new(rate.get() / 10).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(rate).allow_burst(burst);
-        Self {
-            limiter: RateLimiter::direct(quota),
-            clock: DefaultClock::default(),
-            burst,
-            replicas: AtomicU32::new(1),
-            began: Instant::now(),
-            stand_back_until: AtomicU64::new(0),
-        }
-    }
-
-    /// How many of `wanted` bytes may pass now, or how long to wait before asking again. The background has what the
-    /// foreground leaves: nothing while somebody of the foreground waits.
-    pub fn take(&self, wanted: usize, priority: Priority) -> Result<usize, Duration> {
-        if priority == Priority::Background {
-            self.stand_back()?;
-        }
-        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let replicas = self.replicas.load(Ordering::Relaxed).max(1);
-        let piece = wanted.min((self.burst.get() / replicas).max(1));
-        let cost = piece.saturating_mul(replicas).min(self.burst.get());
-        let Some(cost) = NonZeroU32::new(cost) else {
-            return Ok(0);
-        };
-        match self.limiter.check_n(cost) {
-            Ok(Ok(())) => Ok(piece as usize),
-            Ok(Err(not_yet)) => {
-                let wait = not_yet.wait_time_from(self.clock.now());
-                if priority == Priority::Foreground {
-                    self.hold_background_back(wait + STAND_BACK);
-                }
-                Err(wait)
-            }
-            Err(_) => unreachable!("a piece is never larger than the burst"),
-        }
-    }
-
-    fn stand_back(&self) -> Result<(), Duration> {
-        let until = self.stand_back_until.load(Ordering::Relaxed);
-        match until.checked_sub(self.elapsed_ms()) {
-            None | Some(0) => Ok(()),
-            Some(left) => Err(Duration::from_millis(left)),
-        }
-    }
-
-    fn hold_background_back(&self, time: Duration) {
-        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let until = self.elapsed_ms().saturating_add(time);
-        self.stand_back_until.fetch_max(until, Ordering::Relaxed);
-    }
-
-    fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
@@ -275,28 +201,6 @@ mod tests {
 
     const FOREGROUND: Priority = Priority::Foreground;
     const BACKGROUND: Priority = Priority::Background;
-
-    #[tokio::test]
-    async fn a_burst_passes_at_once_and_the_rest_waits() {
-        let bandwidth = Bandwidth::new(1000);
-        assert_eq!(bandwidth.take(0, FOREGROUND), Ok(0));
-        assert_eq!(bandwidth.take(5000, FOREGROUND), Ok(100));
-        let wait = bandwidth.take(5000, FOREGROUND).unwrap_err();
-        assert!(wait <= Duration::from_millis(100) && wait > Duration::from_millis(50));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_background_has_the_bandwidth_that_the_foreground_leaves() {
-        let bandwidth = Bandwidth::new(1_000_000);
-        assert_eq!(bandwidth.take(10, FOREGROUND), Ok(10));
-        assert_eq!(bandwidth.take(10, BACKGROUND), Ok(10));
-        assert!(bandwidth.take(200_000, FOREGROUND).is_err());
-        let wait = bandwidth.take(1, BACKGROUND).unwrap_err();
-        assert!(wait >= STAND_BACK, "{wait:?}");
-        // It alone does not hold itself back.
-        tokio::time::advance(wait).await;
-        assert!(bandwidth.stand_back().is_ok());
-    }
 
     #[tokio::test]
     async fn the_foreground_is_first_at_a_place_that_becomes_free() {
@@ -363,15 +267,15 @@ mod tests {
     #[tokio::test]
     async fn replicas_divide_places_and_bandwidth() {
         let limits = Limits {
-            connections: Some(Arc::new(Connections::new(4))),
-            bandwidth: Some(Arc::new(Bandwidth::new(10_000))),
+            connections: Arc::new(Connections::new(4)),
+            bandwidth: Arc::new(Bandwidth::new(Some(10_000))),
         };
         limits.set_share(2);
-        let slot = || limits.slot(FOREGROUND).now_or_never().map(Option::unwrap);
+        let slot = || limits.slot(FOREGROUND).now_or_never();
         let held = [slot().expect("one of two"), slot().expect("two of two")];
         let mut waits = Box::pin(limits.slot(FOREGROUND));
         assert!(waits.as_mut().now_or_never().is_none());
-        let bandwidth = limits.bandwidth.as_ref().unwrap();
+        let bandwidth = &limits.bandwidth;
         assert_eq!(bandwidth.take(5000, FOREGROUND), Ok(500));
         assert!(bandwidth.take(5000, FOREGROUND).is_err());
         // The other one is gone.
@@ -383,5 +287,22 @@ mod tests {
         let one = slot().expect("its only place");
         assert!(slot().is_none());
         drop(one);
+    }
+
+    #[tokio::test]
+    async fn places_that_are_added_are_for_those_who_wait() {
+        let connections = Arc::new(Connections::new(1));
+        let held = Connections::slot(&connections, FOREGROUND).await;
+        let mut waits = Box::pin(Connections::slot(&connections, FOREGROUND));
+        assert!(waits.as_mut().now_or_never().is_none());
+        Connections::change(&connections, |queues| queues.of_all = u32::MAX);
+        let second = waits.now_or_never().expect("there are more places");
+        // Who has one keeps it, and nobody else gets one.
+        Connections::change(&connections, |queues| queues.of_all = 1);
+        drop(second);
+        let third = Connections::slot(&connections, FOREGROUND).now_or_never();
+        assert!(third.is_none());
+        drop(held);
+        assert_eq!(connections.queues().taken, 0);
     }
 }

@@ -3,6 +3,7 @@
 //! `registry` has the operations; `transport` lists what wraps each request; every other file is one item of that list.
 
 mod authorize;
+mod bandwidth;
 mod body;
 mod budget;
 mod challenge;
@@ -27,6 +28,7 @@ mod redirect;
 pub mod registry;
 mod remotes;
 mod retry;
+mod rights;
 mod shared;
 mod tls;
 mod token;
@@ -36,12 +38,12 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
+pub use bandwidth::Bandwidth;
 pub use body::BlobStreamBody;
 pub use budget::RateBudget;
 pub use error::{ClientError, ErrorKind, SetupError};
 pub use health::{Presence, Trouble, UrlHealth};
 pub use lend::{Feed, FeedBroken, Lender};
-pub use limit::Bandwidth;
 pub use lists::referrers_tag;
 pub use ping::{LetIn, Ping};
 pub use post::{Posted, Poster, PosterError};

@@ -1,6 +1,9 @@
 //! Is a remote there, and does it take our login? `GET /v2/` (distribution-spec, "Determining Support").
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, Method};
 
@@ -54,6 +57,8 @@ impl RegistryClient {
                 (refusal, was_asked) = (self::refusal(judged)?, true);
             }
         }
+        let told = refusal.as_ref().map(|refusal| refusal.message.clone());
+        self.transport.refusal.store(told.map(Arc::new));
         let let_in = match &refusal {
             Some(_) => LetIn::Refused,
             None if has_login && was_asked => LetIn::Accepted,
@@ -64,6 +69,12 @@ impl RegistryClient {
             let_in,
             refusal,
         })
+    }
+
+    /// Why the remote refused our login when it was last pinged. Asks nobody.
+    pub fn refusal(&self) -> Option<String> {
+        let refusal = self.transport.refusal.load_full();
+        refusal.map(|refusal| refusal.as_ref().clone())
     }
 }
 

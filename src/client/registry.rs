@@ -9,6 +9,7 @@ pub use super::BlobStreamBody;
 use super::{
     ClientError, ErrorKind, Presence, RateBudget, SetupError, UrlHealth, document,
     error::Failure,
+    limit::Limits,
     range::{ContentRange, content_length},
     retry::Deadline,
     transport::{Answer, Call, Document, Transport},
@@ -101,7 +102,28 @@ pub struct BlobStream {
 impl RegistryClient {
     /// Reads the certificate files; dials nothing.
     pub fn new(remote: config::Remote, metrics: Metrics) -> Result<Self, SetupError> {
-        let transport = Transport::new(&remote, metrics)?;
+        let limits = Limits::new(&remote);
+        Self::with_limits(remote, metrics, limits)
+    }
+
+    /// The remote as it is from now on. What still runs of this one and what the other does keep to its limits together.
+    pub(super) fn followed_by(
+        &self,
+        remote: config::Remote,
+        metrics: Metrics,
+    ) -> Result<Self, SetupError> {
+        let limits = self.transport.limits.clone();
+        let follower = Self::with_limits(remote, metrics, limits)?;
+        follower.transport.limits.set(&follower.remote);
+        Ok(follower)
+    }
+
+    fn with_limits(
+        remote: config::Remote,
+        metrics: Metrics,
+        limits: Limits,
+    ) -> Result<Self, SetupError> {
+        let transport = Transport::new(&remote, metrics, limits)?;
         Ok(Self {
             remote: Arc::new(remote),
             transport: Arc::new(transport),

@@ -22,18 +22,16 @@ impl Remotes {
         Ok(Self(Arc::new(ArcSwap::from_pointee(clients))))
     }
 
-    /// From now on there are these. A client whose remote did not change stays, with its connections and what it learned.
-    /// Gives those whose files cannot be read; they have no client.
+    /// From now on there are these. A client whose remote did not change stays, with its connections and what it learned;
+    /// one that did keeps to the new limits together with what still runs as before. Gives those whose files cannot be read; they have no client.
     pub fn replace(&self, remotes: &[Remote], metrics: &Metrics) -> Vec<(String, SetupError)> {
         let before = self.0.load();
         let mut clients = BTreeMap::new();
         let mut failed = Vec::new();
         for remote in remotes {
-            let same = before
-                .get(&remote.name)
-                .filter(|client| client.remote() == remote);
-            let client = match same {
-                Some(client) => Ok(client.clone()),
+            let client = match before.get(&remote.name) {
+                Some(client) if client.remote() == remote => Ok(client.clone()),
+                Some(client) => client.followed_by(remote.clone(), metrics.clone()),
                 None => RegistryClient::new(remote.clone(), metrics.clone()),
             };
             match client {

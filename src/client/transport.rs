@@ -14,6 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
@@ -119,6 +120,8 @@ pub(super) struct Transport {
     pub(super) authorizer: Authorizer,
     pub(super) limits: Limits,
     body: BodyContext,
+    /// Why it refused our login when it was last pinged.
+    pub(super) refusal: ArcSwapOption<String>,
     /// It has told the version of a tag.
     pub(super) keeps_versions: AtomicBool,
     /// It has told of a tag, and not the version.
@@ -131,12 +134,16 @@ pub(super) struct Transport {
 pub(super) struct Try {
     pub(super) place: usize,
     pub(super) url: Url,
-    pub(super) slot: Option<Slot>,
+    pub(super) slot: Slot,
     pub(super) priority: Priority,
 }
 
 impl Transport {
-    pub(super) fn new(remote: &config::Remote, metrics: Metrics) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        remote: &config::Remote,
+        metrics: Metrics,
+        limits: Limits,
+    ) -> Result<Self, SetupError> {
         let failed = |message| SetupError {
             remote: remote.name.clone(),
             message,
@@ -148,7 +155,6 @@ impl Transport {
             Endpoint::new(remote, url, tls, &metrics, stop).map(Arc::new)
         });
         let endpoints = endpoints.collect::<Result<_, _>>().map_err(failed)?;
-        let limits = Limits::new(remote);
         let name: Arc<str> = Arc::from(remote.name.as_str());
         let body = BodyContext {
             remote: Arc::clone(&name),
@@ -169,6 +175,7 @@ impl Transport {
             authorizer: Authorizer::new(remote).map_err(failed)?,
             limits,
             body,
+            refusal: ArcSwapOption::empty(),
             keeps_versions: AtomicBool::new(false),
             keeps_none: AtomicBool::new(false),
             watches: Arc::new(stop.drop_guard()),
@@ -183,6 +190,7 @@ impl Transport {
             authorizer: self.authorizer.with_login(username, password),
             limits: self.limits.clone(),
             body: self.body.clone(),
+            refusal: ArcSwapOption::empty(),
             keeps_versions: AtomicBool::new(false),
             keeps_none: AtomicBool::new(false),
             watches: Arc::clone(&self.watches),

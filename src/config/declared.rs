@@ -1,13 +1,20 @@
 //! Remotes and projects: those that the file declares, those that are kept as rows, and the built-in ones, all read by the
 //! same rules. What the file declares cannot be changed by a row.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value as Json};
 
 use super::{
-    ConfigError, Project, ProjectKind, Provider, Remote, Secret, Visibility, builtin,
+    Config, ConfigError, Project, ProjectKind, Provider, Remote, Secret, Visibility, builtin,
     error::Problem,
+    load::load,
     project,
     remote::Remotes,
     section::{Context, Section},
@@ -17,6 +24,7 @@ use super::{
 
 /// The first component of the official images at Docker Hub.
 const LIBRARY: &str = "library";
+const BANDWIDTH: &str = "bandwidth";
 
 /// What the file and the environment say of remotes and projects; cheap to clone.
 #[derive(Clone, Default)]
@@ -25,7 +33,7 @@ pub struct Declared(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     /// The keys `builtin`, `remote` and `project` of the root.
-    table: Table,
+    table: ArcSwap<Table>,
     file: Option<PathBuf>,
     folder: PathBuf,
     environment: BTreeMap<String, String>,
@@ -67,7 +75,7 @@ impl Declared {
     pub(super) fn new(mut table: Table, context: Context, default_visibility: Visibility) -> Self {
         table.retain(|key, _| ["builtin", "remote", "project"].contains(&key.as_str()));
         Self(Arc::new(Inner {
-            table,
+            table: ArcSwap::from_pointee(table),
             file: context.file,
             folder: context.folder,
             environment: context.environment,
@@ -86,8 +94,42 @@ impl Declared {
             folder: inner.folder.clone(),
             environment: inner.environment.clone(),
         };
-        let mut root = Section::root(&context, &inner.table);
+        let table = inner.table.load_full();
+        let mut root = Section::root(&context, &table);
         read(&mut root, inner.default_visibility, rows)
+    }
+
+    /// The file, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.0.file.as_deref()
+    }
+
+    /// Reads the file again, with the environment of the first time.
+    pub fn read_again(&self) -> Result<Config, ConfigError> {
+        load(self.file(), self.0.environment.clone())
+    }
+
+    /// Takes over what a newer reading says of the bandwidths of remotes that were declared before, and nothing else.
+    pub fn follow_bandwidths(&self, newer: &Self) {
+        let newer = newer.0.table.load();
+        let mut table = Table::clone(&self.0.table.load());
+        let Some(Value::List(remotes)) = table.get_mut("remote").map(|node| &mut node.value) else {
+            return;
+        };
+        for remote in remotes {
+            let Value::Table(remote) = &mut remote.value else {
+                continue;
+            };
+            let said = name_of(remote).and_then(|name| named(&newer, "remote", name));
+            let Some(said) = said else {
+                continue;
+            };
+            match said.get(BANDWIDTH) {
+                Some(bandwidth) => drop(remote.insert(BANDWIDTH.to_owned(), bandwidth.clone())),
+                None => drop(remote.remove(BANDWIDTH)),
+            }
+        }
+        self.0.table.store(Arc::new(table));
     }
 
     /// Is the remote of this name in the file?
@@ -102,21 +144,32 @@ impl Declared {
 
     /// Is there a remote and a mirror project of this name unless the file or a row says otherwise?
     pub fn has_builtin(&self, name: &str) -> bool {
-        let is_off = self.0.table.get("builtin").map(|node| &node.value);
+        let table = self.0.table.load();
+        let is_off = table.get("builtin").map(|node| &node.value);
         !matches!(is_off, Some(Value::Boolean(false))) && builtin::named(name).is_some()
     }
 
     fn has(&self, kind: &str, name: &str) -> bool {
-        let Some(Value::List(nodes)) = self.0.table.get(kind).map(|node| &node.value) else {
-            return false;
-        };
-        let is_it = |node: &Node| match &node.value {
-            Value::Table(table) => {
-                matches!(table.get("name").map(|node| &node.value), Some(Value::Text(own)) if own == name)
-            }
-            _ => false,
-        };
-        nodes.iter().any(is_it)
+        named(&self.0.table.load(), kind, name).is_some()
+    }
+}
+
+/// What is declared of this kind under this name.
+fn named<'t>(table: &'t Table, kind: &str, name: &str) -> Option<&'t Table> {
+    let Value::List(nodes) = &table.get(kind)?.value else {
+        return None;
+    };
+    let mut tables = nodes.iter().filter_map(|node| match &node.value {
+        Value::Table(table) => Some(table),
+        _ => None,
+    });
+    tables.find(|table| name_of(table) == Some(name))
+}
+
+fn name_of(table: &Table) -> Option<&str> {
+    match &table.get("name")?.value {
+        Value::Text(name) => Some(name),
+        _ => None,
     }
 }
 

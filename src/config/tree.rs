@@ -8,14 +8,14 @@ use toml::de::{DeTable, DeValue};
 use super::ConfigError;
 
 /// One value with its origin.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) origin: Origin,
     pub(super) value: Value,
 }
 
 /// The shapes that TOML has; numbers with a fraction and dates are used by no key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Value {
     Text(String),
     Integer(i64),

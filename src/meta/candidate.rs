@@ -1,6 +1,6 @@
 //! Tags whose manifests are here, with what the filters of rules ask of them.
 
-use std::time::SystemTime;
+use std::{collections::HashSet, time::SystemTime};
 
 use super::{Meta, MetaError, column, statement::Statement};
 use crate::oci::{Digest, Name, Tag};
@@ -32,11 +32,30 @@ pub(super) const SQL_PRESENT: &str = "WITH here (id) AS (SELECT id FROM reposito
      AND part.media_type NOT LIKE '%.foreign.%' AND part.media_type NOT LIKE '%.nondistributable.%' \
      AND NOT EXISTS (SELECT 1 FROM link WHERE link.repository_id = here.id AND link.digest = part.child)) END";
 
-/// The manifest that this one refers to, and the tags that point to that.
-pub(super) const SQL_SUBJECTS: &str = "SELECT tag.name FROM reference CROSS JOIN tag \
-     WHERE reference.repository_id = (SELECT id FROM repository WHERE name = $1) \
-     AND reference.parent = $2 AND reference.kind = 'subject' \
-     AND tag.repository_id = reference.repository_id AND tag.digest = reference.child";
+/// The manifest that this one refers to.
+pub(super) const SQL_SUBJECTS: &str = "SELECT child FROM reference \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) \
+     AND parent = $2 AND kind = 'subject'";
+
+/// The indexes that name a manifest, and what it refers to itself.
+pub(super) const SQL_ABOVE: &str = "SELECT parent FROM reference \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND child = $2 AND kind = 'manifest' \
+     UNION ALL SELECT child FROM reference \
+     WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND parent = $2 AND kind = 'subject'";
+
+/// Something that refers to a manifest, or to one that it names: by its subject, or by a tag of cosign's.
+pub(super) const SQL_HAS_REFERRERS: &str = "SELECT CAST(1 AS BIGINT) FROM repository AS here \
+     WHERE here.name = $1 AND (EXISTS (SELECT 1 FROM reference \
+     WHERE repository_id = here.id AND child = $2 AND kind = 'subject') \
+     OR EXISTS (SELECT 1 FROM tag WHERE repository_id = here.id AND name IN (REPLACE($2, ':', '-') || '.sig', \
+     REPLACE($2, ':', '-') || '.att', REPLACE($2, ':', '-') || '.sbom')) \
+     OR EXISTS (SELECT 1 FROM reference AS part CROSS JOIN reference AS referrer \
+     WHERE part.repository_id = here.id AND part.parent = $2 AND part.kind = 'manifest' \
+     AND referrer.repository_id = here.id AND referrer.child = part.child AND referrer.kind = 'subject') \
+     OR EXISTS (SELECT 1 FROM reference AS part CROSS JOIN tag \
+     WHERE part.repository_id = here.id AND part.parent = $2 AND part.kind = 'manifest' \
+     AND tag.repository_id = here.id AND tag.name IN (REPLACE(part.child, ':', '-') || '.sig', \
+     REPLACE(part.child, ':', '-') || '.att', REPLACE(part.child, ':', '-') || '.sbom')))";
 
 pub(super) const SQL_TAGS_OF: &str = "SELECT name FROM tag \
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2 ORDER BY name";
@@ -44,6 +63,9 @@ pub(super) const SQL_TAGS_OF: &str = "SELECT name FROM tag \
 /// Bytes that the manifest names.
 pub(super) const SQL_BYTES: &str = "SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM reference \
      WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND parent = $2 AND kind = 'blob'";
+
+/// How many manifests above each other are looked at.
+const MAX_DEPTH: usize = 8;
 
 /// A tag and what is known of its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,29 +130,65 @@ impl Meta {
         Ok(row.is_some())
     }
 
-    /// Tags of the manifest that this one is about.
+    /// Tags of the manifest that this one is about, and of what is above that: indexes, and what it refers to itself.
     pub async fn subject_tags(
         &self,
         repository: &Name,
         referrer: &Digest,
     ) -> Result<Vec<Tag>, MetaError> {
-        self.tags_by(SQL_SUBJECTS, repository, referrer).await
+        let subjects = self.digests_by(SQL_SUBJECTS, repository, referrer).await?;
+        self.tags_above(repository, subjects).await
     }
 
-    /// Tags that point to this manifest.
+    /// Tags that point to this manifest, or to what is above it.
     pub async fn tags_of(&self, repository: &Name, digest: &Digest) -> Result<Vec<Tag>, MetaError> {
-        self.tags_by(SQL_TAGS_OF, repository, digest).await
+        self.tags_above(repository, vec![digest.clone()]).await
     }
 
-    async fn tags_by(
+    /// Does anything refer to this manifest, or to one that it names?
+    pub async fn has_referrers(
+        &self,
+        repository: &Name,
+        digest: &Digest,
+    ) -> Result<bool, MetaError> {
+        let select = Statement::new(SQL_HAS_REFERRERS).bind(repository);
+        let row: Option<(i64,)> = self.fetch_optional(select.bind(digest)).await?;
+        Ok(row.is_some())
+    }
+
+    async fn tags_above(
+        &self,
+        repository: &Name,
+        manifests: Vec<Digest>,
+    ) -> Result<Vec<Tag>, MetaError> {
+        let (mut tags, mut known, mut queue) = (Vec::new(), HashSet::new(), manifests);
+        for _ in 0..MAX_DEPTH {
+            let mut above = Vec::new();
+            for digest in queue {
+                let select = Statement::new(SQL_TAGS_OF).bind(repository).bind(&digest);
+                let rows: Vec<(String,)> = self.fetch_all(select).await?;
+                for (tag,) in &rows {
+                    tags.push(column::parsed(tag)?);
+                }
+                above.extend(self.digests_by(SQL_ABOVE, repository, &digest).await?);
+                known.insert(digest);
+            }
+            above.retain(|digest| !known.contains(digest));
+            queue = above;
+        }
+        Ok(tags)
+    }
+
+    async fn digests_by(
         &self,
         sql: &'static str,
         repository: &Name,
         digest: &Digest,
-    ) -> Result<Vec<Tag>, MetaError> {
+    ) -> Result<Vec<Digest>, MetaError> {
         let select = Statement::new(sql).bind(repository).bind(digest);
         let rows: Vec<(String,)> = self.fetch_all(select).await?;
-        rows.iter().map(|(tag,)| column::parsed(tag)).collect()
+        let digests = rows.iter().map(|(digest,)| column::parsed(digest));
+        digests.collect()
     }
 
     /// How many bytes a manifest names, as far as it states them.

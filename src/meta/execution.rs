@@ -36,9 +36,13 @@ pub(super) const SQL_COUNT: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM executi
 pub(super) const SQL_COUNT_OF: &str =
     "SELECT CAST(COUNT(*) AS BIGINT) FROM execution WHERE rule_id = $1";
 
-/// One that is being planned, or that has tasks to run, of this rule.
+/// One that has not ended: that is being planned, has tasks to run, or is a plan that waits.
 pub(super) const SQL_OPEN: &str =
     "SELECT id FROM execution WHERE rule_id = $1 AND ended_at IS NULL ORDER BY id";
+
+/// One of everything that the rule takes.
+pub(super) const SQL_PLANNING: &str = "SELECT CAST(1 AS BIGINT) FROM execution WHERE rule_id = $1 \
+     AND status = 'Planning' AND NOT dry_run LIMIT 1";
 
 /// Those of which a task runs, the newest first.
 pub(super) const SQL_RUNNING: &str = "SELECT id FROM execution WHERE status = 'InProgress' \

@@ -38,6 +38,9 @@ pub(super) const SQL_MEMBERS: &str = "SELECT members, dry_run FROM execution WHE
 pub(super) const SQL_KEEP: &str = "UPDATE task SET held_until = $3, bytes_total = $4, bytes_sent = $5, \
      bytes_skipped = $6 WHERE id = $1 AND token = $2 AND ended_at IS NULL RETURNING status";
 
+pub(super) const SQL_TO_STOP: &str =
+    "SELECT CAST(1 AS BIGINT) FROM task WHERE id = $1 AND token = $2 AND status = 'Stopping'";
+
 pub(super) const SQL_END: &str = "UPDATE task SET status = $3, error = $4, due_at = $5, ended_at = $6, \
      held_until = 0, bytes_total = $7, bytes_sent = $8, bytes_skipped = $9 \
      WHERE id = $1 AND token = $2 AND ended_at IS NULL RETURNING execution_id";
@@ -161,8 +164,8 @@ impl Meta {
         .await
     }
 
-    /// Ends a task, or puts it off, with the last lines of its log; and its execution with the last one. False: it is no
-    /// longer the holder's.
+    /// Ends a task, or puts it off unless it is to stop, with the last lines of its log; and its execution with the last one.
+    /// False: it is no longer the holder's.
     pub async fn task_end(
         &self,
         id: Uuid,
@@ -312,7 +315,13 @@ impl Operation for End {
             self.log.execute(connection, changes).await?;
         }
         let now = column::milliseconds(SystemTime::now());
-        let (status, error, due_at) = match &self.outcome {
+        let is_retry = matches!(self.outcome, TaskEnd::Retry { .. });
+        let outcome = if is_retry && self.is_to_stop(connection).await? {
+            &TaskEnd::Stopped
+        } else {
+            &self.outcome
+        };
+        let (status, error, due_at) = match outcome {
             TaskEnd::Succeeded { message } => (TaskStatus::Succeeded, message.as_deref(), None),
             TaskEnd::Failed(error) => (TaskStatus::Failed, Some(error.as_str()), None),
             TaskEnd::Stopped => (TaskStatus::Stopped, None, None),
@@ -339,6 +348,14 @@ impl Operation for End {
             settle(connection, &execution).await?;
         }
         Ok(true)
+    }
+}
+
+impl End {
+    async fn is_to_stop(&self, connection: &mut Connection) -> Result<bool, MetaError> {
+        let select = Statement::new(SQL_TO_STOP).bind(self.log.id.to_string());
+        let row: Option<(i64,)> = select.bind(self.token).fetch_optional(connection).await?;
+        Ok(row.is_some())
     }
 }
 

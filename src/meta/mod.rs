@@ -37,6 +37,7 @@
 //! A test takes a `Database` and is named in its file's `on_both!` list.
 
 pub mod account;
+pub mod ahead;
 pub mod announcement;
 pub mod audit;
 pub mod blob;
@@ -49,6 +50,7 @@ pub mod error;
 pub mod event;
 pub mod evict;
 pub mod execution;
+mod forget;
 pub mod held;
 pub mod image;
 pub mod label;
@@ -78,6 +80,7 @@ pub mod tag_version;
 pub mod task;
 mod task_states;
 pub mod token;
+pub mod unasked;
 pub mod upload;
 pub mod upload_work;
 pub mod uses;
@@ -101,6 +104,7 @@ mod tests;
 mod writer;
 
 pub use account::{AccountChange, AccountRow, RightsChange};
+pub use ahead::TaskAhead;
 pub use announcement::{Heard, Listener};
 pub use audit::{AuditEntry, AuditRow};
 pub use browse::Browsed;
@@ -130,12 +134,13 @@ pub use remote::{RemoteRow, RemoteWrite};
 pub use remote_state::RemoteState;
 pub use repository::RepositoryRow;
 pub use retention::PushedTag;
-pub use rule::{RuleRow, RuleWrite};
+pub use rule::{RuleDue, RuleFired, RuleRow, RuleWrite};
 pub use sending::SendingRow;
 pub use settle::Planned;
 pub use tag::{ManifestSummary, TagRow};
 pub use task::{Action, TaskBytes, TaskCounts, TaskItem, TaskRow, TaskStatus, TaskWrite};
 pub use token::{SecretHash, TokenRow};
+pub use unasked::UnaskedDeletes;
 pub use upload::{UploadLimits, UploadRow};
 pub use upload_work::{UploadHold, UploadHolder, UploadState};
 pub use uses::Uses;

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::{
-    Meta, MetaError, changes::Changes, column, connection::Connection, delivery, event,
-    operation::Operation, statement::Statement,
+    ExecutionWrite, Meta, MetaError, changes::Changes, column, connection::Connection, delivery,
+    event, execution, operation::Operation, statement::Statement, unasked,
 };
 
 pub(super) const SQL_ALL: &str = "SELECT id, name, members, enabled, owner, passed_event, due_at, \
@@ -28,7 +28,8 @@ pub(super) const SQL_REPLACE: &str = "UPDATE rule SET name = $2, members = $3, e
 pub(super) const SQL_PASS: &str =
     "UPDATE rule SET passed_event = $3 WHERE id = $1 AND passed_event = $2";
 
-pub(super) const SQL_DUE: &str = "UPDATE rule SET due_at = $2 WHERE id = $1";
+/// $2: the time that has come.
+pub(super) const SQL_DUE: &str = "UPDATE rule SET due_at = $3 WHERE id = $1 AND due_at = $2";
 
 pub(super) const SQL_DELETE: &str = "DELETE FROM rule WHERE id = $1";
 
@@ -65,6 +66,27 @@ pub struct RuleWrite {
     pub sees_events: bool,
 }
 
+/// The time of a rule that has come.
+#[derive(Debug, Clone)]
+pub struct RuleDue {
+    pub at: SystemTime,
+    /// When it comes again.
+    pub next: Option<SystemTime>,
+    /// What is to be planned now.
+    pub execution: ExecutionWrite,
+}
+
+/// What comes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleFired {
+    /// The execution.
+    Begun,
+    /// Nothing: another one is still being planned, and goes through everything, too.
+    BeingPlanned,
+    /// Nothing: another replica was first, or the rule was changed.
+    Passed,
+}
+
 /// id, name, members, enabled, owner, `passed_event`, `due_at`, `created_at`, `changed_at`
 type Columns = (
     String,
@@ -83,9 +105,6 @@ struct Insert(RuleWrite);
 
 /// [`Meta::rule_replace`]
 struct Replace(RuleWrite);
-
-/// [`Meta::rule_due`]
-struct Due(Uuid, Option<SystemTime>);
 
 /// [`Meta::rule_delete`]
 struct Delete(Uuid);
@@ -120,9 +139,9 @@ impl Meta {
         self.write(Replace(rule)).await
     }
 
-    /// When all of the rule is to be gone through next.
-    pub async fn rule_due(&self, id: Uuid, due_at: Option<SystemTime>) -> Result<(), MetaError> {
-        self.write(Due(id, due_at)).await
+    /// Acts on the time of a rule that has come, once.
+    pub async fn rule_fire(&self, due: RuleDue) -> Result<RuleFired, MetaError> {
+        self.write(due).await
     }
 
     /// Forgets a rule and what it put where; its executions stay. False: there was none.
@@ -215,19 +234,29 @@ impl Operation for Replace {
     }
 }
 
-impl Operation for Due {
-    type Output = ();
+impl Operation for RuleDue {
+    type Output = RuleFired;
 
     async fn execute(
         &self,
         connection: &mut Connection,
         _changes: &mut Changes,
-    ) -> Result<(), MetaError> {
-        let due = Statement::new(SQL_DUE).bind(self.0.to_string());
-        due.bind(self.1.map(column::milliseconds))
-            .execute(connection)
-            .await?;
-        Ok(())
+    ) -> Result<RuleFired, MetaError> {
+        let rule = self.execution.rule_id.to_string();
+        let due = Statement::new(SQL_DUE)
+            .bind(rule.as_str())
+            .bind(column::milliseconds(self.at))
+            .bind(self.next.map(column::milliseconds));
+        if due.execute(connection).await? == 0 {
+            return Ok(RuleFired::Passed);
+        }
+        let planning = Statement::new(execution::SQL_PLANNING).bind(rule);
+        let planning: Option<(i64,)> = planning.fetch_optional(connection).await?;
+        if planning.is_some() {
+            return Ok(RuleFired::BeingPlanned);
+        }
+        execution::put(connection, &self.execution).await?;
+        Ok(RuleFired::Begun)
     }
 }
 
@@ -240,6 +269,8 @@ impl Operation for Delete {
         _changes: &mut Changes,
     ) -> Result<bool, MetaError> {
         let forget = Statement::new(delivery::SQL_FORGET).bind(self.0.to_string());
+        forget.execute(connection).await?;
+        let forget = Statement::new(unasked::SQL_FORGET).bind(self.0.to_string());
         forget.execute(connection).await?;
         let delete = Statement::new(SQL_DELETE).bind(self.0.to_string());
         Ok(delete.execute(connection).await? > 0)

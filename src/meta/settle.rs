@@ -31,20 +31,6 @@ pub(super) const SQL_STATUS: &str =
 pub(super) const SQL_AGAIN: &str =
     "UPDATE execution SET status = 'InProgress', ended_at = NULL WHERE id = $1";
 
-/// The oldest that ended long enough ago to go.
-pub(super) const SQL_EXPIRED: &str = "SELECT id FROM execution WHERE ended_at < $1 \
-     AND ended_at IS NOT NULL ORDER BY ended_at LIMIT $2";
-
-pub(super) const SQL_DELETE_LOGS: &str =
-    "DELETE FROM task_log WHERE task_id IN (SELECT id FROM task WHERE execution_id = $1)";
-
-pub(super) const SQL_DELETE_TASKS: &str = "DELETE FROM task WHERE execution_id = $1";
-
-pub(super) const SQL_DELETE: &str = "DELETE FROM execution WHERE id = $1";
-
-/// Executions that one transaction deletes: each may have many tasks.
-const EXPIRED_AT_ONCE: i64 = 10;
-
 /// What became of a plan.
 #[derive(Debug, Clone)]
 pub enum Planned {
@@ -100,12 +86,6 @@ impl Meta {
         .await
     }
 
-    /// Deletes executions that ended before this time, with their tasks and logs, a bounded number of them; how many.
-    /// Nothing is left at 0.
-    pub async fn executions_expire(&self, before: SystemTime) -> Result<u64, MetaError> {
-        self.write(Expire(before)).await
-    }
-
     /// Lets a dry run act. False: it is not waiting for that.
     pub async fn execution_apply(&self, id: Uuid) -> Result<bool, MetaError> {
         self.write(Apply(id)).await
@@ -151,31 +131,6 @@ struct Stop(Uuid);
 
 /// [`Meta::execution_retry`]
 struct Retry(Uuid);
-
-/// [`Meta::executions_expire`]
-struct Expire(SystemTime);
-
-impl Operation for Expire {
-    type Output = u64;
-
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        _changes: &mut Changes,
-    ) -> Result<u64, MetaError> {
-        let select = Statement::new(SQL_EXPIRED)
-            .bind(column::milliseconds(self.0))
-            .bind(EXPIRED_AT_ONCE);
-        let expired: Vec<(String,)> = select.fetch_all(connection).await?;
-        for (id,) in &expired {
-            for sql in [SQL_DELETE_LOGS, SQL_DELETE_TASKS, SQL_DELETE] {
-                let delete = Statement::new(sql).bind(id.as_str());
-                delete.execute(connection).await?;
-            }
-        }
-        Ok(expired.len() as u64)
-    }
-}
 
 impl Operation for Hold {
     type Output = Option<ExecutionRow>;

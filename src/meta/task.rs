@@ -58,16 +58,17 @@ pub(super) const SQL_STOP_WAITING: &str = "UPDATE task SET status = 'Stopped', e
 pub(super) const SQL_STOP_RUNNING: &str =
     "UPDATE task SET status = 'Stopping' WHERE execution_id = $1 AND status = 'Running'";
 
+/// But for what was only planned.
 pub(super) const SQL_RETRY: &str = "UPDATE task SET status = 'Pending', ended_at = NULL, error = NULL, \
      due_at = $2, held_until = 0, attempts = 0, started_at = NULL \
-     WHERE execution_id = $1 AND status IN ('Failed', 'Stopped')";
+     WHERE execution_id = $1 AND status IN ('Failed', 'Stopped') AND (due_at IS NOT NULL OR started_at IS NOT NULL)";
 
 pub(super) const SQL_LAST_SUCCESS: &str = "SELECT ended_at FROM task WHERE rule_id = $1 \
      AND remote = $2 AND status = 'Succeeded' ORDER BY id DESC LIMIT 1";
 
-/// One for the same place that came before.
+/// One for the same place that came before, and is not only planned.
 pub(super) const SQL_BEHIND: &str = "SELECT CAST(1 AS BIGINT) FROM task WHERE ended_at IS NULL \
-     AND remote = $1 AND destination = $2 AND rule_id = $3 AND id < $4 LIMIT 1";
+     AND remote = $1 AND destination = $2 AND rule_id = $3 AND id < $4 AND due_at IS NOT NULL LIMIT 1";
 
 /// Those of a rule at a remote that have not ended and delete something.
 pub(super) const SQL_DELETING: &str = "SELECT id, execution_id, remote, repository, destination, items, status, \
@@ -118,6 +119,9 @@ pub struct TaskItem {
     /// Of the whole image, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Why a dry run could not compare it with what is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A task that is to be written.

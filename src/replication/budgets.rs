@@ -54,7 +54,7 @@ impl Inner {
         let of_transfer = Arc::clone(&budgets.of_transfer);
         Sender::new(
             TRANSFERS,
-            [of_rule, of_transfer, Arc::clone(&self.everything)],
+            [of_rule, of_transfer, Arc::clone(&self.parts.everything)],
         )
     }
 }

@@ -1,30 +1,26 @@
 //! Is what a rule is to have put at its remotes there? Asks them, for as long as somebody waits for the answer.
 
+mod asking;
 mod deletes;
 
-use std::{
-    cmp::Ordering,
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, time::SystemTime};
 
-use futures_util::{StreamExt, future::join_all, stream};
-use tokio::time::{Instant, timeout_at};
+use futures_util::future::join_all;
 
+pub(super) use self::asking::Agreed;
+use self::asking::{Asking, Wanted};
 use super::{
-    KnownRule, Mode, Replication, ReplicationError, Rule, filter::Candidate, plan::Problem,
-    pull::pulled,
+    KnownRule, Mode, Replication, ReplicationError,
+    filter::Candidate,
+    plan::Problem,
+    pull::{Seen, is_passing, pulled},
+    there::taken_there,
 };
 use crate::{
-    meta::{Claim, DeliveryKey, DeliveryRow, Meta, MetaError},
-    oci::{Digest, Name, Tag},
-    transfer::send::{Destination, Found, SendError},
+    meta::{DeliveryKey, DeliveryRow},
+    oci::{Name, Tag},
 };
 
-/// How long remotes are asked; what was not asked by then is judged by what was noted.
-const ASK_FOR: Duration = Duration::from_secs(15);
-/// Questions at one remote at once.
-const AT_ONCE: usize = 8;
 const PAGE: u32 = 1000;
 
 /// How a remote compares with what is here.
@@ -40,39 +36,15 @@ pub struct Compared {
     /// Since when what was to be there first is not.
     pub behind_since: Option<SystemTime>,
     pub last_success_at: Option<SystemTime>,
+    /// Since when all of it was asked for: of many tags some were by calls before.
+    pub asked_since: Option<SystemTime>,
     /// Why the remote could not be asked, or not for everything.
     pub message: Option<String>,
     pub in_sync: bool,
 }
 
-/// One tag that is to be somewhere, or is to be there no longer.
-struct Wanted {
-    key: DeliveryKey,
-    /// Where it comes from.
-    repository: Name,
-    /// `None`: nothing is to be there.
-    digest: Option<Digest>,
-    /// What is the rule's there.
-    noted: Option<Claim>,
-    /// When it came to be so.
-    since: SystemTime,
-}
-
 /// What a rule put at a remote, by its place there.
 type Noted = BTreeMap<(Name, Tag), DeliveryRow>;
-
-/// A remote while it is asked.
-struct Asking {
-    destination: Option<Destination>,
-    /// Where the versions of what is here are; `None`: it is at a remote.
-    meta: Option<Meta>,
-    until: Instant,
-    /// What is made here of an index is known by what was noted.
-    is_rewritten: bool,
-    /// Deletes are replicated.
-    deletes: bool,
-    compared: Compared,
-}
 
 impl Replication {
     /// Compares each remote of a rule with what is here: what the rule takes now with what is where it is to be.
@@ -88,21 +60,25 @@ impl Replication {
         remote: &str,
     ) -> Result<Compared, ReplicationError> {
         let meta = &self.inner.parts.meta;
-        let mut asking = Asking::new(self.destination_of(&known.rule, remote), meta, &known.rule);
+        let destination = self.destination_of(&known.rule, remote);
+        let agreed = self.inner.agreed.clone();
+        let mut asking = Asking::new(destination, meta, &known.rule, agreed);
         let mut noted = self.noted(known, remote).await?;
+        let mut seen = None;
         match known.rule.mode {
             Mode::Push => {
                 self.compare_ours(known, remote, &mut noted, &mut asking)
                     .await?;
                 if known.rule.propagate_delete {
-                    self.compare_deletes(known, remote, &noted, &mut asking)
+                    self.compare_deletes(known, remote, &mut noted, &mut asking)
                         .await?;
                 }
             }
             Mode::Pull => {
                 let found = self.compare_theirs(known, remote, &mut noted, &mut asking);
                 match found.await {
-                    Ok(()) | Err(Problem::Lost) => {}
+                    Ok(found) => seen = Some(found),
+                    Err(Problem::Lost) => {}
                     Err(Problem::Failed(error)) => return Err(error),
                     Err(Problem::Told(message) | Problem::Later(message)) => {
                         asking.give_up(&message);
@@ -111,20 +87,26 @@ impl Replication {
                 }
             }
         }
-        let rest = noted.into_values().map(|row| Wanted {
-            key: key(known, remote, &row.destination, row.tag),
-            repository: row.repository,
-            digest: None,
-            noted: Some(row.claim),
-            since: row.delivered_at,
-        });
-        asking.ask(rest.collect()).await?;
+        let mut rest = Vec::new();
+        for row in noted.into_values() {
+            let is_doomed = asking.deletes && self.is_gone(&row, seen.as_ref()).await?;
+            rest.push(Wanted {
+                key: key(known, remote, &row.destination, row.tag),
+                repository: row.repository,
+                digest: None,
+                noted: Some(row.claim),
+                is_doomed,
+                since: row.delivered_at,
+            });
+        }
+        asking.ask(rest).await?;
+        asking.ask_again().await?;
+        let doomed = asking.doomed;
         let mut compared = asking.compared;
         compared.remote = remote.to_owned();
         compared.last_success_at = meta.last_success(known.id, remote).await?;
-        let lacks_nothing = compared.missing + compared.differing == 0;
-        let has_no_more = compared.extra == 0 || !known.rule.propagate_delete;
-        compared.in_sync = lacks_nothing && has_no_more && compared.message.is_none();
+        let to_do = compared.missing + compared.differing + doomed;
+        compared.in_sync = to_do == 0 && compared.message.is_none();
         Ok(compared)
     }
 
@@ -162,12 +144,24 @@ impl Replication {
         remote: &str,
         noted: &mut Noted,
         asking: &mut Asking,
-    ) -> Result<(), Problem> {
+    ) -> Result<Seen, Problem> {
         let client = self
             .pulled_from(pulled(&known.rule))
             .map_err(Problem::Told)?;
+        let mut seen = Seen::new();
         for repository in self.repositories_there(&known.rule, &client).await? {
-            let taken = self.taken_there(&known.rule, &client, &repository).await?;
+            let (taken, tags) = match taken_there(&known.rule, &client, &repository).await {
+                Err(error) if !is_passing(&error) => {
+                    // What is to be here of it is not known; of the others it is.
+                    asking.compared.message = Some(format!("`{repository}`: {error}"));
+                    noted.retain(|_, row| row.repository != repository);
+                    continue;
+                }
+                taken => taken?,
+            };
+            if !tags.is_empty() {
+                seen.insert(repository.clone(), tags);
+            }
             match self.name_here(&known.rule, &repository) {
                 Ok(destination) => {
                     let place = (remote, &repository, &destination);
@@ -177,7 +171,7 @@ impl Replication {
                 Err(_) => asking.compared.missing += taken.len() as u64,
             }
         }
-        Ok(())
+        Ok(seen)
     }
 
     /// Everything that the rule put at a remote.
@@ -201,118 +195,6 @@ impl Replication {
     }
 }
 
-impl Asking {
-    fn new(destination: Option<Destination>, meta: &Meta, rule: &Rule) -> Self {
-        let message = destination
-            .is_none()
-            .then(|| "there is no such remote".to_owned());
-        Self {
-            destination,
-            meta: (rule.mode == Mode::Push).then(|| meta.clone()),
-            until: Instant::now() + ASK_FOR,
-            is_rewritten: rule.rewrites(),
-            deletes: rule.propagate_delete,
-            compared: Compared {
-                message,
-                ..Compared::default()
-            },
-        }
-    }
-
-    async fn ask(&mut self, wanted: Vec<Wanted>) -> Result<(), MetaError> {
-        let mut waiting = wanted.into_iter();
-        while let Some(destination) = self.destination.clone() {
-            let step: Vec<_> = waiting.by_ref().take(AT_ONCE).collect();
-            if step.is_empty() {
-                return Ok(());
-            }
-            let keys = step.iter().map(|wanted| {
-                let key = &wanted.key;
-                destination.tag(&key.destination, &key.tag)
-            });
-            let keys: Vec<_> = keys.collect();
-            let asked = stream::iter(keys).buffered(AT_ONCE).collect::<Vec<_>>();
-            let answers = timeout_at(self.until, asked).await;
-            let Ok(answers) = answers else {
-                self.give_up("there was no time to ask for everything");
-                self.judge_all(step);
-                break;
-            };
-            let answers: Result<Vec<_>, SendError> = answers.into_iter().collect();
-            match answers {
-                Ok(answers) => {
-                    for (wanted, there) in step.into_iter().zip(answers) {
-                        match self.newer(&wanted, &there).await? {
-                            // The rule has nothing to do.
-                            Some(Ordering::Less) => {}
-                            // The delete is for what is there, whoever put it there.
-                            Some(Ordering::Greater) if wanted.digest.is_none() => {
-                                self.compared.extra += 1;
-                            }
-                            _ => self.judge(&wanted, there.digest.as_ref()),
-                        }
-                    }
-                }
-                Err(error) => {
-                    self.give_up(&error.to_string());
-                    self.judge_all(step);
-                }
-            }
-        }
-        self.judge_all(waiting);
-        Ok(())
-    }
-
-    /// The write of what is here beside that of what is there, where they differ and both are known. Deletes count if
-    /// the rule replicates them.
-    async fn newer(&self, wanted: &Wanted, there: &Found) -> Result<Option<Ordering>, MetaError> {
-        let (Some(meta), Some(written)) = (&self.meta, &there.state) else {
-            return Ok(None);
-        };
-        let is_delete = written.is_deleted || wanted.digest.is_none();
-        if there.digest == wanted.digest || is_delete && !self.deletes {
-            return Ok(None);
-        }
-        let here = meta.tag_state(&wanted.repository, &wanted.key.tag).await?;
-        Ok(here.map(|here| here.version.cmp(&written.version)))
-    }
-
-    fn give_up(&mut self, message: &str) {
-        self.destination = None;
-        self.compared.message = Some(message.to_owned());
-    }
-
-    /// By what was noted.
-    fn judge_all(&mut self, wanted: impl IntoIterator<Item = Wanted>) {
-        for one in wanted {
-            self.judge(&one, one.noted.as_ref().and_then(Claim::put));
-        }
-    }
-
-    fn judge(&mut self, wanted: &Wanted, there: Option<&Digest>) {
-        let compared = &mut self.compared;
-        let noted = wanted.noted.as_ref();
-        let is_ours = |there| noted.is_some_and(|claim| claim.covers(there));
-        let count = match (&wanted.digest, there) {
-            (None, None) => return,
-            // What somebody else put there since is not the rule's.
-            (None, Some(found)) if !is_ours(found) => return,
-            (None, Some(_)) => &mut compared.extra,
-            (Some(_), None) => &mut compared.missing,
-            (Some(digest), Some(found)) if found == digest => return,
-            (Some(_), Some(_)) if self.is_rewritten && noted.map(Claim::digest) == there => {
-                return;
-            }
-            (Some(_), Some(_)) => &mut compared.differing,
-        };
-        *count += 1;
-        if wanted.digest.is_some() {
-            let before = compared.behind_since.unwrap_or(wanted.since);
-            compared.behind_since = Some(before.min(wanted.since));
-        }
-    }
-}
-
 /// What is to be in a repository, with what was noted of it.
 fn wanted(
     known: &KnownRule,
@@ -326,6 +208,7 @@ fn wanted(
             .map(|row| row.claim),
         key: key(known, remote, destination, one.tag),
         repository: repository.clone(),
+        is_doomed: false,
         since: one.created_at.max(known.created_at),
         digest: Some(one.digest),
     });

@@ -1,9 +1,10 @@
 //! What a task sends: one tag, as far as what is at the destination lets it.
 
-use std::time::UNIX_EPOCH;
+use std::{collections::BTreeSet, time::UNIX_EPOCH};
 
 use super::{
     Mode,
+    selection::Selection,
     task::Run,
     trouble::Trouble,
     versions::{Leave, Verdict, to_send},
@@ -22,25 +23,24 @@ impl Run<'_> {
     /// `Some`: the tag was left alone, and why.
     pub(super) async fn copy(&self, item: &TaskItem) -> Result<Option<String>, Trouble> {
         let here = self.at_source(&item.tag).await?;
-        let is_as_planned = self.held.is_as_planned;
-        let digest = if is_as_planned {
-            Some(item.digest.clone())
-        } else {
-            here.digest.clone()
+        let digest = match self.held.is_as_planned {
+            true => Some(item.digest.clone()),
+            false => here.digest.clone(),
         };
         let Some(digest) = digest else {
             return self.gone(item);
         };
+        if !self.is_taken(item, &digest).await? {
+            return Ok(Some(self.not_taken(item)));
+        }
         let key = self.key(item);
-        let ours = self.ours(item, &key).await?;
-        let there = self.destination.tag(&key.destination, &item.tag).await?;
+        let ours = self.ours(item, &key, &digest).await?;
+        let there = self.at_destination(&item.tag).await?;
         let mut state = written(&digest, here, &there);
-        let selection = self.selection(&digest).await?;
-        let leave = Leave {
-            overwrite: self.may_overwrite(&key),
-            respect_deletes: self.rule.propagate_delete,
-            rewrites: matches!(selection.platforms, Platforms::Rewrite(_)),
+        let Some(selection) = self.selection(&digest).await? else {
+            return Ok(Some(self.no_platform(item)));
         };
+        let leave = self.leave(&key, &selection);
         let mut existing = Existing::Overwrite;
         match to_send(&digest, state.as_ref(), &there, ours.as_ref(), leave) {
             Verdict::Newer => return Ok(Some(self.newer(item))),
@@ -55,13 +55,15 @@ impl Run<'_> {
                     self.seen(item, newer).await?;
                 }
                 let found = there.digest.as_ref().unwrap_or(&digest);
-                let is_ours = ours.as_ref().is_some_and(|claim| claim.covers(found));
-                if is_ours || state.is_some() && there.state.is_some() {
+                let claim = ours.as_ref().filter(|claim| claim.covers(found));
+                // Somebody was cut after the tag was put, and before all that belongs to it was.
+                let is_cut = matches!(claim, Some(Claim::Begun { .. }));
+                if !is_cut && (claim.is_some() || state.is_some() && there.state.is_some()) {
                     self.adopt(&key, found, ours.as_ref()).await?;
                 }
                 if self.lacks(&selection).await? {
                     existing = Existing::Renew;
-                } else if !self.has_referrers(&digest).await? {
+                } else if !is_cut && !self.has_referrers(&digest).await? {
                     self.log.line(format!("`{}` is there already", item.tag));
                     return Ok(None);
                 }
@@ -75,7 +77,7 @@ impl Run<'_> {
             .digest
             .filter(|found| ours.as_ref().is_some_and(|claim| claim.covers(found)));
         let sender = self.sender_for(&key, over);
-        let sent = self.send(&sender, order, selection.platforms).await?;
+        let sent = self.send(&sender, order, selection).await?;
         self.note(item, &key, ours.as_ref(), sent).await
     }
 
@@ -91,7 +93,7 @@ impl Run<'_> {
             Outcome::Sent => {
                 self.log.line(format!("`{tag}` is sent: {}", sent.digest));
                 self.adopt(key, &sent.digest, None).await?;
-                Ok(None)
+                Ok(self.missed(item, &sent))
             }
             Outcome::Unchanged => {
                 if ours.is_some_and(|claim| claim.covers(&sent.digest)) {
@@ -101,14 +103,49 @@ impl Run<'_> {
                 self.log.line(format!(
                     "`{tag}` is there already; {referrers} referrers are sent"
                 ));
-                Ok(None)
+                Ok(self.missed(item, &sent))
             }
             Outcome::Kept { is_newer: true, .. } => Ok(Some(self.newer(item))),
             Outcome::Kept { .. } => Ok(Some(self.conflict(item))),
-            Outcome::NoPlatform => Ok(Some(self.noted(format!(
-                "`{tag}`: nothing of it is for the platforms of the rule"
-            )))),
+            Outcome::NoPlatform => Ok(Some(self.no_platform(item))),
         }
+    }
+
+    fn no_platform(&self, item: &TaskItem) -> String {
+        self.noted(format!(
+            "`{}`: nothing of it that is here is for the platforms of the rule",
+            item.tag
+        ))
+    }
+
+    /// `Some`: what refers to the tag could not all be asked for, and why.
+    fn missed(&self, item: &TaskItem, sent: &Sent) -> Option<String> {
+        let missed = sent.missed.as_ref()?;
+        Some(self.noted(format!(
+            "`{}`: not all that refers to it can be had now: {missed}",
+            item.tag
+        )))
+    }
+
+    /// Does the rule take what a tag is by now? Of what it was when the task was made, that is known.
+    async fn is_taken(&self, item: &TaskItem, digest: &Digest) -> Result<bool, Trouble> {
+        if self.held.is_as_planned || self.rule.mode == Mode::Pull || *digest == item.digest {
+            return Ok(true);
+        }
+        let (name, tags) = (
+            &self.held.task.repository,
+            BTreeSet::from([item.tag.clone()]),
+        );
+        let replication = &self.inner.replication;
+        let taken = replication.selected_of(&self.rule, name, &tags).await?;
+        Ok(taken.get(&item.tag) == Some(digest))
+    }
+
+    fn not_taken(&self, item: &TaskItem) -> String {
+        self.noted(format!(
+            "`{}` is left alone: the rule does not take what it is by now",
+            item.tag
+        ))
     }
 
     /// A rule's tag was there when it was planned; one to be warmed has only been asked for.
@@ -122,13 +159,19 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// What is the rule's there.
-    async fn ours(&self, item: &TaskItem, key: &DeliveryKey) -> Result<Option<Claim>, Trouble> {
+    /// What is the rule's there. Another repository may go there as long as it has the same.
+    async fn ours(
+        &self,
+        item: &TaskItem,
+        key: &DeliveryKey,
+        digest: &Digest,
+    ) -> Result<Option<Claim>, Trouble> {
         let ours = self.meta().delivery(key).await?;
         if let Some((_, other)) = &ours
             && *other != self.held.task.repository
             && self.rule.mode == Mode::Push
-            && self.meta().tag(other, &item.tag).await?.is_some()
+            && let Some(row) = self.meta().tag(other, &item.tag).await?
+            && row.target.digest != *digest
         {
             return Err(Trouble::Tag(format!(
                 "`{}` is not sent: `{other}` goes to the same place",
@@ -138,9 +181,13 @@ impl Run<'_> {
         Ok(ours.map(|(claim, _)| claim))
     }
 
-    fn may_overwrite(&self, key: &DeliveryKey) -> bool {
+    fn leave(&self, key: &DeliveryKey, selection: &Selection) -> Leave {
         let replication = &self.inner.replication;
-        replication.may_overwrite(&self.rule, &key.destination)
+        Leave {
+            overwrite: replication.may_overwrite(&self.rule, &key.destination),
+            respect_deletes: self.rule.propagate_delete,
+            rewrites: matches!(selection.platforms, Platforms::Only(_)),
+        }
     }
 
     /// The tag's own version goes beyond that of its delete elsewhere, which is not to stand.
@@ -202,6 +249,7 @@ impl Run<'_> {
             version: None,
             platforms: Platforms::All,
             referrers: match self.rule.referrers {
+                true if self.is_from_mirror() => Referrers::Reachable,
                 true => Referrers::All,
                 false => Referrers::No,
             },
@@ -213,19 +261,16 @@ impl Run<'_> {
         &self,
         sender: &Sender,
         order: Order,
-        platforms: Platforms,
+        selection: Selection,
     ) -> Result<Sent, SendError> {
-        let is_part = matches!(platforms, Platforms::Keep(_));
         let part = Order {
-            platforms,
+            platforms: selection.platforms,
             ..order.clone()
         };
         match self.send_once(sender, &part).await {
             // It does not take an index whose manifests are not all there.
             Err(SendError::Destination(error))
-                if is_part
-                    && error.kind == ErrorKind::Invalid
-                    && !self.rule.filters.choose_platforms() =>
+                if selection.or_all && error.kind == ErrorKind::Invalid =>
             {
                 self.log.line(format!("{error}; all of it is sent"));
                 self.send_once(sender, &order).await

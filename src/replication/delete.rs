@@ -1,9 +1,12 @@
 //! What a task deletes: only what its rule put there, and only while it is gone here; and how much without asking.
 
+use std::collections::BTreeSet;
+
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Rule,
+    Mode, Rule,
+    naming::Flatten,
     task::Run,
     trouble::Trouble,
     versions::{Verdict, to_delete},
@@ -29,8 +32,20 @@ impl Run<'_> {
             return Ok(None);
         }
         let key = self.key(item);
-        let ours = self.meta().delivery(&key).await?.map(|(claim, _)| claim);
-        let there = self.destination.tag(&key.destination, &item.tag).await?;
+        let ours = match self.meta().delivery(&key).await? {
+            Some((_, other)) if other != self.held.task.repository => {
+                return Ok(Some(self.shared(item, &other)));
+            }
+            ours => ours.map(|(claim, _)| claim),
+        };
+        if let Some(other) = self.other_source(item).await? {
+            // From now on it goes with that one.
+            if let Some(claim) = &ours {
+                self.meta().delivery_put(&key, claim, &other).await?;
+            }
+            return Ok(Some(self.shared(item, &other)));
+        }
+        let there = self.at_destination(&item.tag).await?;
         let (state, keeps_versions) = (here.state.as_ref(), self.destination.keeps_versions());
         match to_delete(state, &there, ours.as_ref(), keeps_versions) {
             Verdict::Delete => match self.delete_there(item, &there, state).await? {
@@ -44,6 +59,49 @@ impl Run<'_> {
         }
         self.meta().delivery_delete(key).await?;
         Ok(None)
+    }
+
+    fn shared(&self, item: &TaskItem, other: &Name) -> String {
+        let destination = &self.held.task.destination;
+        self.noted(format!(
+            "`{destination}:{}` is left alone: `{other}` goes there, too",
+            item.tag
+        ))
+    }
+
+    /// Another repository of ours whose tag goes to the same place.
+    async fn other_source(&self, item: &TaskItem) -> Result<Option<Name>, Trouble> {
+        let replication = &self.inner.replication;
+        let tags = BTreeSet::from([item.tag.clone()]);
+        let sharing = self.sharing.get_or_try_init(|| self.find_sharing()).await?;
+        for other in sharing {
+            let taken = replication.selected_of(&self.rule, other, &tags).await?;
+            if taken.contains_key(&item.tag) {
+                return Ok(Some(other.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The rule's other repositories that have the same name there.
+    async fn find_sharing(&self) -> Result<Vec<Name>, Trouble> {
+        let (replication, rule) = (&self.inner.replication, &self.rule);
+        let (mut sharing, mut after) = (Vec::new(), None::<Name>);
+        if rule.mode == Mode::Pull || keeps_apart(rule) {
+            return Ok(sharing);
+        }
+        loop {
+            let page = replication.repositories(rule, after.as_ref()).await?;
+            let Some(last) = page.last() else {
+                return Ok(sharing);
+            };
+            after = Some(last.clone());
+            let task = &self.held.task;
+            sharing.extend(page.into_iter().filter(|name| {
+                let there = rule.naming.name(name);
+                *name != task.repository && there.as_ref() == Ok(&task.destination)
+            }));
+        }
     }
 
     /// By its tag; where that cannot be, by its digest if no other tag there has it. `Some`: it stays, and why.
@@ -99,6 +157,17 @@ impl Run<'_> {
         }
         Ok(None)
     }
+}
+
+/// Has each repository of a rule that pushes a name there that no other one of it has?
+fn keeps_apart(rule: &Rule) -> bool {
+    let common = match rule.is_for_every_project() {
+        true => 0,
+        false => rule.project.split('/').count(),
+    };
+    let flatten = rule.naming.flatten;
+    rule.naming.project.is_none()
+        || matches!(flatten, Flatten::Leading(count) if count as usize <= common)
 }
 
 /// How many tags may be deleted without asking, of so many that the rule put somewhere.

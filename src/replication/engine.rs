@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{ReplicationError, Rule, Trigger};
+use super::{ReplicationError, Rule, Trigger, compare::Agreed};
 use crate::{
     access::{Accounts, Projects},
     client::Remotes,
-    meta::{ExecutionRow, ExecutionStatus, ExecutionWrite, Meta, RuleRow, RuleWrite},
+    meta::{ExecutionStatus, Meta, RuleRow, RuleWrite},
     transfer::send::{Destination, Home},
 };
 
@@ -53,6 +53,8 @@ pub(super) struct Inner {
     pub(super) to_work: Arc<Notify>,
     /// What runs here, by its execution, so that a stop acts at once.
     pub(super) running: Mutex<HashMap<Uuid, Running>>,
+    /// What of rules was right at their remotes when it was last asked for.
+    pub(super) agreed: Agreed,
 }
 
 /// The tasks of an execution that run here.
@@ -125,6 +127,7 @@ impl Replication {
             to_plan: Arc::default(),
             to_work: Arc::default(),
             running: Mutex::default(),
+            agreed: Agreed::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -163,12 +166,6 @@ impl Replication {
     /// Notified when a task may be due.
     pub fn work_waker(&self) -> Arc<Notify> {
         Arc::clone(&self.inner.to_work)
-    }
-
-    fn running(&self, execution: Uuid) -> Option<CancellationToken> {
-        let running = self.inner.running.lock();
-        let running = running.unwrap_or_else(PoisonError::into_inner);
-        running.get(&execution).map(|running| running.stop.clone())
     }
 
     /// All rules, by name.
@@ -258,63 +255,6 @@ impl Replication {
         Ok(())
     }
 
-    /// Begins an execution; its id. A rule that is disabled can only be tried.
-    pub async fn begin(
-        &self,
-        known: &KnownRule,
-        cause: Cause,
-        run: Run,
-    ) -> Result<Uuid, ReplicationError> {
-        if !known.rule.enabled && run == Run::Now {
-            let name = &known.rule.name;
-            let message = format!(
-                "rule `{name}` is disabled; enable it first, or try it with `\"dry_run\": true`"
-            );
-            return Err(ReplicationError::Conflict(message));
-        }
-        self.queue(known.id, &known.rule, cause, run).await
-    }
-
-    /// The plan of what a rule would delete, if that is so much that somebody has to apply it.
-    pub async fn waiting_deletes(&self, rule: Uuid) -> Result<Option<Uuid>, ReplicationError> {
-        let meta = &self.inner.parts.meta;
-        let proposed = meta.execution_proposed(rule, Cause::Event.as_str());
-        Ok(proposed.await?)
-    }
-
-    /// An execution, if there is one of this id.
-    pub async fn execution(&self, id: Uuid) -> Result<Option<ExecutionRow>, ReplicationError> {
-        Ok(self.inner.parts.meta.execution(id).await?)
-    }
-
-    /// Stops what of an execution has not ended. False: all has.
-    pub async fn stop(&self, id: Uuid) -> Result<bool, ReplicationError> {
-        let stopped = self.inner.parts.meta.execution_stop(id).await?;
-        if let Some(running) = self.running(id) {
-            running.cancel();
-        }
-        Ok(stopped)
-    }
-
-    /// Runs once more what failed or was stopped; how many tasks.
-    pub async fn retry(&self, id: Uuid) -> Result<u64, ReplicationError> {
-        let count = self.inner.parts.meta.execution_retry(id).await?;
-        self.inner.to_work.notify_one();
-        Ok(count)
-    }
-
-    /// Lets a dry run act. False: it is not one that waits for that.
-    pub async fn apply(&self, id: Uuid) -> Result<bool, ReplicationError> {
-        let applied = self.inner.parts.meta.execution_apply(id).await?;
-        self.inner.to_work.notify_one();
-        Ok(applied)
-    }
-
-    /// The rule as an execution has it.
-    pub fn rule_of(&self, execution: &ExecutionRow) -> Option<Rule> {
-        read(&execution.members)
-    }
-
     fn write(&self, id: Uuid, rule: &Rule, owner: &str) -> RuleWrite {
         let now = SystemTime::now();
         let due_at = match &rule.trigger {
@@ -341,34 +281,6 @@ impl Replication {
         }
         let execution = self.queue(id, rule, Cause::Event, Run::Now).await?;
         Ok(Some(execution))
-    }
-
-    pub(super) async fn queue(
-        &self,
-        rule_id: Uuid,
-        rule: &Rule,
-        cause: Cause,
-        run: Run,
-    ) -> Result<Uuid, ReplicationError> {
-        let id = Uuid::now_v7();
-        let execution = ExecutionWrite {
-            id,
-            rule_id,
-            members: Value::Object(rule.members()).to_string(),
-            cause: cause.as_str().to_owned(),
-            dry_run: run == Run::Dry,
-            message: String::new(),
-        };
-        self.inner.parts.meta.execution_put(execution).await?;
-        self.inner.to_plan.notify_one();
-        Ok(id)
-    }
-
-    async fn stop_all(&self, rule: Uuid) -> Result<(), ReplicationError> {
-        for id in self.inner.parts.meta.executions_open(rule).await? {
-            self.stop(id).await?;
-        }
-        Ok(())
     }
 }
 

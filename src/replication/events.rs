@@ -5,19 +5,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde_json::Value;
-use tracing::warn;
-use uuid::Uuid;
+use tracing::{info, warn};
 
 use super::{
     Replication, ReplicationError,
-    delete::delete_cap,
     engine::{Cause, KnownRule, Run},
     rule::Trigger,
 };
 use crate::{
     meta::{
-        Action, DeliveryKey, EventKind, EventPlan, EventRow, ExecutionWrite, RuleRow, TaskItem,
+        Action, DeliveryKey, EventKind, EventPlan, EventRow, RuleDue, RuleFired, RuleRow, TaskItem,
         TaskWrite,
     },
     oci::{Digest, Name, Tag},
@@ -55,8 +52,8 @@ impl Replication {
     async fn look(&self, row: RuleRow) -> Result<(), ReplicationError> {
         let (due_at, passed) = (row.due_at, row.passed_event);
         let known = KnownRule::of(row)?;
-        if due_at.is_some_and(|due_at| due_at <= SystemTime::now()) {
-            self.come_due(&known).await?;
+        if let Some(due_at) = due_at.filter(|due_at| *due_at <= SystemTime::now()) {
+            self.come_due(&known, due_at).await?;
         }
         if let Some(passed) = passed {
             self.see(&known, passed).await?;
@@ -64,19 +61,32 @@ impl Replication {
         Ok(())
     }
 
-    /// Begins an execution of everything, unless one is under way; and says when the next is due.
-    async fn come_due(&self, known: &KnownRule) -> Result<(), ReplicationError> {
+    /// Begins an execution of everything, and says when the next is due. What waits, or is under way to a remote that is
+    /// slow, keeps nothing from the others: the plan leaves that out.
+    async fn come_due(&self, known: &KnownRule, at: SystemTime) -> Result<(), ReplicationError> {
         let now = SystemTime::now();
-        let (next, cause) = match &known.rule.trigger {
-            Trigger::Manual => (None, Cause::Manual),
+        let rule = &known.rule;
+        let (next, cause) = match &rule.trigger {
+            Trigger::Manual => return Ok(()),
             Trigger::Cron(schedule) => (schedule.after(now), Cause::Cron),
             Trigger::Event => (Some(now + self.inner.parts.reconcile), Cause::Event),
         };
-        let meta = &self.inner.parts.meta;
-        meta.rule_due(known.id, next).await?;
-        let open = meta.executions_open(known.id).await?;
-        if open.is_empty() && cause != Cause::Manual {
-            self.queue(known.id, &known.rule, cause, Run::Now).await?;
+        let execution = Self::execution_of(known.id, rule, cause, Run::Now);
+        let due = RuleDue {
+            at,
+            next,
+            execution,
+        };
+        match self.inner.parts.meta.rule_fire(due).await? {
+            RuleFired::Begun => self.inner.to_plan.notify_one(),
+            RuleFired::BeingPlanned => {
+                let name = &rule.name;
+                info!(
+                    rule = name,
+                    "rule `{name}` begins nothing now: an execution of it is still being planned"
+                );
+            }
+            RuleFired::Passed => {}
         }
         Ok(())
     }
@@ -93,7 +103,7 @@ impl Replication {
             let is_last = events.len() < PAGE as usize;
             let tasks = self.tasks_of(known, events).await?;
             let plan = EventPlan {
-                execution: event_execution(known),
+                execution: Self::execution_of(known.id, &known.rule, Cause::Event, Run::Now),
                 tasks,
                 passed: (passed, last),
             };
@@ -124,14 +134,7 @@ impl Replication {
         for (repository, changed) in changed {
             tasks.extend(self.tasks_for(known, &repository, changed).await?);
         }
-        let is_delete = |item: &TaskItem| item.action == Action::Delete;
-        let deletes = tasks.iter().flat_map(|task| &task.items);
-        if deletes.filter(|item| is_delete(item)).count() > delete_cap(&known.rule, 0) {
-            // Too much to do without asking.
-            tasks.retain(|task| !task.items.iter().any(is_delete));
-            self.propose(known.id, &known.rule).await?;
-        }
-        Ok(tasks)
+        self.unasked(known.id, &known.rule, tasks).await
     }
 
     /// What an event is about: its tag, or those of the image that it is about itself.
@@ -205,7 +208,8 @@ impl Replication {
                 .deleted
                 .iter()
                 .filter(|(tag, _)| !taken.contains_key(tag));
-            let deletes = self.deletes(known, remote, &destination, gone).await?;
+            let place = (remote.as_str(), repository, &destination);
+            let deletes = self.deletes(known, place, gone).await?;
             if !deletes.is_empty() {
                 tasks.push(task(deletes, rule.delete_grace));
             }
@@ -218,8 +222,7 @@ impl Replication {
     async fn deletes(
         &self,
         known: &KnownRule,
-        remote: &str,
-        destination: &Name,
+        (remote, repository, destination): (&str, &Name, &Name),
         gone: impl Iterator<Item = (&Tag, &Digest)>,
     ) -> Result<Vec<TaskItem>, ReplicationError> {
         if !known.rule.propagate_delete {
@@ -238,6 +241,8 @@ impl Replication {
                 tag: tag.clone(),
             };
             match self.inner.parts.meta.delivery(&key).await? {
+                // What came from another repository goes with that one.
+                Some((_, other)) if other != *repository => {}
                 Some((claim, _)) => items.push(item(tag, claim.digest(), Action::Delete)),
                 None if any && filters.take_tag(tag) => {
                     items.push(item(tag, digest, Action::Delete));
@@ -255,17 +260,7 @@ fn item(tag: &Tag, digest: &Digest, action: Action) -> TaskItem {
         digest: digest.clone(),
         action,
         bytes: None,
-    }
-}
-
-fn event_execution(known: &KnownRule) -> ExecutionWrite {
-    ExecutionWrite {
-        id: Uuid::now_v7(),
-        rule_id: known.id,
-        members: Value::Object(known.rule.members()).to_string(),
-        cause: Cause::Event.as_str().to_owned(),
-        dry_run: false,
-        message: String::new(),
+        message: None,
     }
 }
 

@@ -2,10 +2,15 @@
 //!
 //! ```text
 //! execution (Planning) ──► repositories ──► tags ──► names there ──► collisions ──► tasks, in one transaction
-//!                                                          dry run: ──► each tag is asked for at its destination
+//!                                          dry run: ──► each tag is asked for at its destination
 //! ```
+//!
+//! What earlier tasks are yet to do is left to them, and deletes that are too many wait in a plan of their own.
 
-use std::{collections::BTreeMap, pin::pin, time::Duration};
+mod ahead;
+mod deletes;
+
+use std::{pin::pin, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use tokio_util::sync::CancellationToken;
@@ -15,15 +20,16 @@ use uuid::Uuid;
 use super::{
     Mode, Replication, ReplicationError, Rule, check_depth,
     collision::{self, Shipment},
-    delete::delete_cap,
-    engine::{Cause, Run, read},
-    pull::Seen,
+    draft::{Draft, divided},
+    engine::read,
+    task::summary,
 };
 use crate::{
     jobs::{Job, Queue},
-    meta::{Action, DeliveryRow, ExecutionRow, MetaError, Planned, TaskItem, TaskWrite},
-    oci::{Digest, Name, Tag},
+    meta::{ExecutionRow, MetaError, Planned},
+    oci::Name,
 };
+use ahead::Ahead;
 
 /// Nobody else plans an execution for so long after it was last heard of.
 pub(super) const HOLD: Duration = Duration::from_secs(60);
@@ -32,30 +38,6 @@ const PAGE: u32 = 1000;
 const AT_ONCE: usize = 4;
 /// When an execution is planned again whose remote could not be asked.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
-
-/// What a plan holds before it is divided into tasks.
-#[derive(Default)]
-pub(super) struct Draft {
-    shipments: Vec<Shipment>,
-    /// How many tags need not be sent.
-    pub(super) same: usize,
-    /// Remote, place, tag: what is to be deleted there.
-    deletes: Vec<(String, Shipment)>,
-    /// For the execution.
-    notes: Vec<String>,
-}
-
-impl Draft {
-    pub(super) fn ship(&mut self, repository: &Name, destination: &Name, tag: Tag, digest: Digest) {
-        self.shipments.push(Shipment {
-            repository: repository.clone(),
-            destination: destination.clone(),
-            tag,
-            digest,
-            action: Action::Copy,
-        });
-    }
-}
 
 /// Why there is no plan.
 pub(super) enum Problem {
@@ -150,7 +132,7 @@ impl Replication {
     }
 
     /// The hold ends soon, and somebody plans anew.
-    async fn put_off(&self, execution: Uuid, holder: Uuid, why: String) {
+    pub(super) async fn put_off(&self, execution: Uuid, holder: Uuid, why: String) {
         let meta = &self.inner.parts.meta;
         // If it cannot be written, the hold ends a little later.
         let kept = meta.execution_keep(execution, holder, AGAIN_AFTER, why);
@@ -177,18 +159,28 @@ impl Replication {
                 "{collisions} tags are not sent, because several repositories would go to one place"
             ));
         }
+        let ahead = self.ahead(&rule, execution).await?;
         if rule.propagate_delete {
-            self.find_deletes(&rule, execution, seen.as_ref(), &mut draft)
+            self.find_deletes(&rule, execution, seen.as_ref(), &ahead, &mut draft)
                 .await?;
         }
         let mut tasks = divided(&rule, &draft);
+        let waiting = ahead.leave_out(&mut tasks);
+        if waiting > 0 {
+            let note = format!("{waiting} tags wait already for earlier tasks");
+            draft.notes.push(note);
+        }
         if execution.dry_run {
-            self.ask(&rule, execution, holder, &mut tasks).await?;
+            let uncompared = self.ask(&rule, execution, holder, &mut tasks).await?;
+            draft.lacking.extend(uncompared);
+        }
+        if !draft.lacking.is_empty() {
+            draft.notes.push(summary(&draft.lacking));
         }
         if draft.same > 0 {
             let same = draft.same;
             draft.notes.push(format!("{same} tags are here already"));
-        } else if tasks.is_empty() {
+        } else if tasks.is_empty() && waiting == 0 {
             draft.notes.push("there is nothing to replicate".to_owned());
         }
         let message = draft.notes.join("; ");
@@ -260,87 +252,6 @@ impl Replication {
         }
         Ok(destination)
     }
-
-    /// What the rule put somewhere and is at its source no longer.
-    async fn find_deletes(
-        &self,
-        rule: &Rule,
-        execution: &ExecutionRow,
-        seen: Option<&Seen>,
-        draft: &mut Draft,
-    ) -> Result<(), Problem> {
-        let meta = &self.inner.parts.meta;
-        let mut delivered = 0;
-        for remote in &rule.remotes {
-            let mut after: Option<(Name, Tag)> = None;
-            loop {
-                let from = after.as_ref().map(|(name, tag)| (name, tag));
-                let page = meta
-                    .deliveries(execution.rule_id, remote, from, PAGE)
-                    .await?;
-                delivered += page.len();
-                after = page
-                    .last()
-                    .map(|row| (row.destination.clone(), row.tag.clone()));
-                let is_last = page.len() < PAGE as usize;
-                for row in page {
-                    if !self.is_gone(&row, seen).await? {
-                        continue;
-                    }
-                    let shipment = Shipment {
-                        repository: row.repository,
-                        destination: row.destination,
-                        tag: row.tag,
-                        digest: row.claim.digest().clone(),
-                        action: Action::Delete,
-                    };
-                    draft.deletes.push((remote.clone(), shipment));
-                }
-                if is_last {
-                    break;
-                }
-            }
-        }
-        let (count, cap) = (draft.deletes.len(), delete_cap(rule, delivered));
-        if count > cap && !execution.dry_run {
-            draft.deletes.clear();
-            draft.notes.push(format!(
-                "{count} tags would be deleted, which is more than {cap}: nothing is deleted before a plan is applied"
-            ));
-            self.propose(execution.rule_id, rule).await?;
-        }
-        Ok(())
-    }
-
-    /// Is a tag certainly gone from where it came from?
-    async fn is_gone(&self, row: &DeliveryRow, seen: Option<&Seen>) -> Result<bool, MetaError> {
-        if let Some(seen) = seen {
-            // Of a repository that told no tags, nothing is known.
-            let tags = seen.get(&row.repository);
-            return Ok(tags.is_some_and(|tags| !tags.contains(&row.tag)));
-        }
-        let projects = self.inner.parts.projects.now();
-        let project = projects.get(row.repository.first());
-        // A mirror forgets what is not used: only deleting it there is one, of which an event tells.
-        if project.is_none_or(|project| project.is_mirror()) {
-            return Ok(false);
-        }
-        let meta = &self.inner.parts.meta;
-        Ok(meta.tag(&row.repository, &row.tag).await?.is_none())
-    }
-
-    /// Makes a plan that somebody may apply, unless one waits already.
-    pub(super) async fn propose(&self, rule_id: Uuid, rule: &Rule) -> Result<(), ReplicationError> {
-        let meta = &self.inner.parts.meta;
-        for id in meta.executions_open(rule_id).await? {
-            let execution = meta.execution(id).await?;
-            if execution.is_some_and(|execution| execution.dry_run) {
-                return Ok(());
-            }
-        }
-        self.queue(rule_id, rule, Cause::Event, Run::Dry).await?;
-        Ok(())
-    }
 }
 
 /// Is it still tried to plan it?
@@ -348,49 +259,4 @@ fn is_in_time(execution: &ExecutionRow) -> bool {
     let retry_for = read(&execution.members).map_or(Duration::ZERO, |rule| rule.retry_for);
     let age = execution.created_at.elapsed().unwrap_or_default();
     !execution.dry_run && age < retry_for
-}
-
-/// One task for each remote and repository; deletes come after what is sent, in tasks of their own.
-fn divided(rule: &Rule, draft: &Draft) -> Vec<TaskWrite> {
-    let mut by_place: BTreeMap<(&Name, &Name), Vec<TaskItem>> = BTreeMap::new();
-    for shipment in &draft.shipments {
-        let place = (&shipment.repository, &shipment.destination);
-        by_place.entry(place).or_default().push(item(shipment));
-    }
-    let mut deletes: BTreeMap<(&str, &Name, &Name), Vec<TaskItem>> = BTreeMap::new();
-    for (remote, shipment) in &draft.deletes {
-        let place = (remote.as_str(), &shipment.repository, &shipment.destination);
-        deletes.entry(place).or_default().push(item(shipment));
-    }
-    let mut tasks = Vec::new();
-    for remote in &rule.remotes {
-        for ((repository, destination), items) in &by_place {
-            tasks.push(TaskWrite {
-                remote: remote.clone(),
-                repository: (*repository).clone(),
-                destination: (*destination).clone(),
-                items: items.clone(),
-                delay: Duration::ZERO,
-            });
-        }
-    }
-    for ((remote, repository, destination), items) in deletes {
-        tasks.push(TaskWrite {
-            remote: remote.to_owned(),
-            repository: repository.clone(),
-            destination: destination.clone(),
-            items,
-            delay: rule.delete_grace,
-        });
-    }
-    tasks
-}
-
-fn item(shipment: &Shipment) -> TaskItem {
-    TaskItem {
-        tag: shipment.tag.clone(),
-        digest: shipment.digest.clone(),
-        action: shipment.action,
-        bytes: None,
-    }
 }

@@ -2,92 +2,180 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::Deserialize;
+use uuid::Uuid;
 
 use super::{
-    Replication, Rule,
-    filter::{Candidate, Resource},
-    plan::{Draft, Problem},
+    Cause, Replication, Rule,
+    draft::Draft,
+    plan::Problem,
+    there::{Had, tags_there, unknown},
 };
 use crate::{
     client::{ClientError, ErrorKind, Patience, RegistryClient},
-    meta::ExecutionRow,
-    oci::{Digest, Manifest, ManifestKind, Name, Reference, Tag},
-    transfer::send::{RemoteSource, SendError, Source},
+    meta::{ExecutionRow, TaskWrite},
+    oci::{Name, Reference, Tag},
 };
 
-/// Questions at once.
-const AT_ONCE: usize = 8;
 /// After so many questions it is told that the plan is still being made.
 const STEP: usize = 200;
-/// No config of an image is larger.
-const MAX_CONFIG_BYTES: usize = 4 << 20;
+pub(super) const CLOSED: &str = "background work may not use the remote at this hour";
 
 /// The tags that the remote has, of each repository that was looked at and has any.
 pub(super) type Seen = BTreeMap<Name, BTreeSet<Tag>>;
 
-/// What the filters ask of a config.
-#[derive(Deserialize)]
-struct Config {
-    created: Option<String>,
+/// Why a repository is not planned.
+enum Halt {
+    /// It could not be asked.
+    Unasked(ClientError),
+    /// Nothing is.
+    Plan(Problem),
+}
+
+impl From<ClientError> for Halt {
+    fn from(error: ClientError) -> Self {
+        Self::Unasked(error)
+    }
+}
+
+impl From<Problem> for Halt {
+    fn from(problem: Problem) -> Self {
+        Self::Plan(problem)
+    }
+}
+
+/// A plan of a pull while it is made.
+struct Pull<'a> {
+    rule: &'a Rule,
+    execution: &'a ExecutionRow,
+    holder: Uuid,
+    client: RegistryClient,
 }
 
 impl Replication {
-    /// Everything that the rule takes and that is not here yet.
+    /// Everything that the rule takes and that is not here yet. A repository that cannot be asked keeps no other waiting:
+    /// its task asks it again.
     pub(super) async fn draft_pull(
         &self,
         rule: &Rule,
         execution: &ExecutionRow,
-        holder: uuid::Uuid,
+        holder: Uuid,
         draft: &mut Draft,
     ) -> Result<Seen, Problem> {
-        let client = self.pulled_from(pulled(rule)).map_err(Problem::Told)?;
+        let pull = Pull {
+            rule,
+            execution,
+            holder,
+            client: self.pulled_from(pulled(rule)).map_err(Problem::Told)?,
+        };
+        self.keep_hours(&pull).await?;
         let mut seen = Seen::new();
-        for repository in self.repositories_there(rule, &client).await? {
-            let said = format!("it is being planned: at `{repository}`");
-            self.go_on(execution.id, holder, said.clone()).await?;
-            let tags = tags_there(&client, &repository).await?;
-            let mut candidates = Vec::new();
-            for step in tags.chunks(STEP) {
-                self.go_on(execution.id, holder, said.clone()).await?;
-                candidates.extend(candidates_there(rule, &client, &repository, step).await?);
-            }
-            if rule.propagate_delete && !tags.is_empty() {
-                seen.insert(repository.clone(), tags.into_iter().collect());
-            }
-            let taken = rule.filters.select(candidates, SystemTime::now());
-            if taken.is_empty() {
-                continue;
-            }
-            let destination = self.name_here(rule, &repository).map_err(Problem::Told)?;
-            for one in taken {
-                let reference = Reference::Tag(one.tag.clone());
-                let here = self.inner.home.digest(&destination, &reference).await;
-                let here = here.map_err(|error| Problem::Told(error.to_string()))?;
-                if here.as_ref() == Some(&one.digest) && !execution.dry_run {
-                    draft.same += 1;
-                    continue;
+        for repository in self.repositories_there(rule, &pull.client).await? {
+            self.keep_hours(&pull).await?;
+            match self.draft_one(&pull, &repository, draft, &mut seen).await {
+                Ok(()) => {}
+                Err(Halt::Unasked(error)) => {
+                    self.draft_later(&pull, &repository, &error, draft).await?;
                 }
-                draft.ship(&repository, &destination, one.tag, one.digest);
+                Err(Halt::Plan(problem)) => return Err(problem),
             }
         }
         Ok(seen)
     }
 
-    /// The tags that the rule takes of a repository of its remote.
-    pub(super) async fn taken_there(
+    async fn draft_one(
         &self,
-        rule: &Rule,
-        client: &RegistryClient,
+        pull: &Pull<'_>,
         repository: &Name,
-    ) -> Result<Vec<Candidate>, ClientError> {
+        draft: &mut Draft,
+        seen: &mut Seen,
+    ) -> Result<(), Halt> {
+        let Pull { rule, client, .. } = pull;
+        let said = format!("it is being planned: at `{repository}`");
+        let go_on = || self.go_on(pull.execution.id, pull.holder, said.clone());
+        go_on().await?;
         let tags = tags_there(client, repository).await?;
-        let candidates = candidates_there(rule, client, repository, &tags).await?;
-        Ok(rule.filters.select(candidates, SystemTime::now()))
+        let mut had = Had::default();
+        for step in tags.chunks(STEP) {
+            go_on().await?;
+            had.ask(rule, client, repository, step).await?;
+        }
+        if rule.propagate_delete && !tags.is_empty() {
+            seen.insert(repository.clone(), tags.into_iter().collect());
+        }
+        let taken = rule.filters.select(had.candidates, SystemTime::now());
+        if taken.is_empty() && had.unasked.is_empty() {
+            return Ok(());
+        }
+        let destination = self.name_here(rule, repository).map_err(Problem::Told)?;
+        for one in taken {
+            let reference = Reference::Tag(one.tag.clone());
+            let here = self.inner.home.digest(&destination, &reference).await;
+            let here = here.map_err(|error| Problem::Told(error.to_string()))?;
+            if here.as_ref() == Some(&one.digest) && !pull.execution.dry_run {
+                draft.same += 1;
+                continue;
+            }
+            draft.ship(repository, &destination, one.tag, one.digest);
+        }
+        for (tag, error) in had.unasked {
+            if pull.execution.dry_run {
+                draft.lacking.push(format!(
+                    "`{repository}:{tag}` could not be asked for: {error}"
+                ));
+            } else {
+                let unknown = unknown(repository, &tag);
+                draft.ship(repository, &destination, tag, unknown);
+            }
+        }
+        Ok(())
+    }
+
+    /// If the remote itself is away, there is no plan now.
+    async fn draft_later(
+        &self,
+        pull: &Pull<'_>,
+        repository: &Name,
+        error: &ClientError,
+        draft: &mut Draft,
+    ) -> Result<(), Problem> {
+        if is_passing(error) && is_away(&pull.client).await {
+            return Err(Problem::Later(error.to_string()));
+        }
+        if pull.execution.dry_run {
+            draft
+                .lacking
+                .push(format!("`{repository}` could not be asked: {error}"));
+            return Ok(());
+        }
+        let destination = self.name_here(pull.rule, repository);
+        draft.unasked.push(TaskWrite {
+            remote: pulled(pull.rule).to_owned(),
+            repository: repository.clone(),
+            destination: destination.map_err(Problem::Told)?,
+            items: Vec::new(),
+            delay: Duration::ZERO,
+        });
+        Ok(())
+    }
+
+    /// Outside of the hours of its remote nothing is asked that nobody waits for: it is planned when they begin.
+    async fn keep_hours(&self, pull: &Pull<'_>) -> Result<(), Problem> {
+        if waits_for_somebody(pull.execution) || self.closed_until(pulled(pull.rule)).is_none() {
+            return Ok(());
+        }
+        let (id, holder) = (pull.execution.id, pull.holder);
+        self.put_off(id, holder, CLOSED.to_owned()).await;
+        Err(Problem::Lost)
+    }
+
+    /// When a remote that the background may not use now may be used again.
+    pub(super) fn closed_until(&self, remote: &str) -> Option<SystemTime> {
+        let client = self.inner.parts.remotes.get(remote)?;
+        let (hours, now) = (client.remote().allowed_hours?, SystemTime::now());
+        (!hours.contain(now)).then(|| hours.begin_after(now))
     }
 
     /// The remote of this name, to pull from; or what to say.
@@ -104,7 +192,8 @@ impl Replication {
         client: &RegistryClient,
     ) -> Result<BTreeSet<Name>, Problem> {
         if let Some(names) = rule.literal_repositories() {
-            return Ok(names.into_iter().collect());
+            let names = names.into_iter();
+            return Ok(names.filter(|name| rule.takes_repository(name)).collect());
         }
         let listed = client.catalog(Patience::Full).await.map_err(|error| {
             match error.into() {
@@ -144,123 +233,27 @@ pub(super) fn pulled(rule: &Rule) -> &str {
 impl From<ClientError> for Problem {
     fn from(error: ClientError) -> Self {
         let message = error.to_string();
-        match error.kind {
-            ErrorKind::Unreachable | ErrorKind::TimedOut | ErrorKind::RateLimited => {
-                Self::Later(message)
-            }
-            ErrorKind::NotFound
-            | ErrorKind::Denied
-            | ErrorKind::Credentials
-            | ErrorKind::Invalid => Self::Told(message),
+        match is_passing(&error) {
+            true => Self::Later(message),
+            false => Self::Told(message),
         }
     }
 }
 
-/// All tags of a repository there; one that is not there has none.
-async fn tags_there(client: &RegistryClient, repository: &Name) -> Result<Vec<Tag>, ClientError> {
-    match client.tag_list(repository, Patience::Full).await {
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
-        answer => answer,
-    }
+/// Did somebody ask for this, and waits to see it?
+pub(super) fn waits_for_somebody(execution: &ExecutionRow) -> bool {
+    execution.dry_run && execution.cause == Cause::Manual.as_str()
 }
 
-/// What the filters ask of these tags.
-async fn candidates_there(
-    rule: &Rule,
-    client: &RegistryClient,
-    repository: &Name,
-    tags: &[Tag],
-) -> Result<Vec<Candidate>, ClientError> {
-    let wanted = tags.iter().filter(|tag| rule.filters.take_tag(tag));
-    let wanted: Vec<_> = wanted
-        .map(|tag| candidate(rule, client, repository, tag.clone()))
-        .collect();
-    let found: Vec<_> = stream::iter(wanted).buffered(AT_ONCE).try_collect().await?;
-    Ok(found.into_iter().flatten().collect())
+/// May it go better later?
+pub(super) fn is_passing(error: &ClientError) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::Unreachable | ErrorKind::TimedOut | ErrorKind::RateLimited
+    )
 }
 
-/// `None`: the tag is gone already.
-async fn candidate(
-    rule: &Rule,
-    client: &RegistryClient,
-    repository: &Name,
-    tag: Tag,
-) -> Result<Option<Candidate>, ClientError> {
-    let reference = Reference::Tag(tag.clone());
-    let mut candidate = Candidate {
-        tag,
-        digest: Digest::sha256(b""),
-        resource: Resource::Image,
-        labels: BTreeSet::new(),
-        created_at: SystemTime::now(),
-    };
-    if !rule.filters.look_inside() {
-        let head = client.manifest_head(repository, &reference, Patience::Full);
-        match head.await {
-            Ok(head) => {
-                if let Some(digest) = head.digest {
-                    candidate.digest = digest;
-                    return Ok(Some(candidate));
-                }
-            }
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind == ErrorKind::Invalid => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let get = client.manifest_get(repository, &reference, Patience::Full);
-    let manifest = match get.await {
-        Ok(manifest) => manifest,
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let parsed = Manifest::parse(&manifest.bytes);
-    let kind = ManifestKind::of(&manifest.media_type);
-    candidate.resource = Resource::told(kind, parsed.artifact_type.as_deref());
-    candidate.digest = manifest.digest;
-    if rule.filters.ask_age()
-        && let Some(created_at) = created_at(client, repository, parsed).await
-    {
-        candidate.created_at = created_at;
-    }
-    Ok(Some(candidate))
-}
-
-/// When an image was made, by its config; of an index by the first of its images. `None`: nothing tells.
-async fn created_at(
-    client: &RegistryClient,
-    repository: &Name,
-    manifest: Manifest,
-) -> Option<SystemTime> {
-    let source = RemoteSource::of(client.clone());
-    let manifest = match manifest.manifests.first() {
-        Some(child) => {
-            let reference = Reference::Digest(child.digest.clone());
-            let child = source.manifest(repository, &reference).await.ok()?;
-            Manifest::parse(&child.bytes)
-        }
-        None => manifest,
-    };
-    // The config comes first.
-    let config = manifest.blobs.first()?;
-    let bytes = small(&*source, repository, &config.digest).await.ok()??;
-    let config: Config = serde_json::from_slice(&bytes).ok()?;
-    humantime::parse_rfc3339(&config.created?).ok()
-}
-
-/// The bytes of a small blob; `None`: it is not small.
-async fn small(
-    source: &dyn Source,
-    repository: &Name,
-    digest: &Digest,
-) -> Result<Option<Vec<u8>>, SendError> {
-    let mut body = source.blob(repository, digest, 0).await?.body;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk?);
-        if bytes.len() > MAX_CONFIG_BYTES {
-            return Ok(None);
-        }
-    }
-    Ok((Digest::sha256(&bytes) == *digest).then_some(bytes))
+/// Can nothing be asked of it now?
+pub(super) async fn is_away(client: &RegistryClient) -> bool {
+    client.ping().await.is_err_and(|error| is_passing(&error))
 }

@@ -1,6 +1,10 @@
 //! Which tasks are taken next: as many as there are seats for, at once, so that one commit takes them all.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use futures_util::future::join_all;
 use tracing::warn;
@@ -63,14 +67,13 @@ impl Inner {
         self: &Arc<Self>,
         most: usize,
     ) -> Result<Vec<(Seat, HeldTask)>, MetaError> {
-        let mut queues = self.replication.inner.parts.meta.task_queues().await?;
+        let mut due = self.due().await?;
         loop {
-            let due = self.due(&queues, most.min(AT_ONCE)).await?;
-            let seats = self.seats(&queues, &due, most.min(AT_ONCE));
+            let seats = self.seats(&due, most.min(AT_ONCE));
             if seats.is_empty() {
                 return Ok(Vec::new());
             }
-            queues.retain(|queue| !seats.contains_key(queue));
+            due.retain(|queue, _| !seats.contains_key(queue));
             let filled = seats.into_iter().map(|(queue, seats)| fill(queue, seats));
             let held: Vec<_> = join_all(filled).await.into_iter().flatten().collect();
             if !held.is_empty() {
@@ -79,22 +82,26 @@ impl Inner {
         }
     }
 
-    /// Those that have a task which is due, so many at most, and how many tasks their rule runs at once.
-    async fn due(&self, queues: &[Queue], most: usize) -> Result<HashMap<Queue, usize>, MetaError> {
+    /// Those that have a task which is due, and how many tasks their rule runs at once.
+    async fn due(&self) -> Result<BTreeMap<Queue, usize>, MetaError> {
         let meta = &self.replication.inner.parts.meta;
-        let mut found = HashMap::new();
-        for (remote, rule) in self.turns.order(queues, |remote| self.limit(remote)) {
-            if found.len() == most {
-                break;
-            }
+        let mut limits: HashMap<Uuid, usize> = HashMap::new();
+        let mut found = BTreeMap::new();
+        for (remote, rule) in meta.task_queues().await? {
             let due = meta.task_due(&remote, rule).await?;
-            if due.is_some_and(|due| due <= SystemTime::now()) {
+            if due.is_none_or(|due| due > SystemTime::now()) {
+                continue;
+            }
+            let limit = if let Some(limit) = limits.get(&rule) {
+                *limit
+            } else {
                 let row = meta.rule_by_id(rule).await?;
                 let limit = row.and_then(|row| read(&row.members)?.concurrency);
-                let limit = limit.map_or(usize::MAX, |limit| limit as usize);
-                if self.turns.of_rule(rule) < limit {
-                    found.insert((remote, rule), limit);
-                }
+                limit.map_or(usize::MAX, |limit| limit as usize)
+            };
+            limits.insert(rule, limit);
+            if self.turns.of_rule(rule) < limit {
+                found.insert((remote, rule), limit);
             }
         }
         Ok(found)
@@ -103,17 +110,17 @@ impl Inner {
     /// Seats for those that are due, in turn, as long as there is room.
     fn seats(
         self: &Arc<Self>,
-        queues: &[Queue],
-        due: &HashMap<Queue, usize>,
+        due: &BTreeMap<Queue, usize>,
         most: usize,
     ) -> HashMap<Queue, Vec<Seat>> {
         let may_begin = |queue: &Queue| {
             let limit = due.get(queue);
             limit.is_some_and(|limit| self.turns.of_rule(queue.1) < *limit)
         };
+        let queues: Vec<_> = due.keys().cloned().collect();
         let mut seats: HashMap<Queue, Vec<Seat>> = HashMap::new();
         for _ in 0..most {
-            let order = self.turns.order(queues, |remote| self.limit(remote));
+            let order = self.turns.order(&queues, |remote| self.limit(remote));
             let Some(queue) = order.into_iter().find(may_begin) else {
                 break;
             };

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
+
 use super::{
     Mode, Rule,
     engine::read,
     log::Log,
-    trouble::{Ended, Fault, Trouble},
+    there::items_there,
+    trouble::{Ended, Later, Trouble},
     work::Inner,
 };
 use crate::{
     client::RegistryClient,
     meta::{Action, DeliveryKey, HeldTask, Meta, TaskItem},
-    oci::Tag,
+    oci::{Name, Tag},
     transfer::send::{Destination, Found, Progress, RemoteSource, SendError, Sender, Source},
 };
 
@@ -28,6 +31,19 @@ pub(super) struct Run<'a> {
     pub(super) sender: Sender,
     pub(super) progress: &'a Progress,
     pub(super) log: &'a Log,
+    /// The rule's other repositories that go to the same place, once somebody has asked.
+    pub(super) sharing: OnceCell<Vec<Name>>,
+}
+
+/// What came of the tags so far.
+#[derive(Default)]
+struct Done {
+    failed: Vec<String>,
+    left: Vec<String>,
+    /// What is tried again.
+    later: Vec<String>,
+    /// The first of that.
+    first: Option<Later>,
 }
 
 /// Deals with all tags of a task. May be dropped at any time.
@@ -56,6 +72,18 @@ pub(super) async fn run(
             Err(error) => return Ended::Failed(error),
         },
     };
+    let asked;
+    let held = match &pulled {
+        Some(client) if held.task.items.is_empty() => {
+            let items = items_there(&rule, client, &held.task.repository).await;
+            match items.map_err(|error| Trouble::from(SendError::Source(error.into()))) {
+                Ok(items) => asked = with_items(held, items),
+                Err(trouble) => return trouble.into(),
+            }
+            &asked
+        }
+        _ => held,
+    };
     let source = match &pulled {
         None => Arc::clone(&inner.parts.source),
         Some(client) => RemoteSource::of(client.clone()),
@@ -70,16 +98,24 @@ pub(super) async fn run(
         sender,
         progress,
         log,
+        sharing: OnceCell::new(),
     };
     run.all().await
 }
 
+/// The same task, now that it is known what it has to do.
+fn with_items(held: &HeldTask, items: Vec<TaskItem>) -> HeldTask {
+    let mut held = held.clone();
+    held.task.items = items;
+    held
+}
+
 impl Run<'_> {
     async fn all(&self) -> Ended {
-        let items = &self.held.task.items;
-        let is_delete = |item: &&TaskItem| item.action == Action::Delete;
-        let sent = items.iter().filter(|item| !is_delete(item));
-        if items.iter().any(|item| is_delete(&item)) {
+        let items = self.held.task.items.iter();
+        let (deletes, sent): (Vec<_>, Vec<_>) =
+            items.partition(|item| item.action == Action::Delete);
+        if !deletes.is_empty() {
             match self
                 .meta()
                 .task_is_behind(&self.held.task, self.held.rule_id)
@@ -87,36 +123,46 @@ impl Run<'_> {
             {
                 Ok(false) => {}
                 Ok(true) => return Ended::Behind,
-                Err(error) => {
-                    return Ended::Retry {
-                        error: error.to_string(),
-                        after: None,
-                        fault: Fault::Ours,
-                    };
-                }
+                Err(error) => return Trouble::from(error).into(),
             }
         }
         let unsure = match self.make_project().await {
             Ok(unsure) => unsure,
             Err(ended) => return ended,
         };
-        let (mut failed, mut left) = (Vec::new(), Vec::new());
-        for item in sent.chain(items.iter().filter(is_delete)) {
+        let mut done = Done::default();
+        if let Err(trouble) = self.each(&sent, &mut done).await {
+            return self.broken_off(trouble, unsure);
+        }
+        // What is to be sent goes before.
+        if done.first.is_none()
+            && let Err(trouble) = self.each(&deletes, &mut done).await
+        {
+            return self.broken_off(trouble, unsure);
+        }
+        done.ended()
+    }
+
+    /// Deals with each of these; one that does not go now keeps no other waiting. An error: none goes any more.
+    async fn each(&self, items: &[&TaskItem], done: &mut Done) -> Result<(), Trouble> {
+        for item in items {
             match Box::pin(self.one(item)).await {
                 Ok(None) => {}
-                Ok(Some(note)) => left.push(note),
+                Ok(Some(note)) => done.left.push(note),
                 Err(Trouble::Tag(error)) => {
                     self.log.line(error.clone());
-                    failed.push(error);
+                    done.failed.push(error);
                 }
-                Err(trouble) => return self.broken_off(trouble, unsure),
+                Err(Trouble::Retry(later)) => {
+                    let error = format!("`{}`: {}", item.tag, later.error);
+                    self.log.line(format!("{error}; it is tried again later"));
+                    done.later.push(error);
+                    done.first.get_or_insert(later);
+                }
+                Err(trouble) => return Err(trouble),
             }
         }
-        if !failed.is_empty() {
-            return Ended::Failed(summary(&failed));
-        }
-        let message = (!left.is_empty()).then(|| summary(&left));
-        Ended::Succeeded { message }
+        Ok(())
     }
 
     /// `Some`: the tag was left alone, and why.
@@ -151,7 +197,13 @@ impl Run<'_> {
             });
         };
         let found = Found::at(client, name, tag).await;
-        found.map_err(|error| SendError::Source(error.into()).into())
+        found.map_err(|error| Trouble::of_question(SendError::Source(error.into())))
+    }
+
+    /// What a tag is at its destination.
+    pub(super) async fn at_destination(&self, tag: &Tag) -> Result<Found, Trouble> {
+        let found = self.destination.tag(&self.held.task.destination, tag).await;
+        found.map_err(Trouble::of_question)
     }
 
     /// What is newer at the destination stays.
@@ -190,8 +242,22 @@ impl Run<'_> {
     }
 }
 
+impl Done {
+    fn ended(self) -> Ended {
+        if let Some(first) = self.first {
+            let error = summary(&[self.later, self.failed].concat());
+            return Later { error, ..first }.into();
+        }
+        if !self.failed.is_empty() {
+            return Ended::Failed(summary(&self.failed));
+        }
+        let message = (!self.left.is_empty()).then(|| summary(&self.left));
+        Ended::Succeeded { message }
+    }
+}
+
 /// The first few, and how many more.
-fn summary(notes: &[String]) -> String {
+pub(super) fn summary(notes: &[String]) -> String {
     const SHOWN: usize = 3;
     let shown = notes
         .iter()

@@ -2,7 +2,7 @@
 //! one that is slow or away keeps nobody waiting.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::Hash,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -30,10 +30,13 @@ struct State {
     of_rule: HashMap<Uuid, usize>,
     /// Remotes that could not be reached, until when they are left alone.
     resting: HashMap<String, Instant>,
+    /// Remotes that could not be reached and have not answered since.
+    away: HashSet<String>,
 }
 
 impl Turns {
-    /// About so many tasks run at once; each remote always has a place.
+    /// About so many tasks run at once; each remote always has a place. One that is away has no more than that, and takes it
+    /// from nobody.
     pub(super) fn new(concurrency: usize) -> Self {
         Self {
             concurrency,
@@ -45,8 +48,8 @@ impl Turns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Of these queues, which are sorted, those that may be served now, in their turn. `limit` tells how many tasks a remote
-    /// takes at once.
+    /// Of these queues, which are sorted and have something due, those that may be served now, in their turn. `limit` tells
+    /// how many tasks a remote takes at once.
     pub(super) fn order(
         &self,
         queues: &[Queue],
@@ -55,21 +58,27 @@ impl Turns {
         let now = Instant::now();
         let mut state = self.state();
         state.resting.retain(|_, until| *until > now);
-        let awake = |queue: &Queue| !state.resting.contains_key(&queue.0);
-        let mut queues: Vec<_> = queues
-            .iter()
-            .filter(|queue| awake(queue))
-            .cloned()
-            .collect();
-        let remotes: BTreeSet<_> = queues.iter().map(|(remote, _)| remote.as_str()).collect();
-        let share = (self.concurrency / remotes.len().max(1)).max(1);
+        let mut remotes: BTreeSet<_> = queues.iter().map(|(remote, _)| remote.as_str()).collect();
+        remotes.retain(|remote| !state.resting.contains_key(*remote));
+        let running = state.at_remote.keys().map(String::as_str);
+        let mut sharing: BTreeSet<_> = remotes.iter().copied().chain(running).collect();
+        sharing.retain(|remote| !state.away.contains(*remote) && limit(remote) != Some(0));
+        let share = (self.concurrency / sharing.len().max(1)).max(1);
         let has_room = |remote: &str| {
+            let share = if state.away.contains(remote) {
+                1
+            } else {
+                share
+            };
             let limit = limit(remote).unwrap_or(AT_REMOTE).min(share);
             state.at_remote.get(remote).copied().unwrap_or_default() < limit
         };
-        let full = remotes.into_iter().filter(|remote| !has_room(remote));
-        let full: BTreeSet<String> = full.map(str::to_owned).collect();
-        queues.retain(|(remote, _)| !full.contains(remote));
+        remotes.retain(|remote| has_room(remote));
+        let mut queues: Vec<_> = queues
+            .iter()
+            .filter(|(remote, _)| remotes.contains(remote.as_str()))
+            .cloned()
+            .collect();
         // After the one that was served last, round and round.
         let begin = queues.partition_point(|queue| *queue <= state.last);
         queues.rotate_left(begin);
@@ -95,9 +104,16 @@ impl Turns {
         less(&mut state.of_rule, &rule);
     }
 
-    /// Nothing begins at this remote for a while.
+    /// This remote could not be reached: nothing begins there for a while, and then one task at a time until it answers.
     pub(super) fn rest(&self, remote: &str, until: Instant) {
-        self.state().resting.insert(remote.to_owned(), until);
+        let mut state = self.state();
+        state.resting.insert(remote.to_owned(), until);
+        state.away.insert(remote.to_owned());
+    }
+
+    /// This remote is not away.
+    pub(super) fn answered(&self, remote: &str) {
+        self.state().away.remove(remote);
     }
 }
 
@@ -188,5 +204,39 @@ mod tests {
         assert_eq!(serve(&turns, &both), None);
         turns.rest("away", Instant::now());
         assert_eq!(serve(&turns, &both).as_deref(), Some("away"));
+    }
+
+    #[test]
+    fn a_remote_that_is_away_has_one_place_that_is_nobody_elses() {
+        let turns = Turns::new(4);
+        let both = [("away", 1), ("well", 1)];
+        turns.rest("away", Instant::now());
+        let served: Vec<_> = std::iter::from_fn(|| serve(&turns, &both)).collect();
+        let away = served.iter().filter(|remote| *remote == "away").count();
+        assert_eq!((away, served.len()), (1, 5));
+        turns.end("away", Uuid::from_u128(1));
+        turns.answered("away");
+        assert_eq!(serve(&turns, &both).as_deref(), Some("away"));
+        assert_eq!(serve(&turns, &both).as_deref(), Some("away"));
+        assert_eq!(serve(&turns, &both), None);
+    }
+
+    #[test]
+    fn a_remote_that_may_not_be_used_now_takes_no_place() {
+        let turns = Turns::new(2);
+        let both = queues(&[("closed", 1), ("open", 1)]);
+        let limit = |remote: &str| (remote == "closed").then_some(0);
+        turns.begin("open", Uuid::from_u128(1));
+        assert_eq!(turns.order(&both, limit), queues(&[("open", 1)]));
+    }
+
+    #[test]
+    fn a_remote_where_something_runs_keeps_its_place() {
+        let turns = Turns::new(2);
+        turns.begin("busy", Uuid::from_u128(1));
+        turns.begin("other", Uuid::from_u128(1));
+        assert!(order(&turns, &[("other", 1)]).is_empty());
+        turns.end("busy", Uuid::from_u128(1));
+        assert_eq!(order(&turns, &[("other", 1)]), queues(&[("other", 1)]));
     }
 }

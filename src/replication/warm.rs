@@ -78,6 +78,7 @@ fn divided(wanted: Vec<Wanted>) -> Vec<TaskWrite> {
                 digest: Digest::sha256(b""),
                 action: Action::Copy,
                 bytes: None,
+                message: None,
             });
         }
     }

@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    num::NonZeroU64,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -22,6 +21,7 @@ use super::{
     budgets::Budgets,
     engine::read,
     log::Log,
+    pull::CLOSED,
     seat::Seat,
     task,
     trouble::{Ended, Fault},
@@ -47,8 +47,8 @@ pub struct WorkParts {
     pub source: Arc<dyn Source>,
     /// About so many tasks run at once; each remote always has a place.
     pub concurrency: usize,
-    /// Bytes per second of all rules together.
-    pub bandwidth: Option<u64>,
+    /// What all rules together keep to; may change meanwhile.
+    pub everything: Arc<Budget>,
     pub shutdown: CancellationToken,
 }
 
@@ -59,7 +59,6 @@ pub struct Worker(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) replication: Replication,
     pub(super) parts: WorkParts,
-    pub(super) everything: Arc<Budget>,
     pub(super) turns: Turns,
     destinations: Mutex<HashMap<String, Destination>>,
     /// Of the rules that have tasks here.
@@ -76,10 +75,8 @@ struct Place {
 
 impl Worker {
     pub fn new(replication: Replication, parts: WorkParts) -> Self {
-        let everything = Arc::new(Budget::new(parts.bandwidth.and_then(NonZeroU64::new)));
         Self(Arc::new(Inner {
             replication,
-            everything,
             turns: Turns::new(parts.concurrency),
             parts,
             destinations: Mutex::default(),
@@ -108,18 +105,11 @@ impl Queue for Worker {
 impl Inner {
     /// How many tasks a remote takes at once; `None`: it does not say.
     pub(super) fn limit(&self, remote: &str) -> Option<usize> {
-        if self.closed_until(remote).is_some() {
+        if self.replication.closed_until(remote).is_some() {
             return Some(0);
         }
         let client = self.replication.inner.parts.remotes.get(remote)?;
         client.remote().max_concurrent.map(|limit| limit as usize)
-    }
-
-    /// When a remote that may not be used now may be used again.
-    fn closed_until(&self, remote: &str) -> Option<SystemTime> {
-        let client = self.replication.inner.parts.remotes.get(remote)?;
-        let (hours, now) = (client.remote().allowed_hours?, SystemTime::now());
-        (!hours.contain(now)).then(|| hours.begin_after(now))
     }
 
     /// The destination of this name, as the remotes say it now.
@@ -211,12 +201,16 @@ async fn tell(
     let meta = &inner.replication.inner.parts.meta;
     loop {
         sleep(TELL_EVERY).await;
-        if inner.closed_until(&held.task.remote).is_some() {
+        if inner.replication.closed_until(&held.task.remote).is_some() {
             return Some(Ended::Closed);
         }
         inner.adjust(held, budgets).await;
         flush(inner, held, log).await;
-        let kept = meta.task_keep(held.task.id, held.token, bytes(progress), HOLD);
+        let bytes = bytes(progress);
+        if bytes.sent + bytes.skipped > 0 {
+            inner.turns.answered(&held.task.remote);
+        }
+        let kept = meta.task_keep(held.task.id, held.token, bytes, HOLD);
         match kept.await {
             Ok(Some(TaskStatus::Stopping)) => return Some(Ended::Stopped),
             Ok(Some(_)) => {}
@@ -264,6 +258,9 @@ fn words(end: &TaskEnd) -> String {
 impl Inner {
     /// What is written of how a task ended: tried again later, or for the last time.
     fn end(&self, held: &HeldTask, ended: Ended) -> TaskEnd {
+        if matches!(ended, Ended::Succeeded { .. } | Ended::Failed(_)) {
+            self.turns.answered(&held.task.remote);
+        }
         let (error, after, fault) = match ended {
             Ended::Succeeded { message } => return TaskEnd::Succeeded { message },
             Ended::Failed(error) => return TaskEnd::Failed(error),
@@ -274,8 +271,8 @@ impl Inner {
                 return TaskEnd::Retry { at, error };
             }
             Ended::Closed => {
-                let error = "background work may not use the remote at this hour".to_owned();
-                let at = self.closed_until(&held.task.remote);
+                let error = CLOSED.to_owned();
+                let at = self.replication.closed_until(&held.task.remote);
                 let at = at.unwrap_or_else(SystemTime::now);
                 return TaskEnd::Retry { at, error };
             }

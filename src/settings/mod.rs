@@ -80,6 +80,14 @@ impl Settings {
         Ok(())
     }
 
+    /// Takes over what the file says by now of the bandwidths of its remotes.
+    pub async fn follow_bandwidths(&self, newer: &Declared) -> Result<(), SettingsError> {
+        let mut revision = self.inner.turn.lock().await;
+        self.inner.parts.declared.follow_bandwidths(newer);
+        *revision = self.inner.load().await?;
+        Ok(())
+    }
+
     /// Looks for changes of other replicas until the shutdown.
     pub async fn run(self, shutdown: CancellationToken) {
         let turn = async || {

@@ -1,8 +1,6 @@
 //! A cap on bytes per second that can be changed while transfers run under it.
 
-use std::{num::NonZeroU64, sync::Arc, time::Duration};
-
-use arc_swap::ArcSwapOption;
+use std::{num::NonZeroU64, time::Duration};
 
 use crate::client::{Bandwidth, Priority};
 
@@ -11,7 +9,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 /// Bytes per second for all transfers that share it.
 #[derive(Default)]
-pub struct Budget(ArcSwapOption<(NonZeroU64, Bandwidth)>);
+pub struct Budget(Bandwidth);
 
 impl Budget {
     /// `None`: as many as there can be.
@@ -23,22 +21,12 @@ impl Budget {
 
     /// Holds at once, for running transfers too.
     pub fn set(&self, bytes_per_second: Option<NonZeroU64>) {
-        let now = self.0.load().as_deref().map(|(rate, _)| *rate);
-        if now != bytes_per_second {
-            let bandwidth =
-                bytes_per_second.map(|rate| Arc::new((rate, Bandwidth::new(rate.get()))));
-            self.0.store(bandwidth);
-        }
+        self.0.set(bytes_per_second.map(NonZeroU64::get));
     }
 
     /// How many of `wanted` bytes may pass now, or how long to wait before asking again.
     pub(super) fn take(&self, wanted: usize) -> Result<usize, Duration> {
-        match &*self.0.load() {
-            None => Ok(wanted),
-            Some(limit) => limit
-                .1
-                .take(wanted, Priority::Foreground)
-                .map_err(|wait| wait.min(LONGEST_WAIT)),
-        }
+        let taken = self.0.take(wanted, Priority::Foreground);
+        taken.map_err(|wait| wait.min(LONGEST_WAIT))
     }
 }

@@ -1,5 +1,6 @@
 //! What was done long ago is forgotten: entries of the audit, executions that have ended, events that every rule has seen,
-//! and deletes of tags, when they are older than `upkeep.keep_days`. Every replica does it; what one has deleted the others do not find.
+//! and deletes of tags, when they are older than `upkeep.keep_days`; and executions of which a rule has too many. Every replica
+//! does it; what one has deleted the others do not find.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,6 +12,9 @@ use crate::meta::{Meta, MetaError};
 const EVERY: Duration = Duration::from_hours(1);
 /// After the start, which has other things to do.
 const FIRST: Duration = Duration::from_mins(1);
+
+/// How many executions of a rule are remembered, the newest.
+const KEEP_EXECUTIONS: u32 = 10_000;
 
 /// Forgets what is old.
 pub struct History {
@@ -43,6 +47,7 @@ impl History {
             let started = Instant::now();
             let some = self.meta.audit_expire(before).await?
                 + self.meta.executions_expire(before).await?
+                + self.meta.executions_thin(KEEP_EXECUTIONS).await?
                 + self.meta.events_expire(before).await?
                 + self.meta.notices_expire(before).await?
                 + self.meta.tag_versions_expire(before).await?;

@@ -138,10 +138,8 @@ impl DockerConfig {
         }
         let Some(program) = helper_program(name, &self.programs) else {
             let what = format!("`docker-credential-{name}` gives none");
-            return Err(CredentialError::new(
-                what,
-                "there is no such program in PATH",
-            ));
+            let error = CredentialError::new(what, "there is no such program in PATH");
+            return Err(error.refused());
         };
         let source = Helper::optional(program, server);
         let renewal = Arc::new(Renewal::new(&self.remote, Box::new(source)));
@@ -191,7 +189,7 @@ impl File {
     async fn load(&self) -> Result<Content, CredentialError> {
         let failed = |detail: String| {
             let detail = format!("`{}`: {detail}", self.path.display());
-            CredentialError::new("the logins of docker or podman cannot be read", detail)
+            CredentialError::new("the logins of docker or podman cannot be read", detail).refused()
         };
         let mut bytes = Vec::new();
         let file = tokio::fs::File::open(&self.path).await;

@@ -2,6 +2,7 @@
 //! prints `{"Username": …, "Secret": …}`; the user name `<token>` says that the secret is an identity token.
 
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     time::Duration,
@@ -56,6 +57,9 @@ impl Helper {
         };
         let output = match tokio::time::timeout(TIMEOUT, run(&self.program, &self.server)).await {
             Ok(Ok(output)) => output,
+            Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
+                return Err(failed(error.to_string()).refused());
+            }
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(_) => {
                 return Err(failed(format!(
@@ -67,14 +71,18 @@ impl Helper {
         if !output.status.success() {
             let text = [output.stdout, output.stderr].concat();
             let text = clean(&String::from_utf8_lossy(&text), 300);
-            return match text.contains(NOT_FOUND) && !self.required {
-                true => Ok(grant(None)),
-                false => Err(failed(format!("{} ({text})", output.status))),
+            let error = failed(format!("{} ({text})", output.status));
+            return match (text.contains(NOT_FOUND), self.required) {
+                (true, false) => Ok(grant(None)),
+                (true, true) => Err(error.refused()),
+                (false, _) => Err(error),
             };
         }
         read(&output.stdout)
             .map(|login| grant(Some(login)))
-            .ok_or_else(|| failed("its output is not what a credential helper prints".to_owned()))
+            .ok_or_else(|| {
+                failed("its output is not what a credential helper prints".to_owned()).refused()
+            })
     }
 }
 

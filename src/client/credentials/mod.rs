@@ -122,9 +122,14 @@ impl Credentials {
         Ok(login.filter(|login| login != refused))
     }
 
+    /// Who gives out logins may be away for a while, as the remote itself may be.
     fn failed(&self, error: &CredentialError) -> ClientError {
         let message = format!("no login for it: {}", error.what);
-        ClientError::new(ErrorKind::Credentials, &self.remote, message)
+        let kind = match error.is_refusal {
+            true => ErrorKind::Credentials,
+            false => ErrorKind::Unreachable,
+        };
+        ClientError::new(kind, &self.remote, message)
     }
 }
 

@@ -48,7 +48,7 @@ pub(in crate::client) struct CredentialError {
     pub(in crate::client) what: String,
     /// What it said, for the log of the operator.
     pub(in crate::client) detail: String,
-    /// The service itself said no, and will say so again.
+    /// The service itself said no, or what we were told to use is unfit: that will be so again until somebody changes it.
     pub(in crate::client) is_refusal: bool,
 }
 
@@ -58,6 +58,13 @@ impl CredentialError {
             what: what.into(),
             detail: detail.into(),
             is_refusal: false,
+        }
+    }
+
+    pub(in crate::client) fn refused(self) -> Self {
+        Self {
+            is_refusal: true,
+            ..self
         }
     }
 }

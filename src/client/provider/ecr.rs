@@ -183,11 +183,7 @@ impl Ecr {
             Some(code) => {
                 let reason = failure["failureReason"].as_str().unwrap_or_default();
                 let detail = clean(&format!("{code} {reason}"), 300);
-                let error = CredentialError::new("ECR does not delete it", detail);
-                Err(CredentialError {
-                    is_refusal: true,
-                    ..error
-                })
+                Err(CredentialError::new("ECR does not delete it", detail).refused())
             }
         }
     }

@@ -85,6 +85,7 @@ async fn read_key(path: &str) -> Result<Grant, CredentialError> {
             "the file in GOOGLE_APPLICATION_CREDENTIALS gives none",
             detail,
         )
+        .refused()
     };
     let mut key = String::new();
     let read = async {

@@ -1,7 +1,7 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
-    super::{ErrorKind, Patience, RateBudget},
+    super::{ErrorKind, Patience, RateBudget, Remotes},
     server::{FakeServer, Reply},
     *,
 };
@@ -131,4 +131,33 @@ async fn the_foreground_has_the_connection_that_the_background_waits_for() {
     let last_two: Vec<String> = asked.skip(1).collect();
     assert!(last_two[0].contains(&Digest::sha256(b"foreground").to_string()));
     assert!(last_two[1].contains(&Digest::sha256(b"background").to_string()));
+}
+
+#[tokio::test]
+async fn a_bandwidth_that_is_changed_holds_for_what_runs() {
+    let server = FakeServer::start(|_| Reply::new(200, BLOB)).await;
+    let metrics = Metrics::default();
+    let remotes = Remotes::new(&[remote(server.url())], &metrics).unwrap();
+    let get = async || {
+        let client = remotes.get("fake").unwrap();
+        client.blob_get(&name(), &blob(), 0, 0).await.unwrap().body
+    };
+    let mut running = get().await;
+    let changed = |bandwidth| Remote {
+        bandwidth,
+        ..remote(server.url())
+    };
+    assert!(remotes.replace(&[changed(Some(20))], &metrics).is_empty());
+    let began = Instant::now();
+    // A tenth of a second's at once.
+    assert_eq!(running.next().await.unwrap().unwrap().len(), 2);
+    // What begins by now shares it: 20 bytes take a second.
+    let mut next = get().await;
+    let (rest, whole) = tokio::join!(read(&mut running), read(&mut next));
+    assert_eq!((rest.unwrap().len(), whole.unwrap().len()), (8, 10));
+    assert!(began.elapsed() > Duration::from_millis(800));
+
+    let mut last = get().await;
+    assert!(remotes.replace(&[changed(None)], &metrics).is_empty());
+    assert_eq!(last.next().await.unwrap().unwrap().len(), 10);
 }

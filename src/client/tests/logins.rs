@@ -223,6 +223,45 @@ async fn no_login_where_there_should_be_one_is_our_mistake() {
     assert_eq!(server.count("/token"), 0);
 }
 
+#[tokio::test]
+async fn a_helper_that_fails_now_is_an_outage_and_one_that_knows_no_login_is_our_mistake() {
+    let server = token_server(Arc::new(1.into()), 300).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, script, kind) in [
+        ("away", "echo 503 >&2; exit 1", ErrorKind::Unreachable),
+        (
+            "empty",
+            "echo credentials not found in native keychain; exit 1",
+            ErrorKind::Credentials,
+        ),
+        ("garbage", "echo '{}'", ErrorKind::Credentials),
+    ] {
+        let program = folder.path().join(format!("docker-credential-{name}"));
+        write_program(&program, script).await;
+        let mut remote = remote(server.url());
+        remote.credentials = Credentials::Helper(program);
+        let error = get(&client(remote)).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{name}: {error}");
+    }
+    let mut remote = remote(server.url());
+    remote.credentials = Credentials::Helper(folder.path().join("none"));
+    let error = get(&client(remote)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Credentials, "{error}");
+}
+
+/// By another process: a file that this one has open for writing while it starts something cannot be run.
+async fn write_program(path: &std::path::Path, script: &str) {
+    let write = format!(
+        "printf '%s\\n' '#!/bin/sh' \"$1\" > '{0}' && chmod +x '{0}'",
+        path.display()
+    );
+    let written = tokio::process::Command::new("sh")
+        .args(["-c", &write, "sh", script])
+        .status()
+        .await;
+    assert!(written.unwrap().success());
+}
+
 /// Takes one of two passwords of `robot`, by Basic or for a token.
 async fn changing_server(changed: Arc<AtomicBool>, basic: bool) -> FakeServer {
     FakeServer::start(move |seen| {

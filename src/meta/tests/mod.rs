@@ -21,6 +21,7 @@ macro_rules! on_both {
 }
 
 mod audit;
+mod candidate;
 mod cluster;
 mod delete;
 mod entry;
@@ -46,6 +47,7 @@ mod statements;
 mod tag;
 mod tag_version;
 mod task;
+mod unasked;
 mod upload;
 mod usage;
 mod writer;

@@ -14,6 +14,7 @@ on_both! {
     an_execution_ends_with_its_last_task,
     what_is_stopped_stops_and_can_be_retried,
     old_executions_go_with_their_tasks_and_logs,
+    only_the_newest_executions_of_a_rule_are_kept,
     tasks_are_taken_several_at_once_and_each_by_one,
     what_was_put_somewhere_is_known,
 }
@@ -49,6 +50,7 @@ pub(super) fn item(text: &str, content: &str) -> TaskItem {
         digest: digest(content),
         action: Action::Copy,
         bytes: Some(10),
+        message: None,
     }
 }
 
@@ -305,6 +307,23 @@ async fn old_executions_go_with_their_tasks_and_logs(database: Database) {
     assert!(meta.execution(id).await.unwrap().is_none());
     assert!(meta.task(held.task.id).await.unwrap().is_none());
     assert!(meta.task_log(held.task.id).await.unwrap().is_empty());
+}
+
+async fn only_the_newest_executions_of_a_rule_are_kept(database: Database) {
+    let meta = &database.meta;
+    let (rule, other) = (Uuid::now_v7(), Uuid::now_v7());
+    let waiting = planned(meta, rule, true, vec![work("x/r")]).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(planned(meta, rule, false, Vec::new()).await);
+    }
+    let kept = planned(meta, other, false, Vec::new()).await;
+    assert_eq!(meta.executions_thin(4).await.unwrap(), 0);
+    assert_eq!(meta.executions_thin(1).await.unwrap(), 2);
+    assert_eq!(meta.executions_thin(1).await.unwrap(), 0);
+    let left = meta.executions(None, None, 10).await.unwrap();
+    let left: Vec<_> = left.iter().map(|row| row.id).collect();
+    assert_eq!(left, [kept, ids[2], waiting]);
 }
 
 async fn tasks_are_taken_several_at_once_and_each_by_one(database: Database) {

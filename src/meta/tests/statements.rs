@@ -1,11 +1,11 @@
 //! Every statement, and which of them may read all of a table or of a repository.
 
 use crate::meta::{
-    account, announcement, audit, blob, browse, candidate, clearance, delete, delivery, entry,
-    event, evict, execution, filled, held, image, label, lease, left, list, manifest, member,
-    notice, object, orphans, pin, presence, project, pushed, remote, remote_state, repository,
-    retention, revision, rule, sending, settle, signing, tag, tag_version, task, task_states,
-    token, upload, upload_work, uses, webhook,
+    account, ahead, announcement, audit, blob, browse, candidate, clearance, delete, delivery,
+    entry, event, evict, execution, filled, forget, held, image, label, lease, left, list,
+    manifest, member, notice, object, orphans, pin, presence, project, pushed, remote,
+    remote_state, repository, retention, revision, rule, sending, settle, signing, tag,
+    tag_version, task, task_states, token, unasked, upload, upload_work, uses, webhook,
 };
 
 pub(super) const STATEMENTS: &[&str] = &[
@@ -16,6 +16,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     account::SQL_SET_RIGHTS,
     account::SQL_SET_PASSWORD,
     account::SQL_DELETE,
+    ahead::SQL_PAGE,
     audit::SQL_PUT,
     audit::SQL_COUNT,
     audit::SQL_PAGE,
@@ -186,6 +187,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     candidate::SQL_ONE,
     candidate::SQL_PRESENT,
     candidate::SQL_SUBJECTS,
+    candidate::SQL_ABOVE,
+    candidate::SQL_HAS_REFERRERS,
     candidate::SQL_TAGS_OF,
     candidate::SQL_BYTES,
     delivery::SQL_GET,
@@ -224,14 +227,17 @@ pub(super) const STATEMENTS: &[&str] = &[
     settle::SQL_STATUS,
     execution::SQL_END,
     execution::SQL_OPEN,
+    execution::SQL_PLANNING,
     execution::SQL_RUNNING,
     execution::SQL_PROPOSED,
     execution::SQL_BEGUN,
     settle::SQL_AGAIN,
-    settle::SQL_EXPIRED,
-    settle::SQL_DELETE_LOGS,
-    settle::SQL_DELETE_TASKS,
-    settle::SQL_DELETE,
+    forget::SQL_EXPIRED,
+    forget::SQL_RULE,
+    forget::SQL_MANY,
+    forget::SQL_DELETE_LOGS,
+    forget::SQL_DELETE_TASKS,
+    forget::SQL_DELETE,
     filled::SQL_IS_IMAGE,
     filled::SQL_CHILDREN,
     filled::SQL_NAMING,
@@ -255,6 +261,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     held::SQL_HOLD,
     held::SQL_MEMBERS,
     held::SQL_KEEP,
+    held::SQL_TO_STOP,
     held::SQL_END,
     held::SQL_LEFT,
     left::SQL_TASKS,
@@ -275,6 +282,13 @@ pub(super) const STATEMENTS: &[&str] = &[
     held::SQL_LOG_PUT,
     held::SQL_LOG_DROP,
     held::SQL_LOG,
+    unasked::SQL_COUNTED,
+    unasked::SQL_PUT,
+    unasked::SQL_PAST,
+    unasked::SQL_FORGET,
+    unasked::SQL_GONE,
+    unasked::SQL_DELIVERED,
+    unasked::SQL_PLAN,
     upload::SQL_COUNT,
     upload::SQL_COUNT_OF,
     upload::SQL_PUT,
@@ -339,56 +353,12 @@ pub(super) const WHOLE_REPOSITORY: &[&str] = &[
 
 #[test]
 fn every_statement_is_in_the_list() {
-    let sources = [
-        include_str!("../account.rs"),
-        include_str!("../audit.rs"),
-        include_str!("../announcement.rs"),
-        include_str!("../blob.rs"),
-        include_str!("../clearance.rs"),
-        include_str!("../delete.rs"),
-        include_str!("../browse.rs"),
-        include_str!("../candidate.rs"),
-        include_str!("../entry.rs"),
-        include_str!("../evict.rs"),
-        include_str!("../image.rs"),
-        include_str!("../label.rs"),
-        include_str!("../lease.rs"),
-        include_str!("../list.rs"),
-        include_str!("../manifest.rs"),
-        include_str!("../member.rs"),
-        include_str!("../object.rs"),
-        include_str!("../orphans.rs"),
-        include_str!("../pin.rs"),
-        include_str!("../presence.rs"),
-        include_str!("../project.rs"),
-        include_str!("../remote.rs"),
-        include_str!("../pushed.rs"),
-        include_str!("../remote_state.rs"),
-        include_str!("../repository.rs"),
-        include_str!("../retention.rs"),
-        include_str!("../revision.rs"),
-        include_str!("../signing.rs"),
-        include_str!("../tag.rs"),
-        include_str!("../tag_version.rs"),
-        include_str!("../token.rs"),
-        include_str!("../upload.rs"),
-        include_str!("../upload_work.rs"),
-        include_str!("../delivery.rs"),
-        include_str!("../event.rs"),
-        include_str!("../execution.rs"),
-        include_str!("../filled.rs"),
-        include_str!("../rule.rs"),
-        include_str!("../sending.rs"),
-        include_str!("../task.rs"),
-        include_str!("../held.rs"),
-        include_str!("../left.rs"),
-        include_str!("../settle.rs"),
-        include_str!("../uses.rs"),
-        include_str!("../notice.rs"),
-        include_str!("../webhook.rs"),
-    ];
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/meta");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let files = entries.map(|entry| entry.unwrap().path());
+    let sources = files.filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
     let constants: usize = sources
-        .iter()
+        .map(|source| std::fs::read_to_string(source).unwrap())
         .map(|source| source.matches("const SQL_").count())
         .sum();
     assert_eq!(constants, STATEMENTS.len());

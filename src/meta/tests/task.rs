@@ -13,6 +13,11 @@ on_both! {
     a_waiting_task_takes_in_what_is_new,
     a_log_keeps_its_newest_lines,
     tasks_are_counted_by_their_states,
+    what_is_to_stop_is_not_tried_again,
+    a_plan_that_nobody_applied_keeps_no_delete_waiting,
+    a_plan_that_nobody_applied_is_not_retried,
+    what_is_to_begin_or_to_begin_again_is_ahead,
+    a_time_comes_once_and_brings_its_execution,
 }
 
 async fn a_task_that_nobody_holds_any_more_is_taken_by_another(database: Database) {
@@ -124,4 +129,129 @@ async fn tasks_are_counted_by_their_states(database: Database) {
     ] {
         assert_eq!(of(status), count, "{status:?}");
     }
+}
+
+async fn what_is_to_stop_is_not_tried_again(database: Database) {
+    let meta = &database.meta;
+    let rule = Uuid::now_v7();
+    let id = planned(meta, rule, false, vec![work("x/r")]).await;
+    let held = hold(meta, rule).await.unwrap();
+    assert!(meta.execution_stop(id).await.unwrap());
+    let again = TaskEnd::Retry {
+        at: SystemTime::now(),
+        error: "the server was stopped".to_owned(),
+    };
+    assert!(end(meta, &held, again).await);
+    let task = meta.task(held.task.id).await.unwrap().unwrap();
+    assert_eq!((task.status, task.due_at), (TaskStatus::Stopped, None));
+    let execution = meta.execution(id).await.unwrap().unwrap();
+    assert_eq!(execution.status, ExecutionStatus::Stopped);
+    assert!(hold(meta, rule).await.is_none());
+}
+
+async fn a_plan_that_nobody_applied_keeps_no_delete_waiting(database: Database) {
+    let meta = &database.meta;
+    let rule = Uuid::now_v7();
+    let plan = planned(meta, rule, true, vec![work("x/r")]).await;
+    planned(meta, rule, false, vec![work("x/r")]).await;
+    let held = hold(meta, rule).await.unwrap();
+    let behind = async || meta.task_is_behind(&held.task, rule).await.unwrap();
+    assert!(!behind().await);
+    assert!(meta.execution_apply(plan).await.unwrap());
+    assert!(behind().await);
+}
+
+async fn a_plan_that_nobody_applied_is_not_retried(database: Database) {
+    let meta = &database.meta;
+    let rule = Uuid::now_v7();
+    let plan = planned(meta, rule, true, vec![work("x/r")]).await;
+    assert!(meta.execution_stop(plan).await.unwrap());
+    assert_eq!(meta.execution_retry(plan).await.unwrap(), 0);
+    // One that was applied is, whether it had begun or not.
+    let works = vec![work("x/a"), work("x/b")];
+    let plan = planned(meta, rule, true, works).await;
+    assert!(meta.execution_apply(plan).await.unwrap());
+    let held = hold(meta, rule).await.unwrap();
+    assert!(meta.execution_stop(plan).await.unwrap());
+    assert!(end(meta, &held, TaskEnd::Stopped).await);
+    assert_eq!(meta.execution_retry(plan).await.unwrap(), 2);
+}
+
+async fn what_is_to_begin_or_to_begin_again_is_ahead(database: Database) {
+    let meta = &database.meta;
+    let rule = Uuid::now_v7();
+    let plan = planned(meta, rule, true, vec![work("x/planned")]).await;
+    assert!(meta.execution_apply(plan).await.unwrap());
+    let works = ["x/a", "x/b", "x/c"].map(work);
+    planned(meta, rule, false, works.to_vec()).await;
+    let members = r#"{"name":"r"}"#;
+    let ahead = async |members: &str| {
+        let mut places = Vec::new();
+        let mut last: Option<TaskAhead> = None;
+        loop {
+            let page = meta
+                .tasks_ahead(rule, "edge", members, last.as_ref(), 1)
+                .await;
+            last = page.unwrap().pop();
+            match &last {
+                Some(task) => places.push(task.destination.to_string()),
+                None => break,
+            }
+        }
+        places.sort();
+        places
+    };
+    assert_eq!(ahead(members).await, ["x/a", "x/b", "x/c"]);
+    // The rule was changed.
+    assert!(ahead("{}").await.is_empty());
+    let mut held = meta.task_hold("edge", rule, 3, TIME).await.unwrap();
+    held.retain(|held| held.task.destination != name("x/planned"));
+    assert_eq!(held.len(), 2);
+    let begun: Vec<_> = held
+        .iter()
+        .map(|held| held.task.destination.to_string())
+        .collect();
+    let waits = ahead(members).await;
+    assert!(waits.len() == 1 && !begun.contains(&waits[0]), "{waits:?}");
+    let again = TaskEnd::Retry {
+        at: SystemTime::now() + TIME,
+        error: "away".to_owned(),
+    };
+    assert!(end(meta, &held[0], again).await);
+    assert!(end(meta, &held[1], DONE).await);
+    let mut expected = vec![begun[0].clone(), waits[0].clone()];
+    expected.sort();
+    assert_eq!(ahead(members).await, expected);
+}
+
+async fn a_time_comes_once_and_brings_its_execution(database: Database) {
+    let meta = &database.meta;
+    let at = SystemTime::now() - TIME;
+    let rule = RuleWrite {
+        due_at: Some(at),
+        ..write("r", false)
+    };
+    let id = rule.id;
+    assert!(meta.rule_insert(rule).await.unwrap());
+    let due_at = async || meta.rule("r").await.unwrap().unwrap().due_at.unwrap();
+    let next = SystemTime::now() + TIME;
+    let fire = async |at| {
+        let due = RuleDue {
+            at,
+            next: Some(next),
+            execution: execution(id, false),
+        };
+        meta.rule_fire(due).await.unwrap()
+    };
+    // A plan that waits, and one that is only tried, are in nobody's way.
+    planned(meta, id, true, vec![work("x/r")]).await;
+    meta.execution_put(execution(id, true)).await.unwrap();
+    let read = due_at().await;
+    assert_eq!(fire(read).await, RuleFired::Begun);
+    assert_eq!(meta.execution_count(Some(id)).await.unwrap(), 3);
+    assert_eq!(fire(read).await, RuleFired::Passed);
+    let read = due_at().await;
+    assert!(read > SystemTime::now());
+    assert_eq!(fire(read).await, RuleFired::BeingPlanned);
+    assert_eq!(meta.execution_count(Some(id)).await.unwrap(), 3);
 }

@@ -15,30 +15,37 @@ use crate::{
 /// Events and tasks that are looked at together.
 const PAGE: u32 = 200;
 
-/// Places (at one remote) that were looked at already.
-type Known = BTreeSet<(Name, Tag)>;
+/// What was looked at already, at one remote.
+struct Looked<'n> {
+    /// What the rule put there and was not looked at.
+    noted: &'n mut Noted,
+    places: BTreeSet<(Name, Tag)>,
+}
 
 impl Replication {
-    /// Asks for each tag with a delete that waits, but for those that were noted, which are asked for anyway. What has been
-    /// seen of the events is in tasks: first events are looked at, so that nothing goes by in between.
+    /// Asks for each tag with a delete that waits. What has been seen of the events is in tasks: first events are looked at,
+    /// so that nothing goes by in between.
     pub(super) async fn compare_deletes(
         &self,
         known: &KnownRule,
         remote: &str,
-        noted: &Noted,
+        noted: &mut Noted,
         asking: &mut Asking,
     ) -> Result<(), ReplicationError> {
-        let mut places = noted.keys().cloned().collect();
-        self.ask_for_events(known, remote, &mut places, asking)
+        let mut looked = Looked {
+            noted,
+            places: BTreeSet::new(),
+        };
+        self.ask_for_events(known, remote, &mut looked, asking)
             .await?;
-        self.ask_for_tasks(known, remote, &mut places, asking).await
+        self.ask_for_tasks(known, remote, &mut looked, asking).await
     }
 
     async fn ask_for_events(
         &self,
         known: &KnownRule,
         remote: &str,
-        places: &mut Known,
+        looked: &mut Looked<'_>,
         asking: &mut Asking,
     ) -> Result<(), ReplicationError> {
         let meta = &self.inner.parts.meta;
@@ -62,7 +69,7 @@ impl Replication {
                     continue;
                 };
                 let place = (event.repository, destination, tag);
-                wanted.extend(self.gone(known, remote, place, places).await?);
+                wanted.extend(self.gone(known, remote, place, looked).await?);
             }
             asking.ask(wanted).await?;
             if seen.is_some() && Instant::now() >= asking.until {
@@ -77,7 +84,7 @@ impl Replication {
         &self,
         known: &KnownRule,
         remote: &str,
-        places: &mut Known,
+        looked: &mut Looked<'_>,
         asking: &mut Asking,
     ) -> Result<(), ReplicationError> {
         let meta = &self.inner.parts.meta;
@@ -91,7 +98,7 @@ impl Replication {
                 for item in deletes.filter(|item| item.action == Action::Delete) {
                     let (repository, destination) = (&task.repository, &task.destination);
                     let place = (repository.clone(), destination.clone(), item.tag.clone());
-                    wanted.extend(self.gone(known, remote, place, places).await?);
+                    wanted.extend(self.gone(known, remote, place, looked).await?);
                 }
             }
             asking.ask(wanted).await?;
@@ -108,17 +115,22 @@ impl Replication {
         known: &KnownRule,
         remote: &str,
         (repository, destination, tag): (Name, Name, Tag),
-        places: &mut Known,
+        looked: &mut Looked<'_>,
     ) -> Result<Option<Wanted>, ReplicationError> {
-        if !places.insert((destination.clone(), tag.clone())) {
+        let place = (destination, tag);
+        let is_new = looked.places.insert(place.clone());
+        let meta = &self.inner.parts.meta;
+        if !is_new || meta.tag(&repository, &place.1).await?.is_some() {
             return Ok(None);
         }
-        let is_here = self.inner.parts.meta.tag(&repository, &tag).await?;
-        Ok(is_here.is_none().then(|| Wanted {
+        let noted = looked.noted.remove(&place).map(|row| row.claim);
+        let (destination, tag) = place;
+        Ok(Some(Wanted {
             key: key(known, remote, &destination, tag),
             repository,
             digest: None,
-            noted: None,
+            noted,
+            is_doomed: true,
             since: known.created_at,
         }))
     }

@@ -3,8 +3,8 @@
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
-use super::{Job, Platforms, SendError, SourceManifest};
-use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, Platform, PlatformPattern};
+use super::{Job, Platforms, SendError, Source, SourceManifest};
+use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, Name, Platform, PlatformPattern};
 
 /// A config that is larger says nothing of its platform.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
@@ -17,65 +17,76 @@ impl Job<'_> {
         &self,
         manifest: SourceManifest,
     ) -> Result<Option<SourceManifest>, SendError> {
-        let (patterns, rewrites) = match &self.order.platforms {
-            Platforms::All => return Ok(Some(manifest)),
-            Platforms::Keep(patterns) => (patterns, false),
-            Platforms::Rewrite(patterns) => (patterns, true),
-        };
-        let parsed = Manifest::parse(&manifest.bytes);
-        if parsed.kind != ManifestKind::Index {
-            let wanted = self.is_wanted(&parsed, patterns).await?;
-            return Ok(wanted.then_some(manifest));
-        }
-        let chosen = chosen(&parsed.manifests, patterns);
-        if chosen.is_empty() {
-            return Ok(None);
-        }
-        if !rewrites || chosen.len() == parsed.manifests.len() {
+        if matches!(self.order.platforms, Platforms::All | Platforms::Keep(_)) {
             return Ok(Some(manifest));
         }
-        Ok(Some(rewritten(&manifest, &chosen)))
+        let parsed = Manifest::parse(&manifest.bytes);
+        if parsed.kind != ManifestKind::Index {
+            let Platforms::Rewrite(patterns) = &self.order.platforms else {
+                return Ok(Some(manifest));
+            };
+            let platform = image_platform(&**self.source, &self.order.from, &parsed).await?;
+            let is_wanted = platform.is_none_or(|platform| is_one_of(&platform, patterns));
+            return Ok(is_wanted.then_some(manifest));
+        }
+        let wanted = self.wanted(&parsed.manifests);
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        if wanted.len() == parsed.manifests.len() {
+            return Ok(Some(manifest));
+        }
+        Ok(Some(rewritten(&manifest, &wanted)))
     }
 
-    /// Is an image of its own for one of the platforms? One that does not say is for all.
-    async fn is_wanted(
-        &self,
-        manifest: &Manifest,
-        patterns: &[PlatformPattern],
-    ) -> Result<bool, SendError> {
-        // The config is the first of its blobs, and the only one that is JSON.
-        let configs = manifest.blobs.iter();
-        let Some(config) = configs
-            .filter(|blob| blob.media_type.ends_with("+json"))
-            .find(|blob| blob.size.is_none_or(|size| size <= MAX_CONFIG_BYTES as u64))
-        else {
-            return Ok(true);
-        };
-        let bytes = self.small_blob(&config.digest).await?;
-        let members: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
-        let platform = Platform::read(&members);
-        Ok(platform.is_none_or(|platform| is_one_of(&platform, patterns)))
-    }
-
-    /// The beginning of a blob, which is all of it if it is small.
-    async fn small_blob(&self, digest: &Digest) -> Result<Vec<u8>, SendError> {
-        let mut blob = self.source.blob(&self.order.from, digest, 0).await?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = blob.body.next().await {
-            bytes.extend_from_slice(&chunk?);
-            if bytes.len() > MAX_CONFIG_BYTES {
-                break;
+    /// Those manifests of an index that are sent.
+    pub(super) fn wanted(&self, manifests: &[Descriptor]) -> Vec<Descriptor> {
+        match &self.order.platforms {
+            Platforms::All => manifests.to_vec(),
+            Platforms::Rewrite(patterns) => {
+                chosen(manifests, |platform| is_one_of(platform, patterns))
+            }
+            Platforms::Keep(digests) | Platforms::Only(digests) => {
+                let manifests = manifests.iter();
+                let wanted = manifests.filter(|manifest| digests.contains(&manifest.digest));
+                wanted.cloned().collect()
             }
         }
-        Ok(bytes)
     }
 }
 
-/// The manifests that are for one of the platforms, or say nothing of theirs, with what attests them.
-pub(super) fn chosen(manifests: &[Descriptor], patterns: &[PlatformPattern]) -> Vec<Descriptor> {
+/// What an image that is in no index is for, by its config. `None`: it does not say.
+pub async fn image_platform(
+    source: &dyn Source,
+    name: &Name,
+    image: &Manifest,
+) -> Result<Option<Platform>, SendError> {
+    // The config is the first of its blobs, and the only one that is JSON.
+    let configs = image.blobs.iter();
+    let Some(config) = configs
+        .filter(|blob| blob.media_type.ends_with("+json"))
+        .find(|blob| blob.size.is_none_or(|size| size <= MAX_CONFIG_BYTES as u64))
+    else {
+        return Ok(None);
+    };
+    // All of it, if it is small.
+    let mut body = source.blob(name, &config.digest, 0).await?.body;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        bytes.extend_from_slice(&chunk?);
+        if bytes.len() > MAX_CONFIG_BYTES {
+            break;
+        }
+    }
+    let members: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
+    Ok(Platform::read(&members))
+}
+
+/// The manifests whose platforms are taken, or that say nothing of theirs, with what attests them.
+pub fn chosen(manifests: &[Descriptor], takes: impl Fn(&Platform) -> bool) -> Vec<Descriptor> {
     let is_wanted = |manifest: &Descriptor| {
         let platform = Platform::of(manifest);
-        platform.is_none_or(|platform| is_one_of(&platform, patterns))
+        platform.is_none_or(|platform| takes(&platform))
     };
     let wanted: Vec<&Digest> = manifests
         .iter()
@@ -153,10 +164,15 @@ mod tests {
         }
     }
 
+    fn for_one(manifests: &[Descriptor], text: &str) -> Vec<Descriptor> {
+        let pattern: PlatformPattern = text.parse().unwrap();
+        chosen(manifests, |platform| pattern.matches(platform))
+    }
+
     #[test]
     fn an_attestation_goes_with_what_it_attests() {
         let manifests = Manifest::parse(&index().bytes).manifests;
-        let of = |text: &str| chosen(&manifests, &[text.parse().unwrap()]).len();
+        let of = |text: &str| for_one(&manifests, text).len();
         assert_eq!(of("linux/amd64"), 1);
         assert_eq!(of("linux/arm64"), 2);
         assert_eq!(of("linux/s390x"), 0);
@@ -166,10 +182,7 @@ mod tests {
     fn a_rewritten_index_keeps_all_but_the_other_manifests() {
         let index = index();
         let manifests = Manifest::parse(&index.bytes).manifests;
-        let new = rewritten(
-            &index,
-            &chosen(&manifests, &["linux/arm64".parse().unwrap()]),
-        );
+        let new = rewritten(&index, &for_one(&manifests, "linux/arm64"));
         assert!(new.digest.verifies(&new.bytes));
         let document: Value = serde_json::from_slice(&new.bytes).unwrap();
         assert_eq!(document["annotations"]["a"], "b");

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -32,6 +32,8 @@ struct Inner {
     blobs: Cache<Digest, Arc<Mutex<Places>>>,
     /// Largest body that it took when it refused larger ones; 0: it refused none.
     piece_bytes: AtomicU64,
+    /// It has said that it keeps the lists of referrers itself.
+    lists_referrers: AtomicBool,
     /// Projects that are there.
     projects: Cache<String, ()>,
     /// Whoever asks for a project; the others wait, and find it.
@@ -108,6 +110,7 @@ impl Destination {
                 .time_to_live(BELIEVED_FOR)
                 .build(),
             piece_bytes: AtomicU64::new(0),
+            lists_referrers: AtomicBool::new(false),
             projects: Cache::builder()
                 .max_capacity(MAX_PROJECTS)
                 .time_to_live(BELIEVED_FOR)
@@ -214,8 +217,13 @@ impl Destination {
         match self.place() {
             Place::Remote(client) => {
                 let manifest = (manifest.media_type.as_str(), manifest.bytes.clone());
-                let taken = client.manifest_put(name, reference, manifest, state);
-                Ok(taken.await?)
+                let taken = client
+                    .manifest_put(name, reference, manifest, state)
+                    .await?;
+                self.0
+                    .lists_referrers
+                    .fetch_or(taken.lists_referrers, Relaxed);
+                Ok(taken)
             }
             Place::Home(home) => {
                 let version = state.map(|state| state.version);
@@ -250,6 +258,12 @@ impl Destination {
     /// Believes nothing of this blob any more.
     pub(super) fn forget(&self, digest: &Digest) {
         self.0.blobs.invalidate(digest);
+    }
+
+    /// The remote whose lists of referrers are made by those who push, as far as is known.
+    pub(super) fn without_lists(&self) -> Option<&RegistryClient> {
+        let keeps_them = self.0.lists_referrers.load(Relaxed);
+        self.client().filter(|_| !keeps_them)
     }
 
     /// The largest body to send, if one is known.

@@ -25,22 +25,23 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use self::referrers::Followed;
 use super::budget::Budget;
 use crate::{
     client::ClientError,
     oci::{Descriptor, Digest, Name, PlatformPattern, Reference, Tag, TagState, TagVersion},
 };
 
+pub use choice::{chosen, image_platform};
 pub use destination::{Destination, Found};
 pub use home::{Home, HomeBody, HomeError};
 pub use notes::Notes;
 pub use progress::{Counted, Progress};
-pub use referrers::signature_tags;
 pub use source::{RemoteSource, Source, SourceBlob, SourceError, SourceManifest};
 
 /// What all sends together keep to; clones are one.
@@ -49,6 +50,8 @@ pub struct Sender {
     transfers: Arc<Semaphore>,
     budgets: Arc<[Arc<Budget>]>,
     notes: Option<Notes>,
+    /// Somebody could not be asked what refers to something; all clones know.
+    unanswered: Arc<AtomicBool>,
 }
 
 /// One thing to send.
@@ -84,10 +87,12 @@ pub enum Existing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Platforms {
     All,
-    /// These, under the index as it is: for destinations that take one whose manifests are not all there.
-    Keep(Vec<PlatformPattern>),
-    /// These, under an index that names no others: its digest is another one.
+    /// Those for one of these, under an index that names no others: its digest is another one.
     Rewrite(Vec<PlatformPattern>),
+    /// These alone, under the index as it is: for destinations that take one whose manifests are not all there.
+    Keep(Vec<Digest>),
+    /// These alone, under an index that names no others.
+    Only(Vec<Digest>),
 }
 
 /// Are signatures and what else names the image as its subject sent with it?
@@ -95,6 +100,8 @@ pub enum Platforms {
 pub enum Referrers {
     No,
     All,
+    /// As far as the source can give it now: a mirror whose remote cannot be asked. The rest is told in [`Sent::missed`].
+    Reachable,
 }
 
 /// What came of an order.
@@ -105,6 +112,8 @@ pub struct Sent {
     pub digest: Digest,
     /// How many referrers and signature tags were sent.
     pub referrers: usize,
+    /// Why some of them were not, if that may be so.
+    pub missed: Option<String>,
 }
 
 /// What happened to the tags.
@@ -144,6 +153,8 @@ pub enum SendError {
     Nested,
     #[error("cannot note what is about to be sent: {0}")]
     Unnoted(String),
+    #[error("the destination takes what it is sent of {0}, and keeps none of it")]
+    Unkept(Digest),
 }
 
 impl SendError {
@@ -154,7 +165,7 @@ impl SendError {
             Self::Destination(error) => !source::is_transient(error),
             Self::Home(error) => matches!(error, HomeError::Refused(_)),
             Self::Size { .. } | Self::Damaged(_) | Self::Nested => true,
-            Self::Unnoted(_) => false,
+            Self::Unnoted(_) | Self::Unkept(_) => false,
         }
     }
 }
@@ -190,6 +201,7 @@ impl Sender {
             transfers: Arc::new(Semaphore::new(transfers.max(1))),
             budgets: budgets.into_iter().collect(),
             notes: None,
+            unanswered: Arc::default(),
         }
     }
 
@@ -253,12 +265,15 @@ impl Job<'_> {
         let digest = root.as_ref().map_or(found, |root| root.digest.clone());
         let (outcome, subjects) = match self.standing(&digest).await? {
             Standing::Other(there) => return Ok(kept(there, false, digest)),
-            Standing::Same => (Outcome::Unchanged, vec![digest.clone()]),
+            Standing::Same if self.order.referrers == Referrers::No => {
+                return Ok(sent(Outcome::Unchanged, digest));
+            }
+            Standing::Same => {
+                let root = self.read(root, &reference).await?;
+                (Outcome::Unchanged, self.manifests_of(&root))
+            }
             Standing::Missing(puts) => {
-                let root = match root {
-                    Some(root) => root,
-                    None => self.source.manifest(from, &reference).await?,
-                };
+                let root = self.read(root, &reference).await?;
                 if let Some(notes) = &self.sender.notes {
                     let noted = notes.claim(&root.digest).await;
                     noted.map_err(|error| SendError::Unnoted(error.to_string()))?;
@@ -269,14 +284,27 @@ impl Job<'_> {
                 }
             }
         };
-        let referrers = match self.order.referrers {
-            Referrers::No => 0,
-            Referrers::All => Box::pin(self.send_referrers(subjects)).await?,
+        let followed = match self.order.referrers {
+            Referrers::No => Followed::default(),
+            _ => Box::pin(self.send_referrers(subjects)).await?,
         };
         Ok(Sent {
-            referrers,
+            referrers: followed.sent,
+            missed: followed.missed,
             ..sent(outcome, digest)
         })
+    }
+
+    /// The manifest that the order is about, which may have been read already.
+    async fn read(
+        &self,
+        read: Option<SourceManifest>,
+        reference: &Reference,
+    ) -> Result<SourceManifest, SendError> {
+        match read {
+            Some(root) => Ok(root),
+            None => Ok(self.source.manifest(&self.order.from, reference).await?),
+        }
     }
 
     async fn standing(&self, digest: &Digest) -> Result<Standing, SendError> {
@@ -320,5 +348,6 @@ fn sent(outcome: Outcome, digest: Digest) -> Sent {
         outcome,
         digest,
         referrers: 0,
+        missed: None,
     }
 }

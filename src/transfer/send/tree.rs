@@ -2,10 +2,10 @@
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
-use super::{Job, Platforms, RootSent, SendError, SourceManifest};
+use super::{Job, RootSent, SendError, SourceManifest};
 use crate::{
     client::ManifestTaken,
-    oci::{Descriptor, Manifest, Reference, TagState, media_type},
+    oci::{Descriptor, Digest, Manifest, Reference, TagState, media_type},
 };
 
 const MAX_DEPTH: usize = 4;
@@ -20,13 +20,8 @@ impl Job<'_> {
         root: SourceManifest,
         puts: &[Reference],
     ) -> Result<RootSent, SendError> {
-        let mut digests = vec![root.digest.clone()];
         let parsed = Manifest::parse(&root.bytes);
-        let wanted = match &self.order.platforms {
-            Platforms::Keep(patterns) => super::choice::chosen(&parsed.manifests, patterns),
-            Platforms::All | Platforms::Rewrite(_) => parsed.manifests.clone(),
-        };
-        digests.extend(wanted.iter().map(|child| child.digest.clone()));
+        let wanted = self.wanted(&parsed.manifests);
         self.send_content(&parsed, &wanted, 0).await?;
         let state = self.order.version.map(|version| TagState {
             version,
@@ -40,7 +35,16 @@ impl Job<'_> {
                 return Ok(RootSent::Newer(there));
             }
         }
-        Ok(RootSent::All(digests))
+        Ok(RootSent::All(self.manifests_of(&root)))
+    }
+
+    /// A manifest and those of its manifests that are sent: each may be the subject of others.
+    pub(super) fn manifests_of(&self, root: &SourceManifest) -> Vec<Digest> {
+        let wanted = self.wanted(&Manifest::parse(&root.bytes).manifests);
+        let children = wanted.into_iter().map(|child| child.digest);
+        std::iter::once(root.digest.clone())
+            .chain(children)
+            .collect()
     }
 
     /// Sends a manifest by its digest, unless the destination has it: then it has what belongs to it, too.

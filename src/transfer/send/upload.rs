@@ -48,6 +48,8 @@ struct Run<'a> {
 
 enum Step {
     More,
+    /// A piece was taken, and the destination has no more than before.
+    Stuck,
     Done,
 }
 
@@ -71,6 +73,7 @@ impl Upload<'_> {
         run.note().await;
         loop {
             let step = match run.step().await {
+                Ok(Step::Stuck) => run.stuck().await?,
                 Ok(step) => step,
                 Err(error) => run.after(error).await?,
             };
@@ -106,7 +109,10 @@ impl Run<'_> {
                     self.furthest = self.session.received;
                     self.breaks = 0;
                 }
-                Ok(Step::More)
+                match self.session.received > received {
+                    true => Ok(Step::More),
+                    false => Ok(Step::Stuck),
+                }
             }
             _ => {
                 let finish =
@@ -145,8 +151,14 @@ impl Run<'_> {
         self.recover().await
     }
 
+    async fn stuck(&mut self) -> Result<Step, SendError> {
+        let pause = self.count(SendError::Unkept(self.upload.digest.clone()))?;
+        tokio::time::sleep(pause).await;
+        Ok(Step::More)
+    }
+
     /// One more break; how long to pause after it.
-    fn count(&mut self, error: ClientError) -> Result<Duration, SendError> {
+    fn count(&mut self, error: impl Into<SendError>) -> Result<Duration, SendError> {
         self.breaks += 1;
         if self.breaks > TRIES {
             return Err(error.into());

@@ -10,6 +10,24 @@ use crate::{
 };
 
 impl Sites {
+    /// Waits for the plan of deletes that the rule shows; its id, and the plan.
+    async fn waiting_deletes(&self) -> (String, Value) {
+        let id = eventually(async || {
+            let rule = self.get("/rules/to-edge").await;
+            rule["waiting_deletes"].as_str().map(str::to_owned)
+        })
+        .await;
+        let plan = self.get(&format!("/executions/{id}/plan")).await;
+        (id, plan)
+    }
+
+    async fn apply(&self, id: &str) {
+        let path = format!("/executions/{id}/apply");
+        let applied = self.post(&path, json!({})).await;
+        assert_eq!(applied.status, 200, "{}", applied.body);
+        assert_eq!(self.done(id).await["status"], "Succeeded");
+    }
+
     async fn delete(&self, repository: &str, tag: &str) {
         let hub = Pusher::of(&self.hub);
         let path = format!("/v2/{repository}/manifests/{tag}");
@@ -153,4 +171,97 @@ async fn what_a_mirror_forgets_is_deleted_nowhere() {
         sites.at_edge("team/library/app", "1").await,
         Some(image(1).root)
     );
+}
+
+fn tags(plan: &Value) -> Vec<&str> {
+    let items = plan["items"].as_array().expect("a list").iter();
+    items
+        .map(|item| item["tag"].as_str().expect("a text"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_one_after_the_other_count_together_and_exactly_those_that_are_too_many_wait() {
+    let sites = Sites::start().await;
+    for tag in ["1", "2", "3", "4", "5"] {
+        sites.push("team/app", tag, &image(1)).await;
+    }
+    sites.deleting(json!({"delete_cap": 2})).await;
+    // Somebody's own dry run is nothing to them.
+    let dry = sites.run("to-edge", json!({"dry_run": true})).await;
+    sites.execution(&dry, &["Planned"]).await;
+    for tag in ["1", "2"] {
+        sites.delete("team/app", tag).await;
+        sites.arrived("team/app", tag, None).await;
+    }
+    for (tag, waiting) in [("3", vec!["3"]), ("4", vec!["3", "4"])] {
+        sites.delete("team/app", tag).await;
+        let waits = eventually(async || {
+            let (id, plan) = sites.waiting_deletes().await;
+            (tags(&plan).len() == waiting.len()).then_some((id, plan))
+        });
+        let (id, plan) = waits.await;
+        assert_ne!(id, dry);
+        assert_eq!(tags(&plan), waiting, "{plan}");
+    }
+    // Nor does going through everything carry them out, or plan them once more.
+    let again = sites.done(&sites.run("to-edge", json!({})).await).await;
+    assert!(
+        again["message"].as_str().unwrap().contains("2 tags"),
+        "{again}"
+    );
+    let (id, plan) = sites.waiting_deletes().await;
+    assert_eq!(tags(&plan), ["3", "4"], "{plan}");
+    for tag in ["3", "4", "5"] {
+        assert_eq!(sites.at_edge("team/app", tag).await, Some(image(1).root));
+    }
+    sites.apply(&id).await;
+    for (tag, there) in [("3", None), ("4", None), ("5", Some(image(1).root))] {
+        assert_eq!(sites.at_edge("team/app", tag).await, there);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_is_deleted_at_several_remotes_counts_once() {
+    let sites = Sites::start().await;
+    sites.near().await;
+    for tag in ["1", "2", "3"] {
+        sites.push("team/app", tag, &image(1)).await;
+    }
+    sites
+        .deleting(json!({"delete_cap": 2, "remotes": ["edge", "near"]}))
+        .await;
+    sites.hub.execute("UPDATE rule SET enabled = FALSE").await;
+    for tag in ["1", "2"] {
+        sites.delete("team/app", tag).await;
+    }
+    sites.hub.execute("UPDATE rule SET enabled = TRUE").await;
+    for tag in ["1", "2"] {
+        sites.arrived("team/app", tag, None).await;
+    }
+    let rule = sites.get("/rules/to-edge").await;
+    assert!(rule.get("waiting_deletes").is_none(), "{rule}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_that_wait_are_also_of_tags_that_came_there_by_another_way() {
+    let sites = Sites::start().await;
+    for tag in ["1", "2"] {
+        sites.push("team/app", tag, &image(1)).await;
+    }
+    sites.deleting(json!({"delete_cap": 1})).await;
+    // As if another rule had put them there.
+    sites.hub.execute("DELETE FROM delivery").await;
+    sites.hub.execute("UPDATE rule SET enabled = FALSE").await;
+    for tag in ["1", "2"] {
+        sites.delete("team/app", tag).await;
+    }
+    sites.hub.execute("UPDATE rule SET enabled = TRUE").await;
+    let (id, plan) = sites.waiting_deletes().await;
+    assert_eq!(tags(&plan), ["1", "2"], "{plan}");
+    assert_eq!(sites.at_edge("team/app", "1").await, Some(image(1).root));
+    sites.apply(&id).await;
+    for tag in ["1", "2"] {
+        assert_eq!(sites.at_edge("team/app", tag).await, None);
+    }
 }

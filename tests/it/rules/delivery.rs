@@ -346,3 +346,23 @@ async fn a_refusal_fails_the_task_with_the_words_of_the_other_side() {
         "{tasks}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bandwidths_that_change_in_the_file_hold_for_what_runs() {
+    let sites = Sites::with("bandwidth = \"50KiB/s\"\n").await;
+    let big = ImageBuilder::new(1).layer(3_000_000).build();
+    sites.push("team/app", "1", &big).await;
+    sites.rule(json!({})).await;
+    eventually(async || (sites.line.bytes_to_server() > 100_000).then_some(())).await;
+    let file = sites.hub.folder.path().join("entrepot.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let faster = text.replace("\"50KiB/s\"", "\"20MB/s\"").replace(
+        "name = \"edge\"\n",
+        "name = \"edge\"\nbandwidth = \"2MB/s\"\n",
+    );
+    assert_eq!(faster.matches("MB/s").count(), 2, "{faster}");
+    std::fs::write(&file, faster).unwrap();
+    sites.arrived("team/app", "1", Some(&big)).await;
+    let edge = sites.get("/remotes/edge").await;
+    assert_eq!(edge["bandwidth"], "2000000B/s", "{edge}");
+}

@@ -5,10 +5,12 @@ mod deletes;
 mod delivery;
 mod making;
 mod plans;
+mod platforms;
 mod pulling;
 mod recovery;
 mod registries;
 mod sync;
+mod tags;
 mod turns;
 mod versions;
 
@@ -80,6 +82,15 @@ impl Sites {
 
     async fn push(&self, repository: &str, tag: &str, image: &Image) {
         Pusher::of(&self.hub).image(repository, tag, image).await;
+    }
+
+    /// Another remote of the hub, `near`: the same edge, by no line.
+    async fn near(&self) {
+        let near = json!({
+            "name": "near", "urls": [self.edge.url()], "username": "admin", "password": PASSWORD,
+        });
+        let made = self.post("/remotes", near).await;
+        assert_eq!(made.status, 201, "{}", made.body);
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Called {

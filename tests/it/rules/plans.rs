@@ -195,3 +195,31 @@ async fn what_is_no_execution_and_no_task_is_not_found() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_is_away_leaves_the_plan_of_the_others() {
+    let sites = Sites::start().await;
+    let away = json!({"name": "away", "urls": ["http://127.0.0.1:1"], "header_timeout": "1s"});
+    assert_eq!(sites.post("/remotes", away).await.status, 201);
+    sites.push("team/app", "1", &image(1)).await;
+    let more = json!({"remotes": ["away", "edge"], "trigger": {"type": "manual"}});
+    sites.rule(more).await;
+    let (id, plan) = planned(&sites, "to-edge").await;
+    let told = |remote: &str| {
+        let items = plan["items"].as_array().expect("a list");
+        let of = items.iter().find(|item| item["remote"] == remote);
+        let item = of.expect("its tag");
+        (item["action"].clone(), item["message"].is_string())
+    };
+    assert_eq!(told("edge"), (json!("copy"), false), "{plan}");
+    assert_eq!(told("away"), (json!("copy"), true), "{plan}");
+    let path = format!("/executions/{id}");
+    let message = sites.get(&path).await["message"].clone();
+    assert!(
+        message.as_str().unwrap().contains("`away` could not be"),
+        "{message}"
+    );
+    let applied = sites.post(&format!("{path}/apply"), json!({})).await;
+    assert_eq!(applied.status, 200, "{}", applied.body);
+    sites.arrived("team/app", "1", Some(&image(1))).await;
+}

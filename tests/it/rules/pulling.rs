@@ -316,3 +316,76 @@ async fn a_remote_that_is_away_for_a_while_is_pulled_from_when_it_is_back() {
     assert_eq!(sites.done(&id).await["status"], "Succeeded");
     assert_eq!(sites.here("team/app", "1").await, Some(image(1).root));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_or_a_tag_that_cannot_be_asked_keeps_no_other_waiting() {
+    let remote = FakeRegistry::start().await;
+    let one = image(1);
+    for place in ["app:1", "app:2", "db:1", "secret:1"] {
+        let (repository, tag) = place.split_once(':').unwrap();
+        remote.put_image(&format!("upstream/{repository}"), tag, &one);
+    }
+    let tags_of = |repository| On::tags().repository(repository);
+    remote.fault_always(tags_of("upstream/secret"), Fault::Status(403, None));
+    remote.fault_always(tags_of("upstream/db"), Fault::Status(500, None));
+    let app = On::manifest().repository("upstream/app").reference("1");
+    remote.fault_always(app, Fault::Status(500, None));
+    let keys = format!("{}header_timeout = \"1s\"\n", keys(remote.url()));
+    let sites = Sites::with(&keys).await;
+    sites.rule(pull(json!({}))).await;
+    let dry = sites.run("to-edge", json!({"dry_run": true})).await;
+    let dry = sites.execution(&dry, &["Planned", "Failed"]).await;
+    assert_eq!(dry["status"], "Planned", "{dry}");
+    for lacking in ["`upstream/secret`", "`upstream/db`", "`upstream/app:1`"] {
+        assert!(dry["message"].as_str().unwrap().contains(lacking), "{dry}");
+    }
+
+    let id = sites.run("to-edge", json!({})).await;
+    let is = async |repository: &str, status: &str| {
+        let path = format!("/executions/{id}/tasks?repository=upstream/{repository}");
+        eventually(async || {
+            let task = sites.get(&path).await["items"][0].clone();
+            (task["status"] == status).then_some(task)
+        })
+        .await
+    };
+    let secret = is("secret", "Failed").await;
+    assert_eq!(secret["attempts"], 1, "{secret}");
+    assert!(secret["error"].as_str().unwrap().contains("right to pull"));
+    is("db", "Retrying").await;
+    is("app", "Retrying").await;
+    assert_eq!(sites.here("team/app", "2").await, Some(one.root.clone()));
+
+    remote.clear_faults();
+    eventually(async || {
+        let due = "UPDATE task SET due_at = 0 WHERE status = 'Retrying'";
+        sites.hub.execute(due).await;
+        let app = sites.here("team/app", "1").await;
+        let both = (app, sites.here("team/db", "1").await);
+        (both == (Some(one.root.clone()), Some(one.root.clone()))).then_some(())
+    })
+    .await;
+    let done = sites.done(&id).await;
+    assert_eq!(
+        (&done["status"], &done["tasks"]["failed"]),
+        (&json!("Failed"), &json!(1))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_filter_of_names_counts_where_one_of_them_names_repositories() {
+    let remote = FakeRegistry::start().await;
+    for repository in ["upstream/app", "upstream/other"] {
+        remote.put_image(repository, "1", &image(1));
+    }
+    let sites = Sites::with(&keys(remote.url())).await;
+    let filters = json!([
+        {"type": "name", "value": "{app,other}"},
+        {"type": "name", "value": "other", "decoration": "excludes"},
+    ]);
+    let source = json!({"project": "upstream", "filters": filters});
+    sites.rule(pull(json!({"source": source}))).await;
+    sites.pulled().await;
+    assert_eq!(sites.here("team/app", "1").await, Some(image(1).root));
+    assert_eq!(sites.here("team/other", "1").await, None);
+}

@@ -3,15 +3,17 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Sites, eventually, far, far_image, image};
+use super::{Sites, eventually, far, far_image, hosted, image};
 use crate::{
+    api::PASSWORD,
     copy_command::assert_has,
     harness::{Client, Image, ImageBuilder, Trouble, get},
     push::Pusher,
     real_registry::{Program, RealRegistry},
+    server::Setup,
 };
 
-fn keys(registry: &RealRegistry) -> String {
+pub(super) fn keys(registry: &RealRegistry) -> String {
     format!(
         "[[remote]]\nname = \"real\"\nurls = [\"{}\"]\n",
         registry.url()
@@ -101,7 +103,7 @@ async fn what_a_mirror_is_asked_for_goes_to_every_registry() {
 }
 
 /// Pulls one platform from the hub's mirror.
-async fn pull(sites: &Sites, image: &Image, platform: usize) {
+pub(super) async fn pull(sites: &Sites, image: &Image, platform: usize) {
     let hub = &sites.hub;
     let child = &image.children()[platform];
     for reference in ["1", child.as_str()] {
@@ -160,6 +162,34 @@ async fn a_signature_that_comes_later_follows_its_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signature_of_one_platform_that_comes_later_follows_its_image() {
+    let sites = Sites::start().await;
+    let app = ImageBuilder::new(1)
+        .layer(10_000)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .build();
+    sites.push("team/app", "1", &app).await;
+    let filters = json!([{"type": "tag", "value": "1"}]);
+    sites
+        .rule(json!({"source": {"project": "team", "filters": filters}}))
+        .await;
+    sites.arrived("team/app", "1", Some(&app)).await;
+    let child = app.manifest(&app.children()[1]);
+    let signature = ImageBuilder::new(2)
+        .artifact_type("application/vnd.example.signature")
+        .subject(child.descriptor())
+        .build();
+    Pusher::of(&sites.hub)
+        .image("team/app", &signature.root, &signature)
+        .await;
+    eventually(async || sites.at_edge("team/app", &signature.root).await).await;
+    let tag = format!("{}.sig", child.digest.replace(':', "-"));
+    let beside = image(3);
+    sites.push("team/app", &tag, &beside).await;
+    sites.arrived("team/app", &tag, Some(&beside)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_is_away_for_a_while_has_everything_in_the_end() {
     let registry = RealRegistry::start(Program::Distribution).await;
     let line = crate::harness::Line::to(registry.host.parse().expect("an address")).await;
@@ -190,4 +220,33 @@ async fn a_registry_that_is_away_for_a_while_has_everything_in_the_end() {
             is_there(&registry, repository, &number.to_string(), image).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_tells_what_a_remote_gives_and_what_of_it_nothing_needs() {
+    let sites = Sites::start().await;
+    let keys = format!("[access]\nadmin_password = \"{PASSWORD}\"\nchallenge = \"always\"");
+    let other = Setup::empty().section(&keys).section(&hosted("team"));
+    let other = other.start().await;
+    let remote = json!({
+        "name": "other", "urls": [other.url()], "username": "admin", "password": PASSWORD,
+    });
+    assert_eq!(sites.post("/remotes", remote).await.status, 201);
+    let test = async || sites.post("/remotes/other/test", json!({})).await.body;
+    let before = test().await;
+    assert_eq!(before["auth"], "accepted", "{before}");
+    assert_eq!(before["can"]["push"], Value::Null, "{before}");
+    sites.push("team/app", "1", &image(1)).await;
+    let mut rule = sites.rule(json!({"remotes": ["other"]})).await;
+    sites.done(rule["execution"].as_str().unwrap()).await;
+    let after = test().await;
+    let all = json!({"pull": true, "push": true, "delete": true, "create": null});
+    assert_eq!(after["can"], all, "{after}");
+    let needless = "it gives delete on `team/app`, which nothing here needs";
+    let tells = |tested: &Value| tested["message"].as_str().unwrap().contains(needless);
+    assert!(tells(&after), "{after}");
+    rule["propagate_delete"] = json!(true);
+    let put = sites.call(Method::PUT, "/rules/to-edge", Some(rule)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    assert!(!tells(&test().await));
 }

@@ -128,3 +128,57 @@ async fn a_delete_that_waits_is_told_of_a_tag_that_came_there_by_another_way() {
         Some(image(1).root)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_takes_no_more_is_no_lack_before_it_is_deleted_at_its_source() {
+    let sites = Sites::start().await;
+    for tag in ["kept", "other"] {
+        sites.push("team/app", tag, &image(1)).await;
+    }
+    let mut rule = sites.rule(json!({"propagate_delete": true})).await;
+    sites.done(rule["execution"].as_str().unwrap()).await;
+    let filters = json!([{"type": "tag", "value": "kept"}]);
+    rule["source"]["filters"] = filters;
+    rule["enabled"] = json!(false);
+    let put = sites.call(Method::PUT, "/rules/to-edge", Some(rule)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    let compared = sites.compared().await;
+    assert_eq!(
+        counts(&compared),
+        [&json!(true), &json!(0), &json!(0), &json!(1)],
+        "{compared}"
+    );
+    let hub = Pusher::of(&sites.hub);
+    let delete = hub.request(Method::DELETE, "/v2/team/app/manifests/other");
+    assert_eq!(Pusher::send(delete).await.status, 202);
+    let compared = sites.compared().await;
+    assert_eq!(
+        counts(&compared),
+        [&json!(false), &json!(0), &json!(0), &json!(1)],
+        "{compared}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remotes_of_rules_are_looked_after_while_nothing_is_sent_there() {
+    let mut sites = Sites::start().await;
+    let keyless = json!({
+        "name": "keyless", "provider": "entrepot", "urls": [sites.edge.url()],
+        "username": "admin", "password": "wrong",
+    });
+    assert_eq!(sites.post("/remotes", keyless).await.status, 201);
+    let more = json!({"remotes": ["edge", "keyless"], "trigger": {"type": "manual"}});
+    sites.rule(more).await;
+    sites.hub.stop().await;
+    sites.line.set(Trouble::Refused);
+    sites.hub.start_again().await;
+    eventually(async || {
+        let status = sites.get("/status").await;
+        let remotes = status["remotes"].as_array()?;
+        let of = |name: &str| remotes.iter().find(|remote| remote["name"] == name);
+        let (edge, keyless) = (of("edge")?, of("keyless")?);
+        let is_known = edge["urls"][0]["healthy"] == false && keyless["refusal"].is_string();
+        is_known.then_some(())
+    })
+    .await;
+}

@@ -6,7 +6,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Sites, eventually, image};
-use crate::harness::{ImageBuilder, Trouble};
+use crate::{
+    harness::{FakeRegistry, ImageBuilder, Trouble},
+    push::Pusher,
+};
 
 impl Sites {
     /// Tasks of the rule that have one of these states.
@@ -99,12 +102,146 @@ async fn a_rule_with_a_time_begins_when_it_has_come() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_time_comes_though_a_plan_waits_and_a_remote_is_away() {
+    let sites = Sites::start().await;
+    sites.near().await;
+    let trigger = json!({"type": "cron", "cron": "0 3 * * *"});
+    let more = json!({"remotes": ["edge", "near"], "trigger": trigger});
+    sites.rule(more).await;
+    let dry = sites.run("to-edge", json!({"dry_run": true})).await;
+    sites.execution(&dry, &["Planned"]).await;
+    sites.line.set(Trouble::Refused);
+    let one = image(1);
+    for (repository, tag, open) in [
+        ("team/app", "1", 1),
+        ("team/other", "1", 2),
+        ("team/app", "2", 3),
+    ] {
+        sites.push(repository, tag, &one).await;
+        sites.hub.execute("UPDATE rule SET due_at = 1").await;
+        sites.arrived(repository, tag, Some(&one)).await;
+        // What is under way to the remote that is away is not sent there twice.
+        eventually(async || {
+            let waiting = sites.tasks("Retrying").await;
+            (waiting.len() == open).then_some(())
+        })
+        .await;
+        let later = "UPDATE task SET due_at = 9000000000000 WHERE status = 'Retrying'";
+        sites.hub.execute(later).await;
+    }
+    let waiting = sites.tasks("Retrying").await;
+    let tags = |task: &Value| task["tags"].as_array().map_or(0, Vec::len);
+    assert!(waiting.iter().all(|task| tags(task) == 1), "{waiting:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_gone_through_while_a_delete_waits() {
+    let sites = Sites::with("reconcile = \"1s\"").await;
+    for tag in ["1", "2"] {
+        sites.push("team/app", tag, &image(1)).await;
+    }
+    let more = json!({"propagate_delete": true, "delete_grace": "1h"});
+    let made = sites.rule(more).await;
+    sites.done(made["execution"].as_str().expect("an id")).await;
+    let delete = Pusher::of(&sites.hub).request(Method::DELETE, "/v2/team/app/manifests/2");
+    assert_eq!(Pusher::send(delete).await.status, 202);
+    let deletes = async || {
+        let mut waiting = sites.tasks("Pending").await;
+        waiting.retain(|task| task["tags"] == json!(["2"]));
+        waiting.len()
+    };
+    eventually(async || (deletes().await > 0).then_some(())).await;
+    let ended = async || {
+        let listed = sites.get("/executions?status=Succeeded").await;
+        listed["items"].as_array().map_or(0, Vec::len)
+    };
+    let before = ended().await;
+    eventually(async || (ended().await > before + 1).then_some(())).await;
+    assert_eq!(deletes().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_waits_takes_no_place() {
+    let sites = Sites::with("concurrency = 2\n").await;
+    sites.near().await;
+    let big = |seed| ImageBuilder::new(seed).layer(500_000).build();
+    for seed in [1, 2] {
+        sites
+            .push(&format!("team/app-{seed}"), "1", &big(seed))
+            .await;
+    }
+    let manual = json!({"type": "manual"});
+    sites.rule(json!({"trigger": manual})).await;
+    let dry = sites.run("to-edge", json!({"dry_run": true})).await;
+    sites.execution(&dry, &["Planned"]).await;
+    let near = json!({
+        "name": "to-near", "remotes": ["near"], "trigger": manual, "bandwidth": "50KiB/s",
+    });
+    sites.rule(near).await;
+    let id = sites.run("to-near", json!({})).await;
+    let path = format!("/executions/{id}");
+    eventually(async || {
+        let execution = sites.get(&path).await;
+        assert_ne!(execution["tasks"]["succeeded"], 1, "{execution}");
+        (execution["tasks"]["running"] == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_rule_that_is_disabled_or_gone_is_applied_or_retried() {
+    let sites = Sites::start().await;
+    sites.push("team/app", "1", &image(1)).await;
+    let manual = json!({"retry_for": "1s", "trigger": {"type": "manual"}});
+    sites.rule(manual).await;
+    let dry = async || {
+        let id = sites.run("to-edge", json!({"dry_run": true})).await;
+        sites.execution(&id, &["Planned"]).await;
+        id
+    };
+    let plan = dry().await;
+    let never_applied = dry().await;
+    let call = async |id: &str, what: &str| {
+        let path = format!("/executions/{id}/{what}");
+        sites.post(&path, json!({})).await
+    };
+    assert_eq!(call(&never_applied, "stop").await.status, 200);
+    let refused = call(&never_applied, "retry").await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert!(
+        refused.body.to_string().contains("applied"),
+        "{}",
+        refused.body
+    );
+    sites.line.set(Trouble::Refused);
+    let failed = sites.run("to-edge", json!({})).await;
+    assert_eq!(sites.done(&failed).await["status"], "Failed");
+    sites.line.set(Trouble::None);
+
+    sites.switch(false).await;
+    for (id, what) in [(&plan, "apply"), (&failed, "retry")] {
+        let refused = call(id, what).await;
+        assert_eq!(refused.status, 409, "{what}: {}", refused.body);
+        let told = refused.body.to_string();
+        assert!(told.contains("disabled; enable it"), "{what}: {told}");
+    }
+    // The plan still waits.
+    sites.switch(true).await;
+    assert_eq!(call(&plan, "apply").await.status, 200);
+    assert_eq!(sites.done(&plan).await["status"], "Succeeded");
+    let deleted = sites.call(Method::DELETE, "/rules/to-edge", None).await;
+    assert_eq!(deleted.status, 204, "{}", deleted.body);
+    let refused = call(&failed, "retry").await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    let tasks = sites.get(&format!("/executions/{failed}")).await;
+    assert_eq!(tasks["status"], "Failed", "{tasks}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_is_away_does_not_slow_another() {
     for trouble in [Trouble::Silent, Trouble::Refused] {
         let sites = Sites::with("concurrency = 2\n").await;
-        let more = json!({"name": "near", "urls": [sites.edge.url()], "username": "admin",
-            "password": crate::api::PASSWORD});
-        assert_eq!(sites.post("/remotes", more).await.status, 201);
+        sites.near().await;
         sites.line.set(trouble);
         sites.rule(json!({"remotes": ["edge", "near"]})).await;
         let images: Vec<_> = (1..9).map(image).collect();
@@ -247,4 +384,48 @@ async fn a_remote_is_used_in_its_hours_only() {
     let again = sites.run("to-edge", json!({})).await;
     assert_eq!(sites.done(&again).await["status"], "Succeeded");
     sites.arrived("team/app", "1", Some(&big)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_to_pull_is_asked_in_the_hours_of_the_remote_or_by_a_person() {
+    let remote = FakeRegistry::start().await;
+    remote.put_image("upstream/app", "1", &image(1));
+    let sites = Sites::start().await;
+    let night =
+        |hours: Value| json!({"name": "night", "urls": [remote.url()], "allowed_hours": hours});
+    let made = sites.post("/remotes", night(json!(far_hours()))).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let filters = json!([{"type": "name", "value": "app"}]);
+    let more = json!({
+        "mode": "pull", "remotes": ["night"], "source": {"project": "upstream", "filters": filters},
+        "destination": {"project": "team"}, "trigger": {"type": "manual"},
+    });
+    sites.rule(more).await;
+    let id = sites.run("to-edge", json!({})).await;
+    let path = format!("/executions/{id}");
+    let waits = eventually(async || {
+        let execution = sites.get(&path).await;
+        let message = execution["message"].as_str()?.to_owned();
+        message.contains("hour").then_some(execution)
+    })
+    .await;
+    assert_eq!(waits["status"], "InProgress", "{waits}");
+    assert!(remote.requests().is_empty());
+
+    let dry = sites.run("to-edge", json!({"dry_run": true})).await;
+    let dry = sites.execution(&dry, &["Planned", "Failed"]).await;
+    assert_eq!(
+        (&dry["status"], &dry["tasks"]["total"]),
+        (&json!("Planned"), &json!(1))
+    );
+
+    let put = sites
+        .call(Method::PUT, "/remotes/night", Some(night(Value::Null)))
+        .await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    sites
+        .hub
+        .execute("UPDATE execution SET held_until = 0")
+        .await;
+    assert_eq!(sites.done(&id).await["status"], "Succeeded");
 }

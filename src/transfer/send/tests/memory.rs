@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -28,6 +28,7 @@ struct Content {
     blobs: Mutex<HashMap<Digest, Bytes>>,
     referrers: Mutex<HashMap<String, Vec<Value>>>,
     reads: AtomicUsize,
+    tells_no_referrers: AtomicBool,
     /// Each break is for one read: after so many bytes.
     breaks: Mutex<Vec<usize>>,
 }
@@ -69,6 +70,11 @@ impl MemorySource {
     /// The next reads of blobs break after so many bytes.
     pub(super) fn breaks_after(&self, bytes: &[usize]) {
         *self.0.breaks.lock().unwrap() = bytes.to_vec();
+    }
+
+    /// Nobody can be asked what refers to anything.
+    pub(super) fn tells_no_referrers(&self) {
+        self.0.tells_no_referrers.store(true, SeqCst);
     }
 
     /// How many manifests were read.
@@ -152,6 +158,9 @@ impl Source for MemorySource {
         _name: &'a Name,
         digest: &'a Digest,
     ) -> BoxFuture<'a, Result<Vec<Descriptor>, SourceError>> {
+        if self.0.tells_no_referrers.load(SeqCst) {
+            return ready(Err(error(ErrorKind::Unreachable))).boxed();
+        }
         let referrers = self.0.referrers.lock().unwrap();
         let found = referrers.get(&digest.to_string()).cloned();
         let found = found.unwrap_or_default().into_iter();

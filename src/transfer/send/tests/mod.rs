@@ -1,5 +1,6 @@
 //! Sending from a source in memory to a small registry that takes pushes and has its moods.
 
+mod following;
 mod memory;
 mod moods;
 mod registry;
@@ -215,7 +216,10 @@ async fn only_the_platforms_that_are_asked_for_are_sent() {
     assert_eq!(scene.outcome(&rewrite).await, Outcome::Unchanged);
     // An index whose other manifests are missing is for those who take one.
     scene.registry.takes_sparse_indexes();
-    let keep = scene.send(&with(Platforms::Keep(arm()))).await.unwrap();
+    let these = vec![manifests[1]["digest"].as_str().unwrap().parse().unwrap()];
+    let only = scene.send(&with(Platforms::Only(these.clone()))).await;
+    assert_eq!(only.unwrap().digest, sent.digest);
+    let keep = scene.send(&with(Platforms::Keep(these))).await.unwrap();
     assert_eq!(keep.digest.to_string(), index["digest"]);
     assert_eq!(scene.progress.read().blobs_sent, 2);
     let none = with(Platforms::Rewrite(vec!["linux/s390x".parse().unwrap()]));

@@ -1,5 +1,7 @@
 //! Uploads through what destinations and ways to them do.
 
+use std::time::Duration;
+
 use super::*;
 
 const MIB: usize = 1 << 20;
@@ -106,6 +108,22 @@ async fn a_body_that_is_too_large_for_the_destination_is_sent_in_pieces() {
     scene.registry.forget_seen();
     scene.sends_all_of(&other).await;
     assert_eq!(scene.registry.seen("PATCH").len(), 2);
+}
+
+#[tokio::test]
+async fn a_destination_that_keeps_nothing_of_what_it_takes_is_given_up() {
+    let layer = bytes(3 * MIB);
+    let scene = with_layer(&layer).await;
+    scene.registry.mood(|mood| {
+        mood.largest_body = Some(MIB);
+        mood.keeps_nothing = true;
+    });
+    let order = order("1");
+    let sending = tokio::time::timeout(Duration::from_secs(60), scene.send(&order));
+    let error = sending.await.expect("it ends").unwrap_err();
+    assert!(matches!(error, SendError::Unkept(_)), "{error}");
+    assert!(!error.is_terminal());
+    assert_eq!(scene.registry.seen("PATCH").len(), 4 + 6);
 }
 
 #[tokio::test]

@@ -35,6 +35,10 @@ pub(super) struct Mood {
     /// What came before such a break is gone, with its session.
     pub(super) forgets: bool,
     pub(super) min_chunk: Option<usize>,
+    /// Pieces are taken, and none of them is there then.
+    pub(super) keeps_nothing: bool,
+    /// Tags for lists of referrers are refused.
+    pub(super) refuses_lists: bool,
     pub(super) lists_referrers: bool,
     pub(super) takes_sparse: bool,
     pub(super) refuses: bool,
@@ -257,6 +261,9 @@ fn put_manifest(
     reference: &str,
     (media_type, bytes): (String, &Bytes),
 ) -> Reply {
+    if content.mood.refuses_lists && reference.starts_with("sha256-") {
+        return refuse(403, "DENIED");
+    }
     let parsed = Manifest::parse(bytes);
     let has_blob = |digest: &Digest| {
         content
