@@ -18,8 +18,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{
-    Mode, Replication, ReplicationError, Rule, check_depth,
-    collision::{self, Shipment},
+    Mode, Replication, ReplicationError, Rule, check_depth, collision,
     draft::{Draft, divided},
     engine::read,
     task::summary,
