@@ -125,9 +125,8 @@ impl Health {
         let state = self.state();
         match &state.open {
             Some(open) if open.failure.silent => Presence::Gone,
-            Some(_) => Presence::There,
             None if state.late > 0 && state.last_good < state.late_since => Presence::Late,
-            None => Presence::There,
+            _ => Presence::There,
         }
     }
 

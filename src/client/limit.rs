@@ -35,7 +35,7 @@ impl Limits {
     /// This process has one of so many shares.
     pub(super) fn set_share(&self, replicas: u32) {
         Connections::change(&self.connections, |queues| {
-            queues.replicas = replicas.max(1)
+            queues.replicas = replicas.max(1);
         });
         self.bandwidth.set_share(replicas);
     }

@@ -141,19 +141,18 @@ impl Operation for Wait {
             .bind(write.rule_id.to_string())
             .bind(write.cause.as_str())
             .bind(write.members.as_str());
-        let id = match find.fetch_optional::<(String,)>(connection).await? {
-            Some((id,)) => id,
-            None => {
-                execution::put(connection, write).await?;
-                Statement::new(settle::SQL_STATUS)
-                    .bind(write.id.to_string())
-                    .bind(ExecutionStatus::Planned.as_str())
-                    .bind(write.message.as_str())
-                    .bind(ExecutionStatus::Planning.as_str())
-                    .execute(connection)
-                    .await?;
-                write.id.to_string()
-            }
+        let id = if let Some((id,)) = find.fetch_optional::<(String,)>(connection).await? {
+            id
+        } else {
+            execution::put(connection, write).await?;
+            Statement::new(settle::SQL_STATUS)
+                .bind(write.id.to_string())
+                .bind(ExecutionStatus::Planned.as_str())
+                .bind(write.message.as_str())
+                .bind(ExecutionStatus::Planning.as_str())
+                .execute(connection)
+                .await?;
+            write.id.to_string()
         };
         let find = Statement::new(execution::SQL_GET).bind(id);
         let columns: Columns = find.fetch_one(connection).await?;

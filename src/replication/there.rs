@@ -57,13 +57,11 @@ pub(super) async fn taken_there(
     let tags = tags_there(client, repository).await?;
     let mut had = Had::default();
     had.ask(rule, client, repository, &tags).await?;
-    match had.unasked.into_iter().next() {
-        Some((_, error)) => Err(error),
-        None => {
-            let taken = rule.filters.select(had.candidates, SystemTime::now());
-            Ok((taken, tags.into_iter().collect()))
-        }
+    if let Some((_, error)) = had.unasked.into_iter().next() {
+        return Err(error);
     }
+    let taken = rule.filters.select(had.candidates, SystemTime::now());
+    Ok((taken, tags.into_iter().collect()))
 }
 
 /// What a task does whose repository could not be asked when it was planned; what still cannot be asked for comes last.

@@ -156,7 +156,7 @@ impl Settings {
         let kept = row.map(|row| inner.credentials(row)).unwrap_or_default();
         let (credentials, are_kept) = kept.changed_by(secrets);
         let before = inner.parts.remotes.get(name);
-        let before = before.as_ref().map(|client| client.remote());
+        let before = before.as_ref().map(RegistryClient::remote);
         let members = match before {
             Some(before) => proxy_kept(members, before),
             None => members,
