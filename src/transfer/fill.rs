@@ -6,13 +6,14 @@
 
 mod ending;
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     FillError, FillRequest, Tail,
     inflight::Phase,
+    origin::{Opened, OriginError},
     permit::Permit,
     progress::ProgressClock,
     pump::{Pumped, pump},
@@ -182,45 +183,13 @@ impl Leader {
             };
             let broken = match Box::pin(self.ways.open(&self.request, seen)).await {
                 Ok(Found::NeedsRight) => return Ok(Downloaded::NeedsRight(spool)),
-                Ok(Found::Here(opened)) => {
-                    self.total = self
-                        .total
-                        .or(opened.total_bytes.filter(|_| !self.streaming));
-                    if self.room.is_none() && !self.admit(&spool).await? {
-                        return Ok(Downloaded::NoRoom(spool));
+                Ok(Found::Here(opened)) => match self.receive(spool, *opened, tail).await? {
+                    ControlFlow::Break(downloaded) => return Ok(downloaded),
+                    ControlFlow::Continue((kept, error)) => {
+                        spool = kept;
+                        error
                     }
-                    if !self.streaming {
-                        // The first answer has told the length; from now on clients are served.
-                        self.stream_from(tail);
-                    }
-                    if let Some(place) = opened.place {
-                        self.used_object |= self.request.origin.object_at(place).is_some();
-                        self.first_place = place + 1;
-                    }
-                    let mut source = Source::new(*opened, before, self.total, &self.request);
-                    let room = self.room.as_mut().expect("just admitted");
-                    let pumped;
-                    (spool, pumped) = pump(spool, &mut source, &tail.window, room).await?;
-                    room.wrote(spool.written());
-                    match pumped {
-                        Pumped::Complete => return Ok(Downloaded::Whole(spool)),
-                        Pumped::Full { whole } => {
-                            if whole {
-                                self.total = Some(spool.received());
-                            }
-                            return Ok(Downloaded::Full(spool));
-                        }
-                        // More was announced than there is.
-                        Pumped::Broken(_) if spool.is_whole() => {
-                            return Ok(Downloaded::Whole(spool));
-                        }
-                        Pumped::Broken(error) => {
-                            let caught_up = source.is_past_what_was_here();
-                            self.resume.broke(before, spool.received(), caught_up);
-                            error
-                        }
-                    }
-                }
+                },
                 Err(error) => {
                     let is_whole = || spool.is_whole();
                     match self.resume.failed(&error, before, self.total, is_whole) {
@@ -239,6 +208,49 @@ impl Leader {
                 .wait_or_give_up(broken, spool.received() > before, &self.request)
                 .await?;
         }
+    }
+
+    /// Takes what an opened source gives, until it breaks or there is nothing more to be had from it.
+    async fn receive(
+        &mut self,
+        spool: Spool,
+        opened: Opened,
+        tail: &Tail,
+    ) -> Result<ControlFlow<Downloaded, (Spool, OriginError)>, FillError> {
+        let before = spool.received();
+        let total = opened.total_bytes.filter(|_| !self.streaming);
+        self.total = self.total.or(total);
+        if self.room.is_none() && !self.admit(&spool).await? {
+            return Ok(ControlFlow::Break(Downloaded::NoRoom(spool)));
+        }
+        if !self.streaming {
+            // The first answer has told the length; from now on clients are served.
+            self.stream_from(tail);
+        }
+        if let Some(place) = opened.place {
+            self.used_object |= self.request.origin.object_at(place).is_some();
+            self.first_place = place + 1;
+        }
+        let mut source = Source::new(opened, before, self.total, &self.request);
+        let room = self.room.as_mut().expect("just admitted");
+        let (spool, pumped) = pump(spool, &mut source, &tail.window, room).await?;
+        room.wrote(spool.written());
+        Ok(match pumped {
+            Pumped::Complete => ControlFlow::Break(Downloaded::Whole(spool)),
+            Pumped::Full { whole } => {
+                if whole {
+                    self.total = Some(spool.received());
+                }
+                ControlFlow::Break(Downloaded::Full(spool))
+            }
+            // More was announced than there is.
+            Pumped::Broken(_) if spool.is_whole() => ControlFlow::Break(Downloaded::Whole(spool)),
+            Pumped::Broken(error) => {
+                let caught_up = source.is_past_what_was_here();
+                self.resume.broke(before, spool.received(), caught_up);
+                ControlFlow::Continue((spool, error))
+            }
+        })
     }
 
     /// Is there room for all of it or, without a length, for its beginning?

@@ -3,6 +3,7 @@
 mod catalog;
 mod deletes;
 mod delivery;
+mod hours;
 mod making;
 mod plans;
 mod platforms;
